@@ -1,0 +1,35 @@
+# `make run` runs the pipeline on the built-in simulated survey, `make test` the tests; both set up .venv first.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: run test check format setup requirements
+setup: .venv/installed
+
+# The stamp is newer than requirements.txt once everything is installed, so a second run starts at once.
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, found {sys.version}; use make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --requirement requirements.txt
+	touch $@
+
+run: setup
+	dvc repro
+	python -m galaxies show
+
+test: setup
+	pytest
+
+check: setup
+	ruff format --check
+	ruff check
+	mypy
+	pytest
+
+format: setup
+	ruff format
+	ruff check --fix
+
+# Pins every dependency, for all platforms; needs uv.
+requirements:
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --custom-compile-command "make requirements" \
+		pyproject.toml --output-file requirements.txt

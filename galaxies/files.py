@@ -1,0 +1,96 @@
+"""Files that are whole or absent: temporary names, digests, free space."""
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from galaxies.errors import InputError
+
+_DIGEST_BLOCK_BYTES = 1 << 20
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name in the folder of ``path``; when the block ends well, move it over ``path`` in one step.
+
+    A reader of ``path`` sees the old file or the new one, never a part of it. After an exception the temporary file is
+    removed. Writing over ``path`` itself would be wrong twice: DVC makes outs read-only, and a hard-linked out shares its
+    bytes with DVC's cache.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private to their owner; a result should be as readable as any other file.
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path`` in one step."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_DIGEST_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def require_digest(actual: str, wanted: str | None, *, key: str, what: str) -> None:
+    """Hold a local input against the digest in its parameter ``key``: DVC cannot see the file, only the parameter.
+
+    Raises InputError, with the value to set, when ``wanted`` is None or another digest; ``any`` passes with a warning.
+    """
+    if wanted == "any":
+        _logger.warning("%s: `any` means that a change of %s goes unnoticed and old results are kept.", key, what)
+    elif wanted is None or wanted.lower() != actual:
+        found = "no digest is set" if wanted is None else f"the digest set is {wanted}"
+        raise InputError(
+            f"{key}: {found}, but {what} has {actual}. If this is the input you mean, use `-S {key}={actual}`; `any` opts "
+            "out of the check, and then a changed input is not noticed."
+        )
+
+
+def require_free_disk(folder: Path, num_bytes: int, purpose: str) -> None:
+    """Raise InputError unless the file system of ``folder`` has room for ``num_bytes`` more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise InputError(
+            f"{purpose} needs {format_bytes(num_bytes)} in {folder}, but only {format_bytes(free)} are free; make room and "
+            "run the same command again."
+        )
+
+
+def format_bytes(num_bytes: float) -> str:
+    """Return a size for people: ``1.5 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if num_bytes < 1024:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:.1f} TiB"
+
+
+def _umask() -> int:
+    """Return the process's umask; reading it means setting it for a moment."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

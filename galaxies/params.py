@@ -1,0 +1,136 @@
+"""Typed sections of parameters: a frozen dataclass declares the keys, their types and limits; anything else is an error.
+
+A section's dataclass lives in the module that owns the work. Its fields are the section's keys; ``Limits`` in an
+``Annotated`` type bounds a number. A ``problems`` method may yield more complaints, each starting with its key.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from galaxies.errors import InputError
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The range of a number, both ends included."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+def parse_section(cls: type[Section], values: object, section: str) -> Section:
+    """Return an instance of the dataclass ``cls`` made from ``values``.
+
+    Raises:
+        InputError: one message that lists every unknown, missing, ill-typed or out-of-range key with what was found and
+            what is allowed.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"params.yaml: the section `{section}` must be a mapping of keys, found {values!r}.")
+    hints = typing.get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    complaints = [_unknown(key, names) for key in values if key not in names]
+    complaints += [f"{name}: missing; allowed is {_describe(hints[name])}" for name in names if name not in values]
+    plain: dict[str, Any] = {}
+    for name in names:
+        if name in values:
+            try:
+                plain[name] = _convert(values[name], hints[name])
+            except _Mismatch:
+                complaints.append(f"{name}: found {values[name]!r}, allowed is {_describe(hints[name])}")
+    if not complaints:
+        parsed = cls(**plain)
+        complaints = list(getattr(parsed, "problems", lambda: ())())
+        if not complaints:
+            return parsed
+    listing = "\n".join(f"  {section}.{complaint}" for complaint in complaints)
+    raise InputError(f"params.yaml, section `{section}`:\n{listing}")
+
+
+class _Mismatch(Exception):
+    """A value does not fit its type."""
+
+
+def _convert(value: object, hint: Any) -> Any:
+    """Return ``value`` as the type ``hint`` asks for; raise _Mismatch where it does not fit."""
+    limits = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Limits)]
+    if limits:
+        number = _convert(value, typing.get_args(hint)[0])
+        for limit in limits:
+            _require(number is None or limit.minimum is None or number >= limit.minimum)
+            _require(number is None or limit.maximum is None or number <= limit.maximum)
+        return number
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        _require(any(value == allowed and type(value) is type(allowed) for allowed in arguments))
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return next(_alternatives(value, arguments))
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise _Mismatch
+        return tuple(_convert(element, arguments[0]) for element in value)
+    return _convert_plain(value, hint)
+
+
+def _convert_plain(value: object, hint: Any) -> Any:
+    if hint is type(None):
+        _require(value is None)
+        return None
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # bool is an int to Python, but `batch_size: true` is a mistake.
+    _require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)))
+    if hint is float:
+        _require(value == value and abs(typing.cast(float, value)) != float("inf"))
+    # ruamel.yaml gives subclasses that remember how they were written; a result must not carry them on.
+    return hint(value)
+
+
+def _alternatives(value: object, hints: tuple[Any, ...]) -> Iterator[Any]:
+    for hint in hints:
+        try:
+            yield _convert(value, hint)
+        except _Mismatch:
+            continue
+    raise _Mismatch
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise _Mismatch
+
+
+def _unknown(key: object, names: list[str]) -> str:
+    close = difflib.get_close_matches(str(key), names, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"the keys are {', '.join(names)}"
+    return f"{key}: unknown key; {hint}"
+
+
+def _describe(hint: Any) -> str:
+    """Say in words what a type allows."""
+    for extra in getattr(hint, "__metadata__", ()):
+        if isinstance(extra, Limits):
+            return _describe(typing.get_args(hint)[0]) + _describe_limits(extra)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return " | ".join(str(allowed) for allowed in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_describe(argument) for argument in arguments)
+    if origin is tuple:
+        return f"a list of {_describe(arguments[0])}"
+    words = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+    return words[hint]
+
+
+def _describe_limits(limits: Limits) -> str:
+    if limits.minimum is not None and limits.maximum is not None:
+        return f" from {limits.minimum:g} to {limits.maximum:g}"
+    return f" of at least {limits.minimum:g}" if limits.minimum is not None else f" of at most {limits.maximum:g}"

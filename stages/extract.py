@@ -1,0 +1,67 @@
+"""Write the activations of one layer: features/<layer>.zarr. Usage: python -m stages.extract LAYER."""
+
+import sys
+from pathlib import Path
+
+from galaxies.backbone import load_backbone
+from galaxies.catalog import Catalog, read_catalog
+from galaxies.errors import InputError
+from galaxies.extraction import ExtractParams, expected_identity, extract, full_identity
+from galaxies.galaxy_file import GalaxyFile
+from galaxies.runtime import RuntimeParams
+from galaxies.scratch import open_scratch, pass_key
+from galaxies.store import Store
+from stages import main_repository, read_params, run_stage
+
+
+def main() -> None:
+    """Publish the store of the layer on the command line; the first such call fills the stores of all missing layers."""
+    layer = sys.argv[1]
+    params, runtime = read_params("extract", ExtractParams), read_params("runtime", RuntimeParams)
+    catalog = read_catalog(Path("data/catalog.csv"))
+    backbone = load_backbone(
+        params.backbone,
+        weights=params.weights,
+        layers=params.layers,
+        seed=params.seed,
+        weights_sha256=params.weights_sha256,
+        image_size=params.image_size,
+        mean=params.mean,
+        std=params.std,
+        folder=main_repository(),
+    )
+    identities = {name: full_identity(params, name, catalog, backbone) for name in params.layers}
+    with open_scratch(main_repository(), pass_key(identities[layer])) as scratch:
+        if not scratch.is_complete(layer):
+            missing = [name for name in params.layers if name == layer or not _is_published(name, params, catalog)]
+            with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+                extract(
+                    galaxies,
+                    catalog,
+                    backbone=backbone,
+                    identities={name: identities[name] for name in missing if not scratch.is_complete(name)},
+                    pool=params.pool,
+                    dtype=params.store_dtype(),
+                    precision=params.precision,
+                    device=runtime.pick_device(),
+                    batch_size=runtime.batch_size,
+                    scratch=scratch,
+                )
+        scratch.publish(layer, _out(layer))
+
+
+def _out(layer: str) -> Path:
+    return Path("features") / f"{layer}.zarr"
+
+
+def _is_published(layer: str, params: ExtractParams, catalog: Catalog) -> bool:
+    """Tell whether the out of another layer is there already, and made under the present settings."""
+    try:
+        Store(_out(layer)).require(expected_identity(params, layer, catalog))
+    except InputError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,1 @@
+"""Tests mirror ``galaxies``, plus whole-pipeline tests."""

@@ -162,4 +162,29 @@ class GalaxyFile:
 
 def check_schema(file: h5py.File, path: Path) -> None:
     """Raise one InputError that lists all that keeps an open file from being in the Galaxy10 schema."""
-    raise NotImplementedError
+    complaints = list(_schema_complaints(file))
+    if complaints:
+        listing = "\n".join(f"  {complaint}" for complaint in complaints)
+        raise InputError(
+            f"{path} is not in the Galaxy10 schema:\n{listing}\nExpected are images (N, S, S, 3) uint8 and ans (N,) integer, "
+            "and where known ra, dec, redshift, pxscale (N,) float and ids (N,) text."
+        )
+
+
+def _schema_complaints(file: h5py.File) -> Iterator[str]:
+    images, labels = file.get("images"), file.get("ans")
+    if not isinstance(images, h5py.Dataset) or not isinstance(labels, h5py.Dataset):
+        yield f"found {sorted(file)}, missing {[name for name in ('images', 'ans') if not isinstance(file.get(name), h5py.Dataset)]}"
+        return
+    num_galaxies = images.shape[0] if images.ndim else 0
+    if images.shape[1:] == (69, 69, 3):
+        yield "images of 69 x 69: this is Galaxy10 SDSS, another data set; Galaxy10 DECaLS has 256 x 256"
+    elif images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+        yield f"images: found the shape {images.shape}, expected (N, S, S, 3)"
+    if images.dtype != np.uint8:
+        yield f"images: found {images.dtype}, expected uint8"
+    if num_galaxies == 0:
+        yield "images: the file holds no galaxies"
+    for name in ("ans", *POSITION_COLUMNS, "ids"):
+        if name in file and (not isinstance(file[name], h5py.Dataset) or file[name].shape != (num_galaxies,)):
+            yield f"{name}: found the shape {getattr(file[name], 'shape', 'of a group')}, expected ({num_galaxies},)"

@@ -1,0 +1,200 @@
+"""The whole pipeline under DVC: what re-runs after which change, and every way to be interrupted.
+
+Each test works on a copy of this repository with a toy catalogue and small parameters, and runs `dvc` itself.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pipelines import Pipeline, make_pipeline, write_params
+from tests.toys import toy_images, tree_bytes, write_toy_galaxies
+
+pytestmark = pytest.mark.pipeline
+
+# Three shards of 512 rows, the last one short.
+NUM_GALAXIES = 1100
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A repository in which `download` and `split` have run."""
+    folder = tmp_path_factory.mktemp("pipeline") / "fresh"
+    images = toy_images(NUM_GALAXIES)
+    # Something to learn: a class is a brightness.
+    for label in range(3):
+        images[label * NUM_GALAXIES // 3 :] //= 2
+    write_toy_galaxies(folder / "toy.h5", images)
+    pipeline = make_pipeline(folder)
+    pipeline.run("dvc", "repro", "split")
+    pipeline.run("git", "add", "-A")
+    pipeline.run("git", "commit", "-qm", "split")
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def finished(fresh: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A repository in which everything has run, and is committed."""
+    pipeline = fresh.copy(tmp_path_factory.mktemp("pipeline") / "finished")
+    pipeline.run("dvc", "repro")
+    pipeline.run("git", "add", "-A")
+    pipeline.run("git", "commit", "-qm", "run")
+    return pipeline
+
+
+def store_bytes(pipeline: Pipeline) -> dict[str, bytes]:
+    return tree_bytes(pipeline.folder / "features" / "layer1.zarr")
+
+
+def stages_to_run(pipeline: Pipeline) -> set[str]:
+    """Return the stages that `dvc repro` would run, by a dry run."""
+    lines = pipeline.run("dvc", "repro", "--dry").splitlines()
+    return {line.split("'")[1].split("@")[0] for line in lines if line.startswith("Running stage")}
+
+
+def test_a_second_run_does_nothing_and_the_status_is_clean(finished: Pipeline) -> None:
+    assert "Running stage" not in finished.run("dvc", "repro")
+    assert "up to date" in finished.run("dvc", "status")
+    assert finished.run("git", "status", "--porcelain") == ""
+
+
+def test_no_scratch_is_left_after_a_run(finished: Pipeline) -> None:
+    assert finished.scratch_shards() == 0
+    assert [path.name for path in (finished.folder / "features").iterdir() if path.name != ".gitkeep"] == ["layer1.zarr"]
+
+
+def test_the_metrics_are_there_under_their_names(finished: Pipeline) -> None:
+    metrics = json.loads((finished.folder / "metrics" / "test.json").read_text())
+    assert {"accuracy", "balanced_accuracy", "macro_f1", "nll"} <= set(metrics)
+    header = (finished.folder / "metrics" / "predictions.csv").read_text().splitlines()[0].split(",")
+    assert header[:5] == ["row", "galaxy", "id", "label", "predicted"]
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "expected"),
+    [
+        ("split", {"seed": 1}, {"split", "train", "evaluate"}),
+        ("train", {"learning_rate": 1e-5}, {"train"}),
+        ("extract", {"seed": 1}, {"extract", "train"}),
+        ("runtime", {"batch_size": 17, "device": "auto", "num_workers": 1}, set()),
+    ],
+    ids=["a new seed of the split", "a learning rate", "other random weights", "what changes speed"],
+)
+def test_a_change_reruns_what_depends_on_it(
+    finished: Pipeline, tmp_path: Path, section: str, change: dict[str, object], expected: set[str]
+) -> None:
+    pipeline = finished.copy(tmp_path / "copy")
+    write_params(pipeline.folder, **{section: change})
+    # A dry run knows the stages whose inputs have changed already; those behind them follow from what these write.
+    assert stages_to_run(pipeline) & {"download", "split", "extract", "train"} == expected - {"evaluate"} or (
+        stages_to_run(pipeline) >= expected
+    )
+
+
+def test_a_new_split_costs_no_extraction(finished: Pipeline, tmp_path: Path) -> None:
+    pipeline = finished.copy(tmp_path / "copy")
+    write_params(pipeline.folder, split={"seed": 1})
+    printed = pipeline.run("dvc", "repro")
+    assert "Running stage 'split'" in printed
+    assert "Running stage 'train'" in printed
+    assert "Running stage 'extract@layer1'" not in printed
+
+
+def test_another_layer_costs_only_its_own_extraction(finished: Pipeline, tmp_path: Path) -> None:
+    pipeline = finished.copy(tmp_path / "copy")
+    before = store_bytes(pipeline)
+    write_params(pipeline.folder, extract={"layers": ["layer1", "layer2"]})
+    printed = pipeline.run("dvc", "repro", "extract")
+    assert "Running stage 'extract@layer2'" in printed
+    assert "Running stage 'extract@layer1'" not in printed
+    assert store_bytes(pipeline) == before
+
+
+def test_experiments_run_in_the_workspace_aside_and_from_the_queue(finished: Pipeline, tmp_path: Path) -> None:
+    pipeline = finished.copy(tmp_path / "copy")
+    pipeline.run("dvc", "exp", "run", "-n", "here", "-S", "train.learning_rate=1e-5")
+    pipeline.run("dvc", "exp", "run", "--temp", "-n", "aside", "-S", "extract.seed=5")
+    pipeline.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "split.seed=7")
+    pipeline.run("dvc", "exp", "run", "--run-all")
+    shown = pipeline.run("dvc", "exp", "show", "--csv")
+    assert all(name in shown for name in ("here", "aside", "queued"))
+    assert "accuracy" in pipeline.run("dvc", "metrics", "diff", "HEAD", "aside")
+    assert "split.seed" in pipeline.run("dvc", "params", "diff", "HEAD", "queued")
+    assert pipeline.scratch_shards() == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("dvc", "repro"),
+        ("dvc", "exp", "run"),
+        ("dvc", "exp", "run", "--temp"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("moment", ["writing", "hashing"])
+def test_a_killed_run_continues_to_the_same_bytes(
+    fresh: Pipeline, finished: Pipeline, tmp_path: Path, command: tuple[str, ...], moment: str
+) -> None:
+    pipeline = fresh.copy(tmp_path / "copy")
+
+    def is_time() -> bool:
+        if moment == "writing":
+            return pipeline.scratch_shards() >= 1
+        # The store has its final name, in the workspace or in a temporary one; DVC has not recorded it yet.
+        places = [pipeline.folder, *(pipeline.folder / ".dvc" / "tmp" / "exps").glob("standalone/*")]
+        return any((place / "features" / "layer1.zarr").exists() for place in places)
+
+    pipeline.kill_when(command, is_time)
+    num_shards, written = pipeline.scratch_shards(), modification_times(pipeline)
+    assert num_shards >= (1 if moment == "writing" else 3)
+    pipeline.run("git", "checkout", "-qf", "main")
+    pipeline.run(*command)
+    if "--temp" in command:
+        experiment = pipeline.run("dvc", "exp", "list", "--name-only").split()[0]
+        pipeline.run("dvc", "exp", "apply", experiment)
+    assert store_bytes(pipeline) == store_bytes(finished)
+    if moment == "hashing":
+        assert written  # Nothing was computed again: the published files are those of the killed run.
+        published = pipeline.folder / "features" / "layer1.zarr" / "activations" / "c.0.0.0"
+        assert published.stat().st_mtime_ns == written["c.0.0.0"]
+
+
+def modification_times(pipeline: Pipeline) -> dict[str, int]:
+    shards = (pipeline.folder / ".dvc" / "tmp" / "extract").glob("*/*.zarr/activations/c.*")
+    return {path.name: path.stat().st_mtime_ns for path in shards}
+
+
+def test_a_killed_queued_experiment_continues_when_queued_again(fresh: Pipeline, finished: Pipeline, tmp_path: Path) -> None:
+    pipeline = fresh.copy(tmp_path / "copy")
+    queue = ("dvc", "exp", "run", "--queue", "-n", "queued", "-f")
+    pipeline.run(*queue)
+    pipeline.run("dvc", "queue", "start")
+    wait_for(lambda: pipeline.scratch_shards() >= 1)
+    pipeline.kill_strays()
+    num_shards = pipeline.scratch_shards()
+    assert num_shards >= 1
+    pipeline.run("dvc", "queue", "remove", "--all", check=False)
+    pipeline.run(*queue)
+    pipeline.run("dvc", "exp", "run", "--run-all")
+    pipeline.run("dvc", "exp", "apply", "queued")
+    assert store_bytes(pipeline) == store_bytes(finished)
+
+
+def wait_for(condition, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_a_mistyped_parameter_stops_the_stage_with_one_sentence(finished: Pipeline, tmp_path: Path) -> None:
+    pipeline = finished.copy(tmp_path / "copy")
+    printed = pipeline.run("dvc", "exp", "run", "-S", "train.learning_rate=fast", check=False)
+    assert "train.learning_rate: found 'fast', allowed is a number" in printed
+    assert "Traceback" not in printed
+    assert np.isfinite(1.0)

@@ -1,0 +1,111 @@
+"""Toys of ten lines that stand for galaxies, catalogs and a finished extraction."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from galaxies.backbone import Backbone, load_backbone
+from galaxies.catalog import Catalog, image_sha256
+from galaxies.extraction import ExtractParams, extract, full_identity
+from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.scratch import Scratch, open_scratch, pass_key
+
+EXTRACT: dict[str, Any] = {
+    "backbone": "resnet18",
+    "weights": "random",
+    "weights_sha256": None,
+    "seed": 0,
+    "layers": ("layer2",),
+    "pool": "avg",
+    "views": 1,
+    "image_size": 32,
+    "mean": None,
+    "std": None,
+    "precision": "float32",
+    "dtype": "auto",
+    "version": 1,
+}
+"""The section ``extract`` of a run that takes milliseconds."""
+
+
+def toy_images(num_galaxies: int, *, size: int = 32, seed: int = 0) -> NDArray[np.uint8]:
+    """Return noise, (N, S, S, 3) uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (num_galaxies, size, size, 3), dtype=np.uint8)
+
+
+def write_toy_galaxies(path: Path, images: NDArray[np.uint8], *, num_classes: int = 3) -> None:
+    """Write images with labels in sorted order, as the real file has them, and unknown positions."""
+    num_galaxies = len(images)
+    labels = (np.arange(num_galaxies) * num_classes // max(num_galaxies, 1)).astype(np.uint8)
+    unknown = np.full(num_galaxies, np.nan)
+    block = GalaxyBlock(images, labels, unknown, unknown, unknown, unknown)
+    names = [f"class {index}" for index in range(num_classes)]
+    write_galaxies(path, [block], num_galaxies=num_galaxies, image_size=images.shape[1], class_names=names)
+
+
+def toy_catalog(images: NDArray[np.uint8]) -> Catalog:
+    """Return the catalog that uses every image."""
+    digests = tuple(image_sha256(image) for image in images)
+    return Catalog(np.arange(len(images)), tuple(f"{index:06d}" for index in range(len(images))), digests)
+
+
+def toy_backbone(params: ExtractParams) -> Backbone:
+    """Return the backbone that ``params`` name."""
+    return load_backbone(
+        params.backbone,
+        weights=params.weights,
+        layers=params.layers,
+        seed=params.seed,
+        image_size=params.image_size,
+        mean=params.mean,
+        std=params.std,
+    )
+
+
+def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8, **changes: Any) -> dict[str, Path]:
+    """Extract under ``folder`` with EXTRACT and ``changes``; return the published store of each layer."""
+    params = ExtractParams(**{**EXTRACT, **changes})
+    catalog, backbone = toy_catalog(images), toy_backbone(params)
+    if not (folder / "galaxies.h5").exists():
+        write_toy_galaxies(folder / "galaxies.h5", images)
+    identities = {layer: full_identity(params, layer, catalog, backbone) for layer in params.layers}
+    outs = {layer: folder / "features" / f"{layer}.zarr" for layer in params.layers}
+    with open_scratch(folder, pass_key(identities[params.layers[0]])) as scratch:
+        fill(folder, scratch, catalog, backbone, params, identities, batch_size=batch_size)
+        for layer, out in outs.items():
+            scratch.publish(layer, out)
+    return outs
+
+
+def fill(
+    folder: Path,
+    scratch: Scratch,
+    catalog: Catalog,
+    backbone: Backbone,
+    params: ExtractParams,
+    identities: dict[str, dict[str, Any]],
+    *,
+    batch_size: int,
+) -> None:
+    """Call the engine with the galaxies of ``folder``."""
+    with GalaxyFile(folder / "galaxies.h5") as galaxies:
+        extract(
+            galaxies,
+            catalog,
+            backbone=backbone,
+            identities=identities,
+            pool=params.pool,
+            dtype=params.store_dtype(),
+            precision=params.precision,
+            device=torch.device("cpu"),
+            batch_size=batch_size,
+            scratch=scratch,
+        )
+
+
+def tree_bytes(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below ``folder`` by its relative path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -124,7 +124,7 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         # Ids are text whatever they look like: "007" is not 7, and "NA" is a name.
         text_columns = {"id": str, "class_name": str, "split": str, "image_sha256": str}
-        table = pd.read_csv(path, dtype=text_columns, keep_default_na=False)  # type: ignore[arg-type]
+        table = pd.read_csv(path, dtype=text_columns, keep_default_na=False)
     except FileNotFoundError:
         raise InputError(f"There is no file {path}; `dvc repro split` makes it.") from None
     if list(table.columns) != columns:

@@ -174,7 +174,7 @@ def check_schema(file: h5py.File, path: Path) -> None:
 def _schema_complaints(file: h5py.File) -> Iterator[str]:
     images, labels = file.get("images"), file.get("ans")
     if not isinstance(images, h5py.Dataset) or not isinstance(labels, h5py.Dataset):
-        yield f"found {sorted(file)}, missing {[name for name in ('images', 'ans') if not isinstance(file.get(name), h5py.Dataset)]}"
+        yield f"found the entries {', '.join(sorted(file)) or 'none'}; the data sets images and ans must be there"
         return
     num_galaxies = images.shape[0] if images.ndim else 0
     if images.shape[1:] == (69, 69, 3):

@@ -20,7 +20,7 @@ NUM_GALAXIES = 1100
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """A repository in which `download` and `split` have run."""
+    """Make a repository in which `download` and `split` have run."""
     folder = tmp_path_factory.mktemp("pipeline") / "fresh"
     images = toy_images(NUM_GALAXIES)
     # Something to learn: a class is a brightness.
@@ -36,7 +36,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 @pytest.fixture(scope="module")
 def finished(fresh: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """A repository in which everything has run, and is committed."""
+    """Make a repository in which everything has run, and is committed."""
     pipeline = fresh.copy(tmp_path_factory.mktemp("pipeline") / "finished")
     pipeline.run("dvc", "repro")
     pipeline.run("git", "add", "-A")

@@ -1,0 +1,57 @@
+"""Corrected labels: a CSV with the columns ``id,label`` that overrides labels without touching the galaxies."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from galaxies.errors import InputError
+from galaxies.files import file_sha256, require_digest
+
+
+def correct_labels(
+    labels: NDArray[np.int64], ids: Sequence[str], class_names: Sequence[str], *, path: Path, sha256: str | None
+) -> NDArray[np.int64]:
+    """Return a copy of ``labels`` (N,) with the corrections of a file.
+
+    Args:
+        labels: index into ``class_names``, (N,).
+        ids: of the galaxies, N unique strings.
+        class_names: the names that a corrected label may have; its number may stand instead.
+        path: a CSV with the columns id and label.
+        sha256: the file's digest, or ``any``: DVC sees the parameter, not the file.
+
+    Raises:
+        InputError: one message with every unknown id, unknown label and repeated id.
+    """
+    table = _read_table(path)
+    require_digest(file_sha256(path), sha256, key="split.corrections_sha256", what=str(path))
+    index = {name: position for position, name in enumerate(ids)}
+    label_of = {name: position for position, name in enumerate(class_names)}
+    label_of |= {str(position): position for position in range(len(class_names))}
+    corrected, complaints = labels.copy(), []
+    for line, (galaxy, label) in enumerate(zip(table["id"], table["label"], strict=True), start=2):
+        if galaxy not in index:
+            complaints.append(f"line {line}: no galaxy has the id {galaxy!r}")
+        elif label not in label_of:
+            complaints.append(f"line {line}: no class is called {label!r}; the classes are {', '.join(class_names)}")
+        else:
+            corrected[index[galaxy]] = label_of[label]
+    complaints += [f"the id {galaxy!r} stands there twice" for galaxy in table["id"][table["id"].duplicated()].unique()]
+    if complaints:
+        raise InputError(f"split.corrections, {path}:\n" + "\n".join(f"  {complaint}" for complaint in complaints))
+    return corrected
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"split.corrections: there is no file {path}.") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"split.corrections: {path} is not a CSV file ({error}).") from error
+    if not {"id", "label"} <= set(table.columns):
+        raise InputError(f"split.corrections: {path} has the columns {list(table.columns)}, expected are id and label.")
+    return table

@@ -1,0 +1,60 @@
+"""Decide which galaxies are used and how they are divided: data/catalog.csv, data/splits.csv and a report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from galaxies.catalog import image_sha256, write_catalog, write_splits
+from galaxies.corrections import correct_labels
+from galaxies.files import write_text
+from galaxies.galaxy_file import GalaxyFile
+from galaxies.report import count_classes, describe_data
+from galaxies.splits import SplitParams, make_tables, select_galaxies
+from stages import read_params, run_stage, user_path
+
+_BLOCK_ROWS = 64
+
+
+def main() -> None:
+    """Read the galaxies once, then write the two tables and what there is to know about the data."""
+    params = read_params("split", SplitParams)
+    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+        digests, is_blank = scan_images(galaxies)
+        labels = strata = galaxies.labels.astype(np.int64)
+        if params.corrections is not None:
+            labels = correct_labels(
+                labels,
+                galaxies.ids,
+                galaxies.class_names,
+                path=user_path(params.corrections),
+                sha256=params.corrections_sha256,
+            )
+        selection = select_galaxies(labels, digests, is_blank, ra=galaxies.ra, dec=galaxies.dec, strata=strata, params=params)
+        catalog, splits = make_tables(
+            selection, labels, digests=digests, ids=galaxies.ids, class_names=galaxies.class_names, params=params
+        )
+        report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
+    write_catalog(Path("data/catalog.csv"), catalog)
+    write_splits(Path("data/splits.csv"), splits)
+    write_text(Path("metrics/data.json"), json.dumps(report, indent=2) + "\n")
+    write_text(Path("metrics/data_classes.csv"), count_classes(splits))
+
+
+def scan_images(galaxies: GalaxyFile) -> tuple[list[str], NDArray[np.bool_]]:
+    """Return each image's digest, and whether it is constant."""
+    digests: list[str] = []
+    is_blank = np.zeros(galaxies.num_galaxies, bool)
+    with tqdm(total=galaxies.num_galaxies, desc="split", unit="galaxy") as progress:
+        for start, images in galaxies.blocks(_BLOCK_ROWS):
+            digests += [image_sha256(image) for image in images]
+            pixels = images.reshape(len(images), -1, 3)
+            is_blank[start : start + len(images)] = (pixels == pixels[:, :1]).all(axis=(1, 2))
+            progress.update(len(images))
+    return digests, is_blank
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,5 +1,7 @@
-"""Files that are whole or absent: temporary names, digests, free space."""
+"""Files that are whole or absent: temporary names, locks, digests, free space."""
 
+import fcntl
+import glob
 import hashlib
 import logging
 import os
@@ -8,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tqdm import tqdm
 
 from galaxies.errors import InputError
 
@@ -21,11 +25,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name in the folder of ``path``; when the block ends well, move it over ``path`` in one step.
 
     A reader of ``path`` sees the old file or the new one, never a part of it. After an exception the temporary file is
-    removed. Writing over ``path`` itself would be wrong twice: DVC makes outs read-only, and a hard-linked out shares its
-    bytes with DVC's cache.
+    removed; what a killed process left is removed by the next one that writes ``path``. Writing over ``path`` itself would
+    be wrong twice: DVC makes outs read-only, and a hard-linked out shares its bytes with DVC's cache.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    _sweep(path)
+    # The process's id in the name tells a file in the making from the leftover of a kill.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -39,6 +45,29 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of ``folder``, made if need be; the kernel frees it with the process, however that ends.
+
+    With ``wait``, a second process waits; otherwise BlockingIOError is raised. The holder may delete the folder.
+    """
+    path = folder / "lock"
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise
+                _logger.warning("another process does the same work; waiting for it (%s)", path)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # The folder may have been deleted while this process waited: then the lock held is of a deleted file.
+            if os.fstat(file.fileno()).st_nlink > 0:
+                yield
+                return
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` in one step."""
     with replacing(path) as temporary:
@@ -48,9 +77,13 @@ def write_text(path: Path, text: str) -> None:
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with (
+        path.open("rb") as file,
+        tqdm(total=path.stat().st_size, desc=f"digest {path.name}", unit="B", unit_scale=True, delay=2) as progress,
+    ):
         while block := file.read(_DIGEST_BLOCK_BYTES):
             digest.update(block)
+            progress.update(len(block))
     return digest.hexdigest()
 
 
@@ -87,6 +120,24 @@ def format_bytes(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
         num_bytes /= 1024
     return f"{num_bytes:.1f} TiB"
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of ``path`` whose process is gone: after a kill they may be gigabytes."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.name.removeprefix(f".{path.name}.").split(".")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # Signal 0 only asks.
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _umask() -> int:

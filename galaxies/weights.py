@@ -55,7 +55,7 @@ def file_state(path: Path) -> Mapping[str, Tensor]:
         raise InputError(f"extract.weights: there is no file {path}; relative paths are relative to the repository.")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path} is not a file of plain tensors ({reason}). Expected is a state dict, saved as "

@@ -128,9 +128,9 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
         cut(load_backbone("resnet18", weights="random", layers=[]).module, ["layer5"])
 
 
-def save_state(path: Path, *, num_classes: int = 1000, **changes: torch.Tensor) -> Path:
+def save_state(path: Path, changes: dict[str, torch.Tensor] | None = None, *, num_classes: int = 1000) -> Path:
     state = get_model("resnet18", weights=None, num_classes=num_classes).state_dict()
-    torch.save({**state, **changes}, path)
+    torch.save({**state, **(changes or {})}, path)
     return path
 
 
@@ -162,7 +162,7 @@ def test_missing_tensors_before_the_cut_are_listed(tmp_path: Path) -> None:
 
 
 def test_tensors_of_another_network_are_listed(tmp_path: Path) -> None:
-    path = save_state(tmp_path / "w.pth", **{"conv1.weight": torch.zeros(1), "backbone.extra": torch.zeros(1)})
+    path = save_state(tmp_path / "w.pth", {"conv1.weight": torch.zeros(1), "backbone.extra": torch.zeros(1)})
     with pytest.raises(InputError, match=r"(?s)1 unexpected: backbone\.extra.*conv1\.weight: found \(1,\), expected \(64, 3"):
         load_file(path)
 

@@ -14,7 +14,8 @@ ARCSEC = 1 / 3600
 
 def pairs(positions: list[tuple[float, float]], radius_arcsec: float) -> list[list[int]]:
     ra, dec = np.array(positions, float).T
-    return neighbour_pairs(ra, dec, radius_arcsec).tolist()
+    found: list[list[int]] = neighbour_pairs(ra, dec, radius_arcsec).tolist()
+    return found
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,117 @@
+"""The fully connected head: standardised features in, logits out; and the one file that holds all one needs to use it.
+
+Legend: B rows, C features, K classes.
+"""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from galaxies.errors import InputError
+from galaxies.files import replacing
+
+FORMAT = "galaxies-head"
+FORMAT_VERSION = 1
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+HiddenLayers = Sequence[int | str]
+"""Widths and names of ACTIVATIONS, in order, as in ``(512, "relu", 128, "relu")``; empty: a linear probe."""
+
+
+class Head(nn.Module):
+    """Standardise features, then apply hidden layers and a last Linear: (B, C) float32 -> logits (B, K)."""
+
+    mean: Tensor  # (C,) of the train rows
+    std: Tensor  # (C,)
+
+    def __init__(self, num_features: int, num_classes: int, hidden_layers: HiddenLayers = ()) -> None:
+        super().__init__()
+        self.num_features, self.num_classes, self.hidden_layers = num_features, num_classes, tuple(hidden_layers)
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("std", torch.ones(num_features))
+        layers: list[nn.Module] = []
+        width = num_features
+        for layer in hidden_layers:
+            if isinstance(layer, int):
+                layers.append(nn.Linear(width, layer))
+                width = layer
+            else:
+                layers.append(ACTIVATIONS[layer]())
+        self.layers = nn.Sequential(*layers, nn.Linear(width, num_classes))
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Return (B, C) features with the train rows' mean and standard deviation taken out."""
+        return (features - self.mean) / self.std
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits (B, K) of raw features (B, C)."""
+        logits: Tensor = self.layers(self.standardise(features))
+        return logits
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A head and what its numbers mean."""
+
+    head: Head
+    class_names: tuple[str, ...]  # of the K logits
+    temperature: float  # divides the logits before softmax, so that probabilities are calibrated
+    recipe: Mapping[str, Any]  # identity of the store it was trained on: how to make its features again
+
+    @torch.inference_mode()
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Return calibrated probabilities (B, K) float64 of raw features (B, C)."""
+        self.head.eval()
+        return torch.softmax(self.head(features).double() / self.temperature, dim=1)
+
+
+def save_head(path: Path, trained: TrainedHead) -> None:
+    """Write a head to one file that loads without running code."""
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "num_features": trained.head.num_features,
+        "hidden_layers": list(trained.head.hidden_layers),
+        "class_names": list(trained.class_names),
+        "temperature": trained.temperature,
+        "recipe": dict(trained.recipe),
+        "state_dict": {name: tensor.cpu() for name, tensor in trained.head.state_dict().items()},
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_head(path: Path) -> TrainedHead:
+    """Read a head. Raises InputError for a file that is missing, not ours, of a newer version, or that hides code."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"There is no head {path}; `dvc repro train` makes it.") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        reason = type(error).__name__
+        raise InputError(
+            f"{path} is damaged, or hides code, and is not loaded ({reason}); `dvc repro train` makes a head."
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path} is not a head of this project; `dvc repro train` makes one.")
+    if content["format_version"] != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has the format version {content['format_version']}, this program reads {FORMAT_VERSION}; use the version "
+            "of this project that wrote it, or train again."
+        )
+    head = Head(content["num_features"], len(content["class_names"]), content["hidden_layers"])
+    head.load_state_dict(content["state_dict"])
+    return TrainedHead(head.eval(), tuple(content["class_names"]), content["temperature"], content["recipe"])

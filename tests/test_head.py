@@ -1,0 +1,87 @@
+"""A head is what its parameters say, keeps its numbers on disk, and no other file is taken for one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from galaxies.errors import InputError
+from galaxies.head import FORMAT, Head, TrainedHead, load_head, save_head
+
+RECIPE = {"layer": "layer4", "params": {"backbone": "resnet18", "mean": None}}
+
+
+def trained_head() -> TrainedHead:
+    head = Head(5, 3, (4, "relu"))
+    head.mean.fill_(2.0)
+    return TrainedHead(head.eval(), ("a", "b", "c"), 1.5, RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("hidden_layers", "widths"),
+    [
+        ((), [(5, 3)]),
+        ((7, "relu"), [(5, 7), (7, 3)]),
+        ((8, "gelu", 4, "tanh"), [(5, 8), (8, 4), (4, 3)]),
+        ((6, 4), [(5, 6), (6, 4), (4, 3)]),
+    ],
+)
+def test_the_layers_are_those_asked_for(hidden_layers: tuple[int | str, ...], widths: list[tuple[int, int]]) -> None:
+    head = Head(5, 3, hidden_layers)
+    assert [(layer.in_features, layer.out_features) for layer in head.layers if isinstance(layer, nn.Linear)] == widths
+    assert head(torch.rand(2, 5)).shape == (2, 3)
+
+
+def test_features_are_standardised_before_anything_else() -> None:
+    head = Head(2, 3)
+    head.mean.copy_(torch.tensor([1.0, 2.0]))
+    head.std.copy_(torch.tensor([2.0, 4.0]))
+    assert torch.equal(head.standardise(torch.tensor([[3.0, 6.0]])), torch.tensor([[1.0, 1.0]]))
+
+
+def test_the_temperature_softens_and_keeps_the_order() -> None:
+    trained = trained_head()
+    features = torch.rand(4, 5)
+    cold = TrainedHead(trained.head, trained.class_names, 1.0, RECIPE).probabilities(features)
+    warm = trained.probabilities(features)
+    assert torch.equal(cold.argsort(1), warm.argsort(1))
+    assert bool((warm.max(1).values < cold.max(1).values).all())
+    torch.testing.assert_close(warm.sum(1), torch.ones(4, dtype=torch.float64))
+
+
+def test_a_head_comes_back_from_disk_with_all_it_needs(tmp_path: Path) -> None:
+    trained = trained_head()
+    save_head(tmp_path / "head.pt", trained)
+    loaded = load_head(tmp_path / "head.pt")
+    features = torch.rand(6, 5)
+    assert torch.equal(loaded.probabilities(features), trained.probabilities(features))
+    assert (loaded.class_names, loaded.temperature, loaded.recipe) == (("a", "b", "c"), 1.5, RECIPE)
+    assert not loaded.head.training
+
+
+def test_a_file_that_hides_code_is_refused(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "head.pt")
+    with pytest.raises(InputError, match="hides code"):
+        load_head(tmp_path / "head.pt")
+
+
+@pytest.mark.parametrize("content", [{"weights": 1}, [1, 2], {"format": "another"}], ids=["dict", "list", "another"])
+def test_a_file_that_is_no_head_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "head.pt")
+    with pytest.raises(InputError, match="is not a head of this project"):
+        load_head(tmp_path / "head.pt")
+
+
+def test_a_head_of_another_version_is_refused(tmp_path: Path) -> None:
+    torch.save({"format": FORMAT, "format_version": 99}, tmp_path / "head.pt")
+    with pytest.raises(InputError, match="format version 99"):
+        load_head(tmp_path / "head.pt")
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no head"):
+        load_head(tmp_path / "head.pt")
+    (tmp_path / "head.pt").write_bytes(b"broken")
+    with pytest.raises(InputError, match="is damaged"):
+        load_head(tmp_path / "head.pt")

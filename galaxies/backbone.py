@@ -20,10 +20,10 @@ from torchvision.transforms.v2 import functional
 
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest
+from galaxies.identity import is_path
 from galaxies.weights import (
     classifier_name,
     file_state,
-    is_path,
     load_before_classifier,
     published_state,
     tensors_sha256,

@@ -8,8 +8,6 @@ Legend: N rows, B rows in a batch, S image size in the file, V views, C channels
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -22,60 +20,11 @@ from galaxies.catalog import Catalog, image_sha256
 from galaxies.errors import InputError
 from galaxies.files import format_bytes, require_free_disk
 from galaxies.galaxy_file import GalaxyFile
-from galaxies.params import Limits
+from galaxies.identity import Identity
 from galaxies.scratch import Scratch
 from galaxies.shards import ShardWriter
 from galaxies.stations import in_advance, in_background
-from galaxies.store import Identity, Layout
-from galaxies.weights import is_path
-
-
-@dataclass(frozen=True)
-class ExtractParams:
-    """The section ``extract`` of params.yaml: everything that determines the activations."""
-
-    backbone: str  # a torchvision classification model
-    weights: str  # published weights' name, random, or a path
-    weights_sha256: str | None  # of a file of weights; null otherwise
-    seed: int  # of random weights
-    layers: tuple[str, ...]  # nodes; one store each, all filled in one pass
-    pool: Literal["avg", "map"]  # avg: mean over positions; map: the activation as it is
-    views: Literal[1]  # images of each galaxy
-    image_size: Annotated[int, Limits(8, 4096)] | None  # px; null: the weights' own
-    mean: tuple[float, ...] | None  # of each channel on the scale 0 to 1; null: the weights' own
-    std: tuple[float, ...] | None  # as mean
-    precision: Literal["float32", "bfloat16"]  # of the forward pass
-    dtype: Literal["auto", "float32", "float16"]  # of the store; auto: features float32, maps float16
-    version: int  # raised when the code changes the numbers
-
-    def problems(self) -> Iterator[str]:
-        """Yield what the types cannot say."""
-        if not self.layers or len(set(self.layers)) != len(self.layers):
-            yield f"layers: found {list(self.layers)}, allowed is a list of one or more different nodes"
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and (len(values) != 3 or (name == "std" and min(values) <= 0)):
-                yield f"{name}: found {list(values)}, allowed are three numbers{', above 0' if name == 'std' else ''}"
-        if self.weights_sha256 is not None and not is_path(self.weights):
-            yield f"weights_sha256: found a digest, but weights ({self.weights}) is no file; allowed is null"
-
-    def store_dtype(self) -> str:
-        """Return the dtype of the stores."""
-        if self.dtype != "auto":
-            return self.dtype
-        return "float32" if self.pool == "avg" else "float16"
-
-
-def expected_identity(params: ExtractParams, layer: str, catalog: Catalog) -> dict[str, Any]:
-    """Return the part of a store's identity that follows from parameters and catalog, without weights or pixels."""
-    chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(params).items()}
-    # Which other layers are kept beside this one changes none of its numbers.
-    del chosen["layers"]
-    return {"catalog": catalog.digest, "layer": layer, "params": chosen}
-
-
-def full_identity(params: ExtractParams, layer: str, catalog: Catalog, backbone: Backbone) -> dict[str, Any]:
-    """Return a store's whole identity: also the digest of the weights' tensors and the transform, as they were found."""
-    return {**expected_identity(params, layer, catalog), **backbone.recipe()}
+from galaxies.store import Layout
 
 
 def extract(

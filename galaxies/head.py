@@ -27,6 +27,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "leaky_relu": nn.LeakyReLU,
 }
 
+_AGAIN = "`dvc repro --force train` makes a head."
+
 HiddenLayers = Sequence[int | str]
 """Widths and names of ACTIVATIONS, in order, as in ``(512, "relu", 128, "relu")``; empty: a linear probe."""
 
@@ -90,28 +92,33 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         "recipe": dict(trained.recipe),
         "state_dict": {name: tensor.cpu() for name, tensor in trained.head.state_dict().items()},
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    # Through an open file: given a path, torch writes its name, a temporary one here, into the archive's bytes.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def load_head(path: Path) -> TrainedHead:
-    """Read a head. Raises InputError for a file that is missing, not ours, of a newer version, or that hides code."""
+    """Read a head, for the CPU and in eval mode.
+
+    Raises InputError for a file that is missing, damaged, not ours, of another version, or that hides code.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"There is no head {path}; `dvc repro train` makes it.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
-        reason = type(error).__name__
-        raise InputError(
-            f"{path} is damaged, or hides code, and is not loaded ({reason}); `dvc repro train` makes a head."
-        ) from error
+        raise InputError(f"There is no head {path}; {_AGAIN}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
+        raise InputError(f"{path} is damaged, or hides code, and is not loaded ({type(error).__name__}); {_AGAIN}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path} is not a head of this project; `dvc repro train` makes one.")
-    if content["format_version"] != FORMAT_VERSION:
+        raise InputError(f"{path} is not a head of this project; {_AGAIN}")
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
         raise InputError(
-            f"{path} has the format version {content['format_version']}, this program reads {FORMAT_VERSION}; use the version "
-            "of this project that wrote it, or train again."
+            f"{path} has the format version {version}, this program reads {FORMAT_VERSION}; use the version of this project "
+            "that wrote it, or train again."
         )
-    head = Head(content["num_features"], len(content["class_names"]), content["hidden_layers"])
-    head.load_state_dict(content["state_dict"])
-    return TrainedHead(head.eval(), tuple(content["class_names"]), content["temperature"], content["recipe"])
+    try:
+        head = Head(content["num_features"], len(content["class_names"]), content["hidden_layers"])
+        head.load_state_dict(content["state_dict"])
+        return TrainedHead(head.eval(), tuple(content["class_names"]), float(content["temperature"]), content["recipe"])
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: its parts do not fit together ({error}); {_AGAIN}") from error

@@ -6,73 +6,89 @@ Legend: B images, S image size in pixels.
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
-# From the median absolute deviation to the standard deviation of a normal distribution.
-_MAD_TO_SIGMA = 1.4826
+_CLIP_SIGMAS = 3.0
+# The standard deviation of a normal distribution that is cut off at 3 sigma in each of three channels, correlated or not, is
+# by this much smaller.
+_CLIPPED_DEVIATION = 0.987
+_FAINTEST = 1.0  # grey levels: nothing fainter counts as detected, however quiet the sky
 _CHANNELS = ("red", "green", "blue")
+_GALAXY_COLUMNS = ("radius", "brightness", "peak", "axis_ratio", "red_minus_blue", "green_excess")
 
 
 def measure_images(images: NDArray[np.uint8]) -> pd.DataFrame:
     """Measure the galaxy at the centre of each image, (B, S, S, 3), and the sky around it; one row an image.
 
-    Columns: ``radius`` holding half the galaxy's light (as a fraction of S), ``brightness`` (mean grey level above the sky
-    within that radius), ``peak``, ``axis_ratio`` from second moments, ``sky_<channel>`` and ``noise_<channel>`` (robust level
-    and standard deviation of sky pixels), ``red_minus_blue`` and ``green_excess`` of the galaxy's light, relative to its grey
-    level, and ``detections``: sources in the whole image.
+    Columns: ``radius`` holding half the galaxy's light (as a share of S), ``brightness`` (mean grey level above the sky within
+    that radius: a surface brightness), ``peak``, ``axis_ratio`` from second moments, ``red_minus_blue`` and ``green_excess`` of
+    the galaxy's light, relative to its grey level, ``sky_<channel>`` and ``noise_<channel>`` (level and standard deviation of
+    sky pixels), and ``detections``: sources in the whole image. Without any source the galaxy's columns are 0.
     """
     return pd.DataFrame([_measure(image.astype(np.float32)) for image in images])
 
 
+def compare_measurements(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Compare two sets of measurements: medians and the p value of a two-sample Kolmogorov-Smirnov test a column."""
+    rows = {
+        name: (first[name].median(), second[name].median(), stats.ks_2samp(first[name], second[name]).pvalue)
+        for name in first.columns
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["first_median", "second_median", "p"])
+
+
 def _measure(image: NDArray[np.float32]) -> dict[str, float]:
-    size = image.shape[0]
     sky, noise = _measure_sky(image)
     signal = image - sky
     grey = ndimage.gaussian_filter(signal.mean(axis=2), 1.0)
-    threshold = 2.0 * float(noise.mean())
-    regions, num_regions = ndimage.label(grey > threshold)
-    mask = _central_region(regions, size)
-    flux = np.where(mask, np.clip(signal.mean(axis=2), 0, None), 0)
-    rows, columns = np.indices(flux.shape, dtype=np.float32)
-    total = float(flux.sum()) or 1.0
-    row, column = float((flux * rows).sum()) / total, float((flux * columns).sum()) / total
-    distance = np.hypot(rows - row, columns - column)
-    order = np.argsort(distance, axis=None)
-    enclosed = np.cumsum(flux.ravel()[order])
-    radius = float(distance.ravel()[order][np.searchsorted(enclosed, total / 2)])
-    moments = np.cov(np.stack([rows.ravel(), columns.ravel()]), aweights=flux.ravel() + 1e-9)
-    smallest, largest = np.linalg.eigvalsh(moments)
-    inside = mask & (distance <= max(radius, 1.5))
-    level = signal[inside].mean(axis=0) if inside.any() else np.zeros(3, np.float32)
-    grey_level = float(level.mean())
+    regions, num_regions = ndimage.label(grey > max(2.0 * float(noise.mean()), _FAINTEST))
+    galaxy = _measure_galaxy(signal, grey, _central_region(regions)) if num_regions else dict.fromkeys(_GALAXY_COLUMNS, 0.0)
     return {
-        "radius": radius / size,
-        "brightness": grey_level,
-        "peak": float(grey[mask].max()) if mask.any() else 0.0,
-        "axis_ratio": float(np.sqrt(max(smallest, 0) / max(largest, 1e-9))),
-        "red_minus_blue": float(level[0] - level[2]) / max(grey_level, 1.0),
-        "green_excess": float(level[1] - (level[0] + level[2]) / 2) / max(grey_level, 1.0),
+        **galaxy,
         **{f"sky_{name}": float(value) for name, value in zip(_CHANNELS, sky, strict=True)},
         **{f"noise_{name}": float(value) for name, value in zip(_CHANNELS, noise, strict=True)},
         "detections": float(num_regions),
     }
 
 
+def _measure_galaxy(signal: NDArray[np.float32], grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, float]:
+    """Measure light above the sky (S, S, 3), smoothed and grey (S, S), where ``mask`` says that it is the galaxy's."""
+    rows, columns = (index.astype(np.float64) for index in np.nonzero(mask))
+    # The smoothed light is above the threshold everywhere here, so its sum is not zero.
+    flux = grey[mask].astype(np.float64)
+    row, column = np.average(rows, weights=flux), np.average(columns, weights=flux)
+    distance = np.hypot(rows - row, columns - column)
+    order = np.argsort(distance)
+    enclosed = np.cumsum(flux[order])
+    radius = float(distance[order][np.searchsorted(enclosed, enclosed[-1] / 2)])
+    moments = np.cov(np.stack([rows, columns]), aweights=flux, ddof=0)
+    smallest, largest = np.linalg.eigvalsh(moments)
+    red, green, blue = signal[mask][distance <= max(radius, 1.5)].mean(axis=0).tolist()
+    brightness = (red + green + blue) / 3
+    measured = (
+        radius / mask.shape[0],
+        brightness,
+        float(flux.max()),
+        float(np.sqrt(max(smallest, 0.0) / max(largest, 1e-9))),
+        (red - blue) / max(brightness, 1.0),
+        (green - (red + blue) / 2) / max(brightness, 1.0),
+    )
+    return dict(zip(_GALAXY_COLUMNS, measured, strict=True))
+
+
 def _measure_sky(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the level and the standard deviation of the sky in each channel, (3,), by clipping what is brighter."""
     pixels = image.reshape(-1, 3)
-    for _ in range(4):
-        level = np.median(pixels, axis=0)
-        sigma = _MAD_TO_SIGMA * np.median(np.abs(pixels - level), axis=0) + 0.5
-        pixels = pixels[(np.abs(pixels - level) < 3 * sigma).all(axis=1)]
-    return level, np.std(pixels, axis=0)
+    level, deviation = np.median(pixels, axis=0), np.std(pixels, axis=0)
+    for _ in range(8):
+        kept = pixels[(np.abs(pixels - level) <= _CLIP_SIGMAS * deviation + 0.5).all(axis=1)]
+        level, deviation = np.mean(kept, axis=0), np.std(kept, axis=0) / np.float32(_CLIPPED_DEVIATION)
+    return level, deviation
 
 
-def _central_region(regions: NDArray[np.int32], size: int) -> NDArray[np.bool_]:
-    """Return the mask of the labelled region nearest the centre."""
-    centre = (size - 1) / 2
+def _central_region(regions: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return the mask of the labelled region nearest the centre; there must be one."""
     rows, columns = np.nonzero(regions)
-    if not len(rows):
-        return np.zeros(regions.shape, bool)
-    nearest = np.argmin((rows - centre) ** 2 + (columns - centre) ** 2)
+    height, width = regions.shape
+    nearest = np.argmin((rows - (height - 1) / 2) ** 2 + (columns - (width - 1) / 2) ** 2)
     return np.asarray(regions == regions[rows[nearest], columns[nearest]])

@@ -3,20 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from galaxies.files import replacing
 
+# The sky's own dark, so that frames do not outshine faint galaxies. The two colours differ to colour-blind eyes too, and a
+# mark says the same without colour.
 BACKGROUND = "#101014"
 INK = "#e8e8ea"
-RIGHT = "#5bc88a"
-WRONG = "#ff7a66"
+FAINT = "#9a9aa4"
+RIGHT = "#4fc3a1"
+WRONG = "#ff8559"
 
 _DPI = 100
-_WIDTH, _HEADER, _CAPTION = 12.0, 0.6, 0.48  # inches: of the sheet, the title, the text under a galaxy
+_WIDTH, _HEADER, _CAPTION, _LINE = 12.0, 0.9, 0.5, 0.19  # inches: of the sheet, the title, a galaxy's text, a line of it
+_LARGEST_FONT, _SMALLEST_FONT = 11.0, 8.0  # points
 
 
 @dataclass(frozen=True)
@@ -28,17 +36,34 @@ class Tile:
     predicted: str
     probability: float  # of the predicted class
 
+    @property
+    def is_right(self) -> bool:
+        """Whether the prediction is the label."""
+        return self.predicted == self.label
 
-def choose_galaxies(
-    targets: NDArray[np.int64], num_classes: int, *, per_class: int, generator: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return up to ``per_class`` positions of each class, class by class: drawn by chance, not picked by success."""
-    chosen = [generator.permutation(np.flatnonzero(targets == target))[:per_class] for target in range(num_classes)]
-    return np.concatenate(chosen).astype(np.int64)
+    @property
+    def verdict(self) -> str:
+        """The line under the label: ``✓ 82%`` or ``✗ Merging 41%``."""
+        return f"✓ {self.probability:.0%}" if self.is_right else f"✗ {self.predicted} {self.probability:.0%}"
+
+
+def choose_galaxies(targets: NDArray[np.int64], *, num_galaxies: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return up to ``num_galaxies`` positions, class by class: as many of each class as there are, drawn by chance.
+
+    Success plays no part, so that a sheet of them shows a head as it is, not at its best.
+    """
+    order = generator.permutation(len(targets))
+    shuffled = targets[order]
+    turn = np.empty(len(targets), np.int64)  # The how-manieth of its class a galaxy is.
+    for target in np.unique(targets):
+        members = np.flatnonzero(shuffled == target)
+        turn[members] = np.arange(len(members))
+    taken = np.argsort(turn, kind="stable")[:num_galaxies]
+    return order[taken[np.lexsort((turn[taken], shuffled[taken]))]]
 
 
 def draw_contact_sheet(path: Path, tiles: Sequence[Tile], *, columns: int, title: str) -> None:
-    """Draw galaxies with prediction and probability to a PNG 1,200 px wide; a wrong one is red, and its label stands below.
+    """Draw galaxies to a PNG 1,200 px wide: under each its label, then the verdict, green with a tick or red with a cross.
 
     Args:
         path: of the PNG.
@@ -49,32 +74,45 @@ def draw_contact_sheet(path: Path, tiles: Sequence[Tile], *, columns: int, title
     side = _WIDTH / columns
     height = _HEADER + -(-len(tiles) // columns) * (side + _CAPTION)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=BACKGROUND)
-    figure.text(0.5, 1 - 0.5 * _HEADER / height, title, color=INK, fontsize=14, ha="center", va="center")
-    font_size = _fitting_font_size(tiles, side)
-    for index, galaxy in enumerate(tiles):
+    write: dict[str, Any] = {"ha": "center", "va": "center", "family": "DejaVu Sans", "parse_math": False}
+    figure.text(0.5, 1 - 0.36 / height, title, color=INK, fontsize=16, **write)
+    key = "below each galaxy: its label, then ✓ right or ✗ what was predicted instead, with the probability given to it"
+    figure.text(0.5, 1 - 0.68 / height, key, color=FAINT, fontsize=10, **write)
+    captions: list[Text] = []
+    for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         bottom = height - _HEADER - (row + 1) * (side + _CAPTION) + _CAPTION
-        axes = figure.add_axes(((column + 0.03) / columns, bottom / height, 0.94 / columns, 0.94 * side / height))
-        axes.imshow(galaxy.image, interpolation="lanczos")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        colour = RIGHT if galaxy.predicted == galaxy.label else WRONG
-        for spine in axes.spines.values():
-            spine.set_color(colour)
-            spine.set_linewidth(1.5)
-        lines = [(f"{galaxy.predicted} {galaxy.probability:.0%}", colour)]
-        if galaxy.predicted != galaxy.label:
-            lines.append((f"not {galaxy.label}", INK))
-        for number, (text, ink) in enumerate(lines):
-            top = (bottom - 0.05 - 0.19 * number) / height
-            figure.text((column + 0.5) / columns, top, text, color=ink, fontsize=font_size, ha="center", va="top")
+        box = ((column + 0.03) / columns, bottom / height, 0.94 / columns, 0.94 * side / height)
+        _draw_galaxy(figure.add_axes(box), tile)
+        lines = ((tile.label, INK), (tile.verdict, RIGHT if tile.is_right else WRONG))
+        for number, (text, colour) in enumerate(lines):
+            middle = (bottom - 0.12 - _LINE * number) / height
+            captions.append(figure.text((column + 0.5) / columns, middle, text, color=colour, **write))
+    _fit_texts(captions, 0.97 * side * _DPI, FigureCanvasAgg(figure).get_renderer())  # type: ignore[no-untyped-call]
     with replacing(path) as temporary:
         # By default matplotlib writes its version into the file, and the bytes would change with it.
         figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={"Software": None})
 
 
-def _fitting_font_size(tiles: Sequence[Tile], side: float) -> float:
-    """Return the font size in points at which the longest line is as wide as a galaxy, the same for all."""
-    longest = max((max(len(tile.predicted) + 5, len(tile.label) + 4) for tile in tiles), default=1)
-    # A letter of the default font is 0.56 of its size wide on average (measured on the class names).
-    return float(min(11.0, 0.97 * side * 72 / (0.56 * longest)))
+def _draw_galaxy(axes: Axes, tile: Tile) -> None:
+    axes.imshow(tile.image, interpolation="lanczos")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color(RIGHT if tile.is_right else WRONG)
+        spine.set_linewidth(2)
+
+
+def _fit_texts(texts: Sequence[Text], width: float, renderer: RendererAgg) -> None:
+    """Give all texts one size at which they are at most ``width`` px wide; cut what would need too small a size."""
+    for text in texts:
+        text.set_fontsize(_LARGEST_FONT)
+    widest = max((text.get_window_extent(renderer).width for text in texts), default=width)
+    for text in texts:
+        text.set_fontsize(max(_SMALLEST_FONT, _LARGEST_FONT * min(1.0, width / widest)))
+        whole = text.get_text()
+        for length in range(len(whole) - 1, 1, -1):
+            if text.get_window_extent(renderer).width <= width + 1:  # Letters have whole pixels: sizes do not quite scale.
+                break
+            # Its end goes with it: there stands the probability, or what tells two long names apart.
+            text.set_text(f"{whole[: (length + 1) // 2].rstrip()}…{whole[len(whole) - length // 2 :].lstrip()}")

@@ -10,7 +10,6 @@ One such folder serves the layers of one forward pass:
         <layer>.zarr       a store in the making; it stays until a later stage has opened the published one
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -22,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, write_text
-from galaxies.store import Identity, Layout, create_store, identity_key, shard_path
+from galaxies.files import file_sha256, locked, write_text
+from galaxies.identity import Identity, identity_key, pass_key
+from galaxies.store import Layout, create_store, shard_path
 
 SCRATCH_FOLDER = Path(".dvc", "tmp", "extract")
 
@@ -178,7 +178,7 @@ def open_scratch(root: Path, pass_key: str) -> Iterator[Scratch]:
     A second process, as when only ``dvc`` was killed and its stage lives on, waits here until the first has ended.
     """
     folder = root / SCRATCH_FOLDER / pass_key[:32]
-    with _locked(folder):
+    with locked(folder):
         yield Scratch(folder)
 
 
@@ -187,33 +187,8 @@ def discard_scratch(root: Path, identity: Identity) -> None:
     folder = root / SCRATCH_FOLDER / pass_key(identity)[:32]
     if not folder.is_dir():
         return
-    with suppress(BlockingIOError), _locked(folder, wait=False):
+    with suppress(BlockingIOError), locked(folder, wait=False):
         Scratch(folder).discard(str(identity["layer"]))
-
-
-def pass_key(identity: Identity) -> str:
-    """Return the key that the layers of one forward pass share."""
-    return identity_key({name: value for name, value in identity.items() if name != "layer"})
-
-
-@contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a scratch folder; the kernel frees it with the process, however that ends."""
-    path = folder / "lock"
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    raise
-                _logger.warning("another process extracts the same activations; waiting for it (%s)", path)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # The folder may have been discarded while this process waited: then the lock held is of a deleted file.
-            if os.fstat(file.fileno()).st_nlink > 0:
-                yield
-                return
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -4,8 +4,6 @@ Legend: N rows of the catalog, V views, C channels, T tokens, H x W positions. R
 Pooled features are (N, V, C), maps keep the node's own shape: (N, V, C, H, W) or (N, V, T, C).
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +17,9 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
 from galaxies.errors import InputError
+from galaxies.identity import Identity, identity_key
 
 ARRAY_NAME = "activations"
-
-Identity = Mapping[str, Any]
-"""All that determines the numbers of a store, as plain JSON values."""
 
 # A shard is one file and the unit of writing and of resuming: few files for DVC, small enough that a kill costs little.
 _MAX_SHARD_ROWS = 512
@@ -60,11 +56,6 @@ class Layout:
 def _power_of_two(at_most: int, wanted: int) -> int:
     """Return the largest power of two not above ``at_most`` and ``wanted``, and at least 1."""
     return 1 << (max(1, min(at_most, wanted)).bit_length() - 1)
-
-
-def identity_key(identity: Identity) -> str:
-    """Return the hash that stands for an identity: 64 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def create_store(path: Path, *, num_rows: int, layout: Layout, identity: Identity) -> "zarr.Array[Any]":
@@ -131,10 +122,11 @@ class Store:
                 "`dvc repro` makes them again under the present ones."
             )
 
-    def read_features(self) -> NDArray[np.float32]:
-        """Return the pooled features of the first view, (N, C) float32: 145 MB for 17,736 x 2,048.
+    def read_features(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Return the pooled features of the first view of all N rows, or of the given B: (B, C) float32.
 
-        Raises InputError when the store holds maps, or a number that is not finite.
+        All of 17,736 x 2,048 are 145 MB. Raises InputError when the store holds maps, or one of these rows a number that
+        is not finite.
         """
         if not self.is_pooled:
             raise InputError(
@@ -142,8 +134,12 @@ class Store:
                 "features; use `-S extract.pool=avg`."
             )
         features = np.asarray(self.activations[:, 0, :], dtype=np.float32)
-        if not np.isfinite(features).all():
-            row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        if rows is not None:
+            features = features[rows]
+        finite = np.isfinite(features).all(axis=1)
+        if not finite.all():
+            position = int(np.flatnonzero(~finite)[0])
+            row = position if rows is None else int(rows[position])
             raise InputError(f"{self.path}: row {row} is not finite; the store is damaged. Delete it and run `dvc repro`.")
         return features
 

@@ -14,15 +14,8 @@ from torchvision.models import WeightsEnum
 
 from galaxies.errors import InputError
 
-FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
-
 # Training scripts wrap the state dict they save under one of these keys.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
-
-
-def is_path(weights: str) -> bool:
-    """Tell whether ``extract.weights`` means a local file, not the name of published weights."""
-    return "/" in weights or weights.endswith(FILE_SUFFIXES)
 
 
 def classifier_name(model: nn.Module) -> str | None:

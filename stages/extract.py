@@ -6,10 +6,11 @@ from pathlib import Path
 from galaxies.backbone import load_backbone
 from galaxies.catalog import Catalog, read_catalog
 from galaxies.errors import InputError
-from galaxies.extraction import ExtractParams, expected_identity, extract, full_identity
+from galaxies.extraction import extract
 from galaxies.galaxy_file import GalaxyFile
+from galaxies.identity import ExtractParams, expected_identity, full_identity, pass_key
 from galaxies.runtime import RuntimeParams
-from galaxies.scratch import open_scratch, pass_key
+from galaxies.scratch import open_scratch
 from galaxies.store import Store
 from stages import main_repository, read_params, run_stage
 
@@ -30,7 +31,7 @@ def main() -> None:
         std=params.std,
         folder=main_repository(),
     )
-    identities = {name: full_identity(params, name, catalog, backbone) for name in params.layers}
+    identities = {name: full_identity(params, name, catalog, backbone.recipe()) for name in params.layers}
     with open_scratch(main_repository(), pass_key(identities[layer])) as scratch:
         if not scratch.is_complete(layer):
             missing = [name for name in params.layers if name == layer or not _is_published(name, params, catalog)]

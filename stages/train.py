@@ -1,26 +1,26 @@
 """Train a head on the cached activations: models/head.pt, its curve, and how training went."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import torch
 
 from galaxies.calibration import divide_val, fit_temperature
 from galaxies.catalog import read_catalog, read_splits
-from galaxies.extraction import ExtractParams, expected_identity
+from galaxies.curve import report_fit, tabulate_curve
 from galaxies.files import write_text
 from galaxies.head import TrainedHead, save_head
+from galaxies.identity import ExtractParams, expected_identity
 from galaxies.runtime import RuntimeParams
 from galaxies.scratch import discard_scratch
 from galaxies.store import Store
-from galaxies.training import Epoch, TrainParams, fit_head
+from galaxies.training import TrainParams, fit_head
 from stages import main_repository, read_params, run_stage
 
 
 def main() -> None:
-    """Fit on train rows, choose the epoch on one half of val, calibrate on the other; the test rows are not touched."""
+    """Fit on train rows, choose the epoch on one half of val, calibrate on the other; the test rows are not used."""
     params, runtime = read_params("train", TrainParams), read_params("runtime", RuntimeParams)
     catalog = read_catalog(Path("data/catalog.csv"))
     splits = read_splits(Path("data/splits.csv"), catalog)
@@ -29,12 +29,17 @@ def main() -> None:
     # The store is recorded and sound, so nobody needs to publish it again.
     discard_scratch(main_repository(), store.identity)
 
-    features, targets, val_rows = store.read_features(), splits.targets, splits.rows("val")
-    choosing, calibrating = (val_rows[part] for part in divide_val(targets[val_rows], splits.group[val_rows]))
+    # From here on there are no test rows: positions count train and val rows only.
+    used = np.flatnonzero(splits.split != "test")
+    features, targets, split = store.read_features(used), splits.targets[used], splits.split[used]
+    val = np.flatnonzero(split == "val")
+    # One fixed division: heads of other seeds are chosen and calibrated on the same galaxies.
+    halves = divide_val(targets[val], splits.group[used][val], generator=np.random.default_rng(0))
+    choosing, calibrating = (val[half] for half in halves)
     fit = fit_head(
         features,
         targets,
-        train_rows=splits.rows("train"),
+        train_rows=np.flatnonzero(split == "train"),
         val_rows=choosing,
         class_names=splits.classes,
         params=params,
@@ -44,37 +49,11 @@ def main() -> None:
         logits = fit.head(torch.from_numpy(features[calibrating]))
     temperature = fit_temperature(logits, torch.from_numpy(targets[calibrating]))
 
-    save_head(Path("models/head.pt"), TrainedHead(fit.head, splits.classes, temperature, store.identity))
-    write_text(Path("metrics/training.csv"), tabulate_curve(fit.epochs).to_csv(index=False))
-    best = fit.epochs[fit.best_epoch - 1]
-    report = {
-        "best_epoch": best.epoch,
-        "train_accuracy": round(best.train_accuracy, 4),
-        "val_accuracy": round(best.val_accuracy, 4),
-        "val_loss": round(best.val_loss, 4),
-        "temperature": round(temperature, 4),
-        "features": fit.head.num_features,
-        "classes": fit.head.num_classes,
-    }
+    trained = TrainedHead(fit.head, splits.classes, temperature, store.identity)
+    save_head(Path("models/head.pt"), trained)
+    write_text(Path("metrics/training.csv"), tabulate_curve(fit.epochs).to_csv(index=False, lineterminator="\n"))
+    report = report_fit(fit, trained, features[choosing], targets[choosing])
     write_text(Path("metrics/train.json"), json.dumps(report, indent=2) + "\n")
-
-
-def tabulate_curve(epochs: tuple[Epoch, ...]) -> pd.DataFrame:
-    """Return the training curve in long form, a row an epoch and split: epoch, split, loss, accuracy, learning_rate."""
-    curve = pd.DataFrame([asdict(epoch) for epoch in epochs])
-    parts = [
-        pd.DataFrame(
-            {
-                "epoch": curve["epoch"],
-                "split": split,
-                "loss": curve[f"{split}_loss"].round(4),
-                "accuracy": curve[f"{split}_accuracy"].round(4),
-                "learning_rate": curve["learning_rate"],
-            }
-        )
-        for split in ("train", "val")
-    ]
-    return pd.concat(parts)
 
 
 if __name__ == "__main__":

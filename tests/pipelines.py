@@ -48,8 +48,10 @@ class Pipeline:
 
     def start(self, *command: str) -> "subprocess.Popen[bytes]":
         """Start a command in a process group of its own."""
-        log = (self.folder / ".log").open("ab")
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+        with (self.folder / ".log").open("ab") as log:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
 
     def kill_when(self, command: tuple[str, ...], condition: Callable[[], bool], *, seconds: float = 120) -> None:
         """Start a command and SIGKILL it with all its children at once when ``condition`` comes true."""

@@ -14,10 +14,11 @@ import torch
 
 from galaxies.backbone import cut, pool_positions
 from galaxies.errors import InputError
-from galaxies.extraction import ExtractParams, full_identity, read_images
+from galaxies.extraction import read_images
 from galaxies.galaxy_file import GalaxyFile
-from galaxies.scratch import SCRATCH_FOLDER, open_scratch, pass_key
-from galaxies.store import Store, identity_key
+from galaxies.identity import ExtractParams, full_identity, identity_key, pass_key
+from galaxies.scratch import SCRATCH_FOLDER, open_scratch
+from galaxies.store import Store
 from tests.toys import EXTRACT, fill, run_extract, toy_backbone, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
 
 REPOSITORY = Path(__file__).parents[1]
@@ -79,7 +80,7 @@ def test_nothing_is_reused_when_a_component_of_the_identity_changes(tmp_path: Pa
     run_extract(tmp_path, images)
     catalog = toy_catalog(images)
     params = ExtractParams(**{**EXTRACT, **change})
-    identity = full_identity(params, "layer2", catalog, toy_backbone(params))
+    identity = full_identity(params, "layer2", catalog, toy_backbone(params).recipe())
     with open_scratch(tmp_path, pass_key(identity)) as scratch:
         assert not scratch.is_complete("layer2")
     with pytest.raises(InputError, match=f"params.{next(iter(change))}"):
@@ -89,12 +90,12 @@ def test_nothing_is_reused_when_a_component_of_the_identity_changes(tmp_path: Pa
 def test_nothing_is_reused_when_galaxies_weights_or_layer_change() -> None:
     params, images = ExtractParams(**EXTRACT), toy_images(3)
     backbone = toy_backbone(params)
-    identity = full_identity(params, "layer2", toy_catalog(images), backbone)
+    identity = full_identity(params, "layer2", toy_catalog(images), backbone.recipe())
     others = [
-        full_identity(params, "layer2", toy_catalog(toy_images(3, seed=1)), backbone),
-        full_identity(params, "layer2", toy_catalog(images[:2]), backbone),
-        full_identity(params, "layer2", toy_catalog(images[::-1]), backbone),
-        full_identity(params, "layer3", toy_catalog(images), backbone),
+        full_identity(params, "layer2", toy_catalog(toy_images(3, seed=1)), backbone.recipe()),
+        full_identity(params, "layer2", toy_catalog(images[:2]), backbone.recipe()),
+        full_identity(params, "layer2", toy_catalog(images[::-1]), backbone.recipe()),
+        full_identity(params, "layer3", toy_catalog(images), backbone.recipe()),
         {**identity, "weights_digest": "of other tensors in a file of the same name"},
     ]
     assert len({identity_key(other) for other in [identity, *others]}) == 6
@@ -131,7 +132,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
     write_toy_galaxies(folder / "galaxies.h5", images)
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",)})
     catalog, backbone = toy_catalog(images), toy_backbone(params)
-    identities = {"layer1": full_identity(params, "layer1", catalog, backbone)}
+    identities = {"layer1": full_identity(params, "layer1", catalog, backbone.recipe())}
     broken = images.copy()
     broken[1030] += 1  # Row 1030 is refused, after two shards.
     write_toy_galaxies(folder / "galaxies.h5", broken)
@@ -205,8 +206,8 @@ from pathlib import Path
 import numpy as np
 from galaxies.backbone import load_backbone
 from galaxies.catalog import Catalog, image_sha256
-from galaxies.extraction import ExtractParams, full_identity
-from galaxies.scratch import open_scratch, pass_key
+from galaxies.identity import ExtractParams, full_identity, pass_key
+from galaxies.scratch import open_scratch
 from tests.toys import EXTRACT, fill, toy_backbone, toy_images, write_toy_galaxies
 import torch
 torch.set_num_threads(1)
@@ -222,7 +223,7 @@ digest = image_sha256(image[0])
 catalog = Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))), (digest,) * num_galaxies)
 params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
 backbone = toy_backbone(params)
-identities = {"layer1": full_identity(params, "layer1", catalog, backbone)}
+identities = {"layer1": full_identity(params, "layer1", catalog, backbone.recipe())}
 with open_scratch(folder, pass_key(identities["layer1"])) as scratch:
     fill(folder, scratch, catalog, backbone, params, identities, batch_size=50)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

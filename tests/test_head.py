@@ -18,6 +18,12 @@ def trained_head() -> TrainedHead:
     return TrainedHead(head.eval(), ("a", "b", "c"), 1.5, RECIPE)
 
 
+def trained_head_of_seed_0() -> TrainedHead:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return trained_head()
+
+
 @pytest.mark.parametrize(
     ("hidden_layers", "widths"),
     [
@@ -66,6 +72,22 @@ def test_a_file_that_hides_code_is_refused(tmp_path: Path) -> None:
         load_head(tmp_path / "head.pt")
 
 
+def test_the_same_head_gives_the_same_bytes_under_any_name(tmp_path: Path) -> None:
+    """torch.save writes the name of a path into the archive, here a temporary one: DVC saw a new head in every run."""
+    for name in ("a.pt", "b.pt"):
+        save_head(tmp_path / name, trained_head_of_seed_0())
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_a_head_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
+    save_head(tmp_path / "head.pt", trained_head())
+    content = torch.load(tmp_path / "head.pt", weights_only=True)
+    for name, value in (("num_features", 6), ("class_names", ["a"]), ("hidden_layers", ["rellu"]), ("temperature", None)):
+        torch.save({**content, name: value}, tmp_path / "changed.pt")
+        with pytest.raises(InputError, match="its parts do not fit together"):
+            load_head(tmp_path / "changed.pt")
+
+
 @pytest.mark.parametrize("content", [{"weights": 1}, [1, 2], {"format": "another"}], ids=["dict", "list", "another"])
 def test_a_file_that_is_no_head_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "head.pt")
@@ -85,3 +107,9 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "head.pt").write_bytes(b"broken")
     with pytest.raises(InputError, match="is damaged"):
         load_head(tmp_path / "head.pt")
+    save_head(tmp_path / "whole.pt", trained_head())
+    (tmp_path / "head.pt").write_bytes((tmp_path / "whole.pt").read_bytes()[:-100])
+    with pytest.raises(InputError, match="is damaged"):
+        load_head(tmp_path / "head.pt")
+    with pytest.raises(InputError, match="is damaged"):
+        load_head(tmp_path)

@@ -9,7 +9,8 @@ import pytest
 import zarr
 
 from galaxies.errors import InputError
-from galaxies.scratch import SCRATCH_FOLDER, Scratch, discard_scratch, open_scratch, pass_key
+from galaxies.identity import pass_key
+from galaxies.scratch import SCRATCH_FOLDER, Scratch, discard_scratch, open_scratch
 from galaxies.store import Layout
 from tests.toys import tree_bytes
 

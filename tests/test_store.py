@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from galaxies.errors import InputError
-from galaxies.store import Layout, Store, create_store, identity_key, shard_path
+from galaxies.identity import identity_key
+from galaxies.store import Layout, Store, create_store, shard_path
 
 IDENTITY = {"catalog": "c0ffee", "layer": "layer4", "params": {"backbone": "resnet18", "mean": [0.5, 0.5, 0.5]}}
 FEATURES = Layout((1, 8), "float32", compressed=False)
@@ -39,6 +41,18 @@ def test_shards_and_chunks_are_powers_of_two_within_their_bytes(
 def test_rows_come_back_in_order(tmp_path: Path, num_rows: int) -> None:
     store = filled_store(tmp_path / "a.zarr", num_rows)
     np.testing.assert_array_equal(store.read_features(), np.arange(num_rows * 8).reshape(num_rows, 8))
+
+
+def test_chosen_rows_alone_are_read_and_checked(tmp_path: Path) -> None:
+    store = filled_store(tmp_path / "a.zarr", 6)
+    array = zarr.open_array(tmp_path / "a.zarr" / "activations", mode="r+")
+    array[2, 0, 5] = np.nan
+    rows = np.array([0, 4, 5])
+    np.testing.assert_array_equal(store.read_features(rows), np.arange(48).reshape(6, 8)[rows])
+    assert store.read_features(np.arange(0)).shape == (0, 8)
+    for wanted in (None, np.array([1, 2])):
+        with pytest.raises(InputError, match="row 2 is not finite"):
+            store.read_features(wanted)
 
 
 def test_an_all_zero_shard_is_a_file(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from galaxies.backbone import Backbone, load_backbone
 from galaxies.catalog import Catalog, image_sha256
-from galaxies.extraction import ExtractParams, extract, full_identity
+from galaxies.extraction import extract
 from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
-from galaxies.scratch import Scratch, open_scratch, pass_key
+from galaxies.identity import ExtractParams, full_identity, pass_key
+from galaxies.scratch import Scratch, open_scratch
 
 EXTRACT: dict[str, Any] = {
     "backbone": "resnet18",
@@ -71,7 +72,7 @@ def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8,
     catalog, backbone = toy_catalog(images), toy_backbone(params)
     if not (folder / "galaxies.h5").exists():
         write_toy_galaxies(folder / "galaxies.h5", images)
-    identities = {layer: full_identity(params, layer, catalog, backbone) for layer in params.layers}
+    identities = {layer: full_identity(params, layer, catalog, backbone.recipe()) for layer in params.layers}
     outs = {layer: folder / "features" / f"{layer}.zarr" for layer in params.layers}
     with open_scratch(folder, pass_key(identities[params.layers[0]])) as scratch:
         fill(folder, scratch, catalog, backbone, params, identities, batch_size=batch_size)

@@ -1,0 +1,59 @@
+"""dvc.yaml against the code: DVC knows only what is listed there, so what is missing would leave old results in place."""
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from galaxies.identity import ExtractParams
+from tests.pipelines import REPOSITORY
+
+
+def stage(name: str) -> dict[str, Any]:
+    stages: dict[str, dict[str, Any]] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    return stages[name]
+
+
+def imported_files(script: Path) -> set[Path]:
+    """Return the project's files that a script needs, itself included: all imports, also those inside functions."""
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                module = Path(*name.split("."))
+                candidates = (module.with_suffix(".py"), module / "__init__.py")
+                waiting += [candidate for candidate in candidates if (REPOSITORY / candidate).is_file()]
+    return found
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_a_stage_depends_on_every_module_it_imports(name: str) -> None:
+    listed = {Path(dep) for dep in stage(name)["deps"] if dep.endswith(".py")}
+    assert listed == imported_files(Path("stages", f"{name}.py"))
+
+
+@pytest.mark.parametrize("name", ["download", "split", "extract"])
+def test_the_stages_that_make_data_depend_on_no_code_but_on_a_version(name: str) -> None:
+    listed = stage(name)
+    assert not [dep for dep in listed.get("deps", []) if dep.endswith(".py")]
+    assert {name, f"{name}.version"} & set(listed["params"])
+
+
+def test_every_parameter_of_extract_but_the_layers_runs_it_again() -> None:
+    names = {field.name for field in fields(ExtractParams)} - {"layers"}
+    assert set(stage("extract")["params"]) == {f"extract.{name}" for name in names}
+
+
+def test_what_changes_speed_alone_is_in_no_stage() -> None:
+    for name in ("download", "split", "extract", "train", "evaluate"):
+        assert not [param for param in stage(name).get("params", []) if param.startswith("runtime")]

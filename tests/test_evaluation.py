@@ -1,0 +1,141 @@
+"""Each metric is what one works out by hand, and is defined where classes are missing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score
+
+from galaxies.errors import InputError
+from galaxies.evaluation import measure, tabulate_classes, tabulate_confusion, tabulate_predictions
+
+NAMES = ("round", "edge-on", "spiral")
+# By hand: right are rows 0, 1, 3 and 5. Recall 2/3, 1/2, 1/1; precision 2/3, 1/1, 1/2; F1 2/3, 2/3, 2/3.
+TARGETS = np.array([0, 0, 0, 1, 1, 2])
+PREDICTED = np.array([0, 0, 2, 1, 0, 2])
+COUNTS = np.array([5, 3, 2])
+
+
+def certain(predicted: NDArray[np.int64], probability: float = 0.8, num_classes: int = 3) -> NDArray[np.float64]:
+    """Return probabilities, (B, K): ``probability`` for the predicted class, equal shares of the rest for the others."""
+    rest = (1 - probability) / (num_classes - 1)
+    return np.where(np.arange(num_classes) == predicted[:, None], probability, rest)
+
+
+def measured(targets: Any, predicted: Any, **changes: Any) -> dict[str, float]:
+    return measure(np.array(targets), certain(np.array(predicted), **changes), train_counts=COUNTS)
+
+
+def test_the_metrics_are_those_worked_out_by_hand() -> None:
+    metrics = measured(TARGETS, PREDICTED)
+    assert metrics["accuracy"] == pytest.approx(4 / 6, abs=1e-4)
+    assert metrics["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3, abs=1e-4)
+    assert metrics["macro_f1"] == pytest.approx(2 / 3, abs=1e-4)
+    assert metrics["nll"] == pytest.approx(-(4 * np.log(0.8) + 2 * np.log(0.1)) / 6, abs=1e-4)
+
+
+def test_the_line_to_beat_is_that_of_the_train_rows() -> None:
+    metrics = measured(TARGETS, PREDICTED)
+    # Always class 0: recall 1, 0, 0; F1 2 * 3 / (6 + 3), 0, 0.
+    assert metrics["majority_accuracy"] == pytest.approx(1 / 2, abs=1e-4)
+    assert metrics["majority_balanced_accuracy"] == pytest.approx(1 / 3, abs=1e-4)
+    assert metrics["majority_macro_f1"] == pytest.approx(2 / 9, abs=1e-4)
+    assert metrics["prior_nll"] == pytest.approx(-(3 * np.log(0.5) + 2 * np.log(0.3) + np.log(0.2)) / 6, abs=1e-4)
+
+
+def test_the_majority_is_found_in_train_and_not_in_test() -> None:
+    assert measured([1, 1, 1, 0], [1, 1, 1, 0])["majority_accuracy"] == 0.25
+
+
+def test_the_names_are_short_few_and_in_order_of_interest() -> None:
+    metrics = measured(TARGETS, PREDICTED)
+    assert list(metrics)[:4] == ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
+    assert metrics["num_galaxies"] == 6
+    assert metrics["num_classes"] == 3
+    assert len(metrics) <= 15
+
+
+def test_metrics_have_few_digits() -> None:
+    assert all(value == round(value, 4) for value in measured(TARGETS, PREDICTED).values())
+
+
+def test_balanced_accuracy_agrees_with_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    targets, predicted = generator.integers(0, 3, (2, 200))
+    expected = balanced_accuracy_score(targets, predicted)
+    assert measured(targets, predicted)["balanced_accuracy"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_all_right_is_one_and_all_wrong_is_zero() -> None:
+    right, wrong = measured(TARGETS, TARGETS, probability=1.0), measured(TARGETS, (TARGETS + 1) % 3, probability=1.0)
+    assert [right[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "nll")] == [1, 1, 1, 0]
+    assert [wrong[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")] == [0, 0, 0]
+    assert np.isfinite(wrong["nll"])
+
+
+def test_a_class_without_test_galaxies_takes_no_part() -> None:
+    assert measured([0, 0, 1], [0, 0, 1])["macro_f1"] == 1
+    metrics = measured([0, 0, 1], [0, 2, 1])  # Predicted, but no galaxy is one.
+    assert metrics["balanced_accuracy"] == 0.75
+    assert metrics["macro_f1"] == pytest.approx((2 / 3 + 1) / 2, abs=1e-4)
+    assert metrics["num_classes"] == 2
+
+
+@pytest.mark.parametrize(("predicted", "accuracy"), [(1, 1.0), (2, 0.0)])
+def test_one_test_galaxy_is_enough(predicted: int, accuracy: float) -> None:
+    metrics = measured([1], [predicted])
+    assert [metrics[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")] == [accuracy] * 3
+    assert metrics["num_galaxies"] == 1
+
+
+def test_no_test_galaxies_are_an_error() -> None:
+    with pytest.raises(InputError, match=r"no test galaxies; raise split\.test_fraction"):
+        measure(np.arange(0), np.empty((0, 3)), train_counts=COUNTS)
+
+
+def test_probabilities_that_are_not_finite_are_an_error() -> None:
+    probabilities = certain(PREDICTED)
+    probabilities[4, 1] = np.nan
+    with pytest.raises(InputError, match="test galaxy 4 are not finite; the head is damaged"):
+        measure(TARGETS, probabilities, train_counts=COUNTS)
+
+
+def test_each_class_has_its_line() -> None:
+    table = tabulate_classes(TARGETS, PREDICTED, NAMES)
+    assert table["class_name"].tolist() == list(NAMES)
+    np.testing.assert_allclose(table["precision"], [2 / 3, 1, 1 / 2], atol=1e-4)
+    np.testing.assert_allclose(table["recall"], [2 / 3, 1 / 2, 1], atol=1e-4)
+    np.testing.assert_allclose(table["f1"], [2 / 3, 2 / 3, 2 / 3], atol=1e-4)
+    assert table["support"].tolist() == [3, 2, 1]
+
+
+def test_a_class_without_galaxies_has_a_line_of_zeros() -> None:
+    table = tabulate_classes(np.array([0, 0]), np.array([0, 0]), NAMES)
+    assert table.iloc[2].tolist() == ["spiral", 0.0, 0.0, 0.0, 0]
+
+
+def test_the_confusion_table_has_every_pair_of_classes_by_name_in_order() -> None:
+    table = tabulate_confusion(TARGETS, PREDICTED, NAMES)
+    assert table[["label", "predicted"]].iloc[[0, 1, 3, 8]].to_numpy().tolist() == [
+        ["round", "round"],
+        ["round", "edge-on"],
+        ["edge-on", "round"],
+        ["spiral", "spiral"],
+    ]
+    assert table["count"].tolist() == [2, 0, 1, 1, 1, 0, 0, 0, 1]
+    np.testing.assert_allclose(table["share"], [2 / 3, 0, 1 / 3, 1 / 2, 1 / 2, 0, 0, 0, 1], atol=1e-4)
+
+
+def test_a_label_without_galaxies_has_no_shares() -> None:
+    table = tabulate_confusion(np.array([0]), np.array([2]), NAMES)
+    assert table["count"].sum() == 1
+    assert table.loc[table["label"] == "spiral", "share"].tolist() == [0, 0, 0]
+
+
+def test_predictions_are_by_name_with_a_probability_a_class() -> None:
+    probabilities = certain(np.array([2, 0]), 0.7)
+    table = tabulate_predictions(np.array([4, 9]), np.array([5, 12]), ["007", "NA"], np.array([1, 0]), probabilities, NAMES)
+    assert list(table) == ["row", "galaxy", "id", "label", "predicted", "p round", "p edge-on", "p spiral"]
+    assert table.iloc[0].tolist() == [4, 5, "007", "edge-on", "spiral", 0.15, 0.15, 0.7]
+    assert table["predicted"].tolist() == ["spiral", "round"]

@@ -1,0 +1,108 @@
+"""The templates of `dvc plots`, filled by DVC's own renderer and drawn by Vega-Lite: every mark that should be there is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import vl_convert
+from dvc_render import VegaRenderer  # type: ignore[import-untyped]
+
+from galaxies.curve import tabulate_curve
+from galaxies.evaluation import tabulate_classes, tabulate_confusion
+from galaxies.training import Epoch
+from tests.pipelines import REPOSITORY
+
+TEMPLATES = REPOSITORY / ".dvc" / "plots"
+NAMES = ("Disturbed", "Round Smooth", "Edge-on without Bulge")
+TARGETS, PREDICTED = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1])
+DATA = {
+    "training": tabulate_curve([Epoch(n, 0.1, 2 / n, 0.3, 0.4 + (n - 3) ** 2 / 10, 0.5) for n in range(1, 6)]),
+    "confusion": tabulate_confusion(TARGETS, PREDICTED, NAMES),
+    "class_scores": tabulate_classes(TARGETS, PREDICTED, NAMES),
+}
+AXES = {"training": ("epoch", "loss"), "confusion": ("predicted", "label"), "class_scores": ("class_name", "f1")}
+
+
+def fill(template: str, revisions: tuple[str, ...] = ("workspace",)) -> dict[str, Any]:
+    """Return the specification DVC makes: it reads every cell of a CSV as text, and adds the revision."""
+    records = DATA[template].astype(str).to_dict("records")
+    points = [{**record, "rev": revision, "filename": f"{template}.csv"} for revision in revisions for record in records]
+    x, y = AXES[template]
+    renderer = VegaRenderer(points, template, template=template, template_dir=str(TEMPLATES), x=x, y=y, title="A title")
+    filled: dict[str, Any] = json.loads(json.dumps(renderer.get_filled_template()))
+    return filled
+
+
+def drawn_text(specification: dict[str, Any]) -> str:
+    return vl_convert.vegalite_to_svg(specification)
+
+
+@pytest.mark.parametrize("template", DATA)
+def test_a_template_has_no_anchor_left(template: str) -> None:
+    assert "<DVC_" not in json.dumps(fill(template))
+
+
+@pytest.mark.parametrize("template", DATA)
+@pytest.mark.parametrize("revisions", [("workspace",), ("workspace", "HEAD")], ids=["show", "diff"])
+def test_a_template_draws_a_picture_legible_in_size(template: str, revisions: tuple[str, ...], tmp_path: Path) -> None:
+    picture = vl_convert.vegalite_to_png(fill(template, revisions))
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 5000
+    svg = drawn_text(fill(template, revisions))
+    assert "A title" in svg
+    assert all(revision in svg for revision in revisions)
+
+
+@pytest.mark.parametrize("template", ["confusion", "class_scores"])
+def test_classes_stand_in_their_own_order_and_not_by_the_alphabet(template: str) -> None:
+    svg = drawn_text(fill(template))
+    places = [svg.index(f">{name}<") for name in reversed(NAMES)]
+    assert len(places) == 3
+    heights = [_height_of(svg, name) for name in NAMES]
+    assert heights == sorted(heights)
+
+
+def _height_of(svg: str, name: str) -> float:
+    """Return the y of the text ``name`` on the vertical axis: the last translate before it."""
+    before = [svg[:index].rsplit("translate(", 1)[1] for index in _places(svg, f">{name}<")]
+    upright = [text for text in before if "rotate" not in text.split(">")[0]]
+    return float(upright[0].split(")")[0].split(",")[1])
+
+
+def _places(text: str, part: str) -> list[int]:
+    return [index for index in range(len(text)) if text.startswith(part, index)]
+
+
+def test_the_confusion_matrix_has_shares_and_counts_of_pairs_that_occur() -> None:
+    svg = drawn_text(fill("confusion"))
+    assert ">67%<" in svg
+    assert ">33%<" in svg
+    assert len(_places(svg, ">0%<")) == 1  # That of the legend: empty cells are empty.
+    assert svg.count('aria-roledescription="rect mark"') == 9
+
+
+def test_the_confusion_matrix_also_counts_a_table_of_galaxies() -> None:
+    specification = fill("confusion")
+    rows = [{"label": NAMES[t], "predicted": NAMES[p], "rev": "workspace"} for t, p in zip(TARGETS, PREDICTED, strict=True)]
+    specification["data"]["values"] = rows
+    svg = drawn_text(specification)
+    assert svg.count('aria-roledescription="rect mark"') == 3
+    assert ">67%<" in svg
+    assert ">33%<" in svg
+
+
+def test_the_curve_marks_the_epoch_that_was_kept_once_in_each_panel() -> None:
+    svg = drawn_text(fill("training"))
+    assert svg.count('aria-roledescription="point"') == 2
+    assert svg.count('aria-roledescription="line mark"') == 4
+    assert "epoch: 3" in svg.split('aria-roledescription="point"')[0].rsplit("aria-label", 1)[1]
+
+
+def test_the_bars_say_score_and_number_of_galaxies() -> None:
+    svg = drawn_text(fill("class_scores"))
+    assert "0.80 (n = 3)" in svg
+    assert "0.00 (n = 0)" in svg
+    two = drawn_text(fill("class_scores", ("workspace", "HEAD")))
+    assert two.count('aria-roledescription="bar"') == 6

@@ -1,0 +1,181 @@
+"""The stages train and evaluate on a store of toys: what they write, what they refuse, and that train leaves test alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import zarr
+from ruamel.yaml import YAML
+
+from galaxies.calibration import divide_val
+from galaxies.catalog import Splits, read_splits, write_catalog, write_splits
+from galaxies.errors import InputError
+from galaxies.head import TrainedHead, load_head, save_head
+from galaxies.identity import ExtractParams, expected_identity
+from galaxies.store import Layout, create_store
+from stages import evaluate, train
+from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
+
+NUM_GALAXIES = 240
+TRAIN: dict[str, Any] = {
+    "layer": "layer2",
+    "ending": "drop",
+    "hidden_layers": [],
+    "optimizer": "adamw",
+    "learning_rate": 0.01,
+    "decrease_on_plateau": 0.5,
+    "patience": 3,
+    "weight_decay": 0.1,
+    "num_epochs": 15,
+    "batch_size": 32,
+    "class_weight": "none",
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a repository in which galaxies, catalog, splits and a store of separable features are ready."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    images = toy_images(NUM_GALAXIES)
+    catalog = toy_catalog(images)
+    Path("data").mkdir()
+    write_toy_galaxies(Path("data/galaxies.h5"), images)
+    write_catalog(Path("data/catalog.csv"), catalog)
+    label = np.arange(NUM_GALAXIES) * 3 // NUM_GALAXIES
+    split = np.tile(["train", "train", "train", "val", "test"], NUM_GALAXIES // 5)
+    names = tuple(f"class {index}" for index in label)
+    write_splits(Path("data/splits.csv"), Splits(label, names, np.arange(NUM_GALAXIES), split))
+    write_params()
+    identity = expected_identity(ExtractParams(**EXTRACT), "layer2", catalog)
+    features = np.random.default_rng(0).normal(size=(NUM_GALAXIES, 8)) + 5 * np.eye(3, 8)[label]
+    layout = Layout((1, 8), "float32", compressed=False)
+    create_store(Path("features/layer2.zarr"), num_rows=NUM_GALAXIES, layout=layout, identity=identity)[:, 0] = features
+    return tmp_path
+
+
+def write_params(**changes: Any) -> None:
+    sections = {
+        "extract": {name: list(value) if isinstance(value, tuple) else value for name, value in EXTRACT.items()},
+        "train": {**TRAIN, **changes},
+        "runtime": {"device": "cpu", "batch_size": 8, "num_workers": 0},
+    }
+    with Path("params.yaml").open("w") as file:
+        YAML().dump(sections, file)
+
+
+def written_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for name in ("models", "metrics") for path in (folder / name).iterdir()}
+
+
+def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
+    train.main()
+    evaluate.main()
+    assert set(written_bytes(folder)) == {
+        "head.pt",
+        "training.csv",
+        "train.json",
+        "test.json",
+        "predictions.csv",
+        "confusion.csv",
+        "classes.csv",
+        "galaxies.png",
+    }
+    metrics = json.loads(Path("metrics/test.json").read_text())
+    assert metrics["accuracy"] > 0.9
+    assert metrics["num_galaxies"] == 48
+    predictions = pd.read_csv("metrics/predictions.csv", dtype={"id": str})
+    assert list(predictions)[:5] == ["row", "galaxy", "id", "label", "predicted"]
+    assert predictions["row"].tolist() == list(range(4, NUM_GALAXIES, 5))
+    assert set(predictions["predicted"]) <= {"class 0", "class 1", "class 2"}
+    assert (predictions["label"] == predictions["predicted"]).mean() == pytest.approx(metrics["accuracy"], abs=1e-4)
+    assert pd.read_csv("metrics/confusion.csv")["count"].sum() == 48
+    curve = pd.read_csv("metrics/training.csv")
+    assert list(curve) == ["epoch", "split", "loss", "accuracy", "learning_rate"]
+    assert len(curve) == 30
+    report = json.loads(Path("metrics/train.json").read_text())
+    assert {"best_epoch", "val_accuracy", "val_nll", "temperature", "num_features", "num_classes"} <= set(report)
+
+
+def test_the_same_input_gives_the_same_bytes(folder: Path) -> None:
+    written = []
+    for _ in range(2):
+        train.main()
+        evaluate.main()
+        written.append(written_bytes(folder))
+    assert written[0] == written[1]
+
+
+def test_train_does_not_use_the_test_rows(folder: Path) -> None:
+    train.main()
+    clean = written_bytes(folder)
+    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    test = splits.rows("test")
+    array = zarr.open_array("features/layer2.zarr/activations", mode="r+")
+    activations = np.asarray(array[:])
+    activations[test] = np.nan
+    array[:] = activations
+    label = splits.label.copy()
+    label[test] = np.random.default_rng(1).permutation(label[test])
+    names = tuple(f"class {index}" for index in label)
+    write_splits(Path("data/splits.csv"), replace(splits, label=label, class_name=names))
+    train.main()
+    assert written_bytes(folder) == clean
+    with pytest.raises(InputError, match=f"row {test[0]} is not finite"):
+        evaluate.main()
+
+
+def test_the_temperature_is_fitted_on_rows_that_did_not_choose(folder: Path) -> None:
+    """Val rows that calibrate can be anything without changing the weights."""
+    train.main()
+    before = load_head(Path("models/head.pt"))
+    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    val = splits.rows("val")
+    calibrating = divide_val(splits.targets[val], splits.group[val], generator=np.random.default_rng(0))[1]
+    array = zarr.open_array("features/layer2.zarr/activations", mode="r+")
+    activations = np.asarray(array[:])
+    activations[val[calibrating]] *= -1
+    array[:] = activations
+    train.main()
+    after = load_head(Path("models/head.pt"))
+    assert all(torch.equal(a, b) for a, b in zip(before.head.parameters(), after.head.parameters(), strict=True))
+    assert after.temperature > 2 * before.temperature
+
+
+def test_the_head_carries_the_recipe_of_its_features(folder: Path) -> None:
+    train.main()
+    recipe = load_head(Path("models/head.pt")).recipe
+    assert recipe["layer"] == "layer2"
+    assert recipe["params"]["backbone"] == "resnet18"
+
+
+def test_a_class_without_train_galaxies_is_named(folder: Path) -> None:
+    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    split = np.where(splits.label == 2, "test", splits.split)
+    write_splits(Path("data/splits.csv"), replace(splits, split=split))
+    with pytest.raises(InputError, match="no galaxy to train on in class 2"):
+        train.main()
+
+
+def test_evaluate_refuses_a_head_for_other_classes(folder: Path) -> None:
+    train.main()
+    trained = load_head(Path("models/head.pt"))
+    names = ("class 0", "class 2", "class 1")
+    save_head(Path("models/head.pt"), TrainedHead(trained.head, names, trained.temperature, trained.recipe))
+    with pytest.raises(InputError, match=r"knows the classes class 0, class 2, class 1, data/splits\.csv has class 0, class 1"):
+        evaluate.main()
+
+
+def test_evaluate_refuses_features_made_by_another_recipe(folder: Path) -> None:
+    train.main()
+    trained = load_head(Path("models/head.pt"))
+    recipe = {**trained.recipe, "catalog": "another"}
+    save_head(Path("models/head.pt"), TrainedHead(trained.head, trained.class_names, trained.temperature, recipe))
+    with pytest.raises(InputError, match="catalog: the store has"):
+        evaluate.main()

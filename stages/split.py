@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from galaxies.catalog import image_sha256, write_catalog, write_splits
+from galaxies.census import count_classes, describe_data
 from galaxies.corrections import correct_labels
 from galaxies.files import write_text
 from galaxies.galaxy_file import GalaxyFile
-from galaxies.report import count_classes, describe_data
 from galaxies.splits import SplitParams, make_tables, select_galaxies
 from stages import read_params, run_stage, user_path
 

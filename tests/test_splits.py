@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.catalog import SPLIT_NAMES, Splits
+from galaxies.census import count_classes, describe_data
 from galaxies.errors import InputError
-from galaxies.report import count_classes, describe_data
 from galaxies.splits import Selection, SplitParams, divide, make_tables, select_galaxies
 
 DEFAULTS: dict[str, Any] = {

@@ -71,6 +71,7 @@ class TrainedHead:
     head: Head
     class_names: tuple[str, ...]  # of the K logits
     temperature: float  # divides the logits before softmax, so that probabilities are calibrated
+    set_thresholds: tuple[float, ...]  # of the K classes: the probability at which each enters a prediction set
     recipe: Mapping[str, Any]  # identity of the store it was trained on: how to make its features again
 
     @torch.inference_mode()
@@ -89,6 +90,7 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         "hidden_layers": list(trained.head.hidden_layers),
         "class_names": list(trained.class_names),
         "temperature": trained.temperature,
+        "set_thresholds": list(trained.set_thresholds),
         "recipe": dict(trained.recipe),
         "state_dict": {name: tensor.cpu() for name, tensor in trained.head.state_dict().items()},
     }
@@ -119,6 +121,12 @@ def load_head(path: Path) -> TrainedHead:
     try:
         head = Head(content["num_features"], len(content["class_names"]), content["hidden_layers"])
         head.load_state_dict(content["state_dict"])
-        return TrainedHead(head.eval(), tuple(content["class_names"]), float(content["temperature"]), content["recipe"])
+        return TrainedHead(
+            head.eval(),
+            tuple(content["class_names"]),
+            float(content["temperature"]),
+            tuple(content["set_thresholds"]),
+            content["recipe"],
+        )
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: its parts do not fit together ({error}); {_AGAIN}") from error

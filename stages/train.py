@@ -8,6 +8,7 @@ import torch
 
 from galaxies.calibration import divide_val, fit_temperature
 from galaxies.catalog import read_catalog, read_splits
+from galaxies.conformal import fit_set_thresholds
 from galaxies.curve import report_fit, tabulate_curve
 from galaxies.files import write_text
 from galaxies.head import TrainedHead, save_head
@@ -48,8 +49,10 @@ def main() -> None:
     with torch.inference_mode():
         logits = fit.head(torch.from_numpy(features[calibrating]))
     temperature = fit_temperature(logits, torch.from_numpy(targets[calibrating]))
+    probabilities = torch.softmax(logits.double() / temperature, dim=1).numpy()
+    thresholds = tuple(fit_set_thresholds(targets[calibrating], probabilities).tolist())
 
-    trained = TrainedHead(fit.head, splits.classes, temperature, store.identity)
+    trained = TrainedHead(fit.head, splits.classes, temperature, thresholds, store.identity)
     save_head(Path("models/head.pt"), trained)
     write_text(Path("metrics/training.csv"), tabulate_curve(fit.epochs).to_csv(index=False, lineterminator="\n"))
     report = report_fit(fit, trained, features[choosing], targets[choosing])

@@ -1,5 +1,6 @@
 """A head is what its parameters say, keeps its numbers on disk, and no other file is taken for one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ RECIPE = {"layer": "layer4", "params": {"backbone": "resnet18", "mean": None}}
 def trained_head() -> TrainedHead:
     head = Head(5, 3, (4, "relu"))
     head.mean.fill_(2.0)
-    return TrainedHead(head.eval(), ("a", "b", "c"), 1.5, RECIPE)
+    return TrainedHead(head.eval(), ("a", "b", "c"), 1.5, (0.2, 0.3, 0.0), RECIPE)
 
 
 def trained_head_of_seed_0() -> TrainedHead:
@@ -49,7 +50,7 @@ def test_features_are_standardised_before_anything_else() -> None:
 def test_the_temperature_softens_and_keeps_the_order() -> None:
     trained = trained_head()
     features = torch.rand(4, 5)
-    cold = TrainedHead(trained.head, trained.class_names, 1.0, RECIPE).probabilities(features)
+    cold = replace(trained, temperature=1.0).probabilities(features)
     warm = trained.probabilities(features)
     assert torch.equal(cold.argsort(1), warm.argsort(1))
     assert bool((warm.max(1).values < cold.max(1).values).all())
@@ -62,6 +63,7 @@ def test_a_head_comes_back_from_disk_with_all_it_needs(tmp_path: Path) -> None:
     loaded = load_head(tmp_path / "head.pt")
     features = torch.rand(6, 5)
     assert torch.equal(loaded.probabilities(features), trained.probabilities(features))
+    assert loaded.set_thresholds == (0.2, 0.3, 0.0)
     assert (loaded.class_names, loaded.temperature, loaded.recipe) == (("a", "b", "c"), 1.5, RECIPE)
     assert not loaded.head.training
 

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from galaxies.calibration import divide_val
 from galaxies.catalog import Splits, read_splits, write_catalog, write_splits
 from galaxies.errors import InputError
-from galaxies.head import TrainedHead, load_head, save_head
+from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.store import Layout, create_store
 from stages import evaluate, train
@@ -167,7 +167,7 @@ def test_evaluate_refuses_a_head_for_other_classes(folder: Path) -> None:
     train.main()
     trained = load_head(Path("models/head.pt"))
     names = ("class 0", "class 2", "class 1")
-    save_head(Path("models/head.pt"), TrainedHead(trained.head, names, trained.temperature, trained.recipe))
+    save_head(Path("models/head.pt"), replace(trained, class_names=names))
     with pytest.raises(InputError, match=r"knows the classes class 0, class 2, class 1, data/splits\.csv has class 0, class 1"):
         evaluate.main()
 
@@ -176,6 +176,6 @@ def test_evaluate_refuses_features_made_by_another_recipe(folder: Path) -> None:
     train.main()
     trained = load_head(Path("models/head.pt"))
     recipe = {**trained.recipe, "catalog": "another"}
-    save_head(Path("models/head.pt"), TrainedHead(trained.head, trained.class_names, trained.temperature, recipe))
+    save_head(Path("models/head.pt"), replace(trained, recipe=recipe))
     with pytest.raises(InputError, match="catalog: the store has"):
         evaluate.main()

@@ -15,23 +15,17 @@ from numpy.typing import NDArray
 
 from galaxies.errors import InputError
 from galaxies.files import replacing
-
-GALAXY10_CLASS_NAMES = (
-    "Disturbed",
-    "Merging",
-    "Round Smooth",
-    "In-between Round Smooth",
-    "Cigar Shaped Smooth",
-    "Barred Spiral",
-    "Unbarred Tight Spiral",
-    "Unbarred Loose Spiral",
-    "Edge-on without Bulge",
-    "Edge-on with Bulge",
+from galaxies.galaxy_schema import (
+    POSITION_COLUMNS,
+    read_class_names,
+    read_ids,
+    refuse_complaints,
+    schema_complaints,
+    value_complaints,
 )
-"""The ten classes of Galaxy10 DECaLS, in the order of their labels (astroNN's documentation)."""
 
-POSITION_COLUMNS = ("ra", "dec", "redshift", "pxscale")
-"""Optional columns, float64: right ascension and declination (deg), redshift, pixel scale (arcsec/px). NaN is unknown."""
+# What h5py raises for bytes that make no sense, wherever they stand (found by flipping every kind of byte).
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 # A row of chunks of an auto-chunked file can span hundreds of images: 256 MiB hold one, so that each chunk is decoded once.
 _CHUNK_CACHE_BYTES = 256 << 20
@@ -100,28 +94,30 @@ class GalaxyFile:
             self._file = h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES, rdcc_nslots=10007)
         except FileNotFoundError:
             raise InputError(f"There is no file {path}; `dvc repro download` makes data/galaxies.h5.") from None
+        except (PermissionError, IsADirectoryError) as error:
+            raise InputError(f"{path} is no file that you may read ({_one_line(error)}); expected is an HDF5 file.") from error
         except OSError as error:
-            raise InputError(f"{path} cannot be read as HDF5 ({error}): it is truncated or not an HDF5 file.") from error
+            reason = _one_line(error)
+            raise InputError(f"{path} cannot be read as HDF5 ({reason}): it is truncated or not an HDF5 file.") from error
         try:
             self._read_columns()
+        except _DAMAGE as error:
+            self._file.close()
+            raise InputError(f"{path} is damaged: {_one_line(error)}. Get it or make it again.") from error
         except BaseException:
             self._file.close()
             raise
 
     def _read_columns(self) -> None:
-        check_schema(self._file, self.path)
+        refuse_complaints(self.path, schema_complaints(self._file))
         self._images = self._file["images"]
         self.num_galaxies, self.image_size = int(self._images.shape[0]), int(self._images.shape[1])
-        self.labels: NDArray[np.uint8] = self._file["ans"][:].astype(np.uint8)
+        self.class_names = read_class_names(self._file)
+        self.ids = read_ids(self._file)
+        labels = self._file["ans"][:]
+        refuse_complaints(self.path, value_complaints(labels, self.class_names, self.ids))
+        self.labels: NDArray[np.uint8] = labels.astype(np.uint8)
         self.ra, self.dec, self.redshift, self.pxscale = (self._column(name) for name in POSITION_COLUMNS)
-        if "class_names" in self._file.attrs:
-            self.class_names = tuple(str(name) for name in self._file.attrs["class_names"])
-        else:
-            self.class_names = GALAXY10_CLASS_NAMES
-        if "ids" in self._file:
-            self.ids = tuple(str(name) for name in self._file["ids"].asstr()[:])
-        else:
-            self.ids = tuple(f"{index:06d}" for index in range(self.num_galaxies))
 
     def _column(self, name: str) -> NDArray[np.float64]:
         if name not in self._file:
@@ -136,15 +132,15 @@ class GalaxyFile:
         """
         images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
         starts = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
-        stops = np.append(starts[1:], len(indices))
+        stops = np.append(starts[1:], len(indices))[: len(starts)]  # None where there are no indices.
         for start, stop in zip(starts, stops, strict=True):
             first, last = int(indices[start]), int(indices[stop - 1])
             try:
                 self._images.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 raise InputError(
-                    f"{self.path}: images {first} to {last} cannot be read ({error}); the file is damaged or changed while "
-                    "it was read. Make it again: `dvc repro --force download`."
+                    f"{self.path}: images {first} to {last} cannot be read ({_one_line(error)}); the file is damaged, or its "
+                    "compression is not installed here. Get it again (data/galaxies.h5: `dvc repro --force download`)."
                 ) from error
         return images
 
@@ -160,31 +156,6 @@ class GalaxyFile:
         self._file.close()
 
 
-def check_schema(file: h5py.File, path: Path) -> None:
-    """Raise one InputError that lists all that keeps an open file from being in the Galaxy10 schema."""
-    complaints = list(_schema_complaints(file))
-    if complaints:
-        listing = "\n".join(f"  {complaint}" for complaint in complaints)
-        raise InputError(
-            f"{path} is not in the Galaxy10 schema:\n{listing}\nExpected are images (N, S, S, 3) uint8 and ans (N,) integer, "
-            "and where known ra, dec, redshift, pxscale (N,) float and ids (N,) text."
-        )
-
-
-def _schema_complaints(file: h5py.File) -> Iterator[str]:
-    images, labels = file.get("images"), file.get("ans")
-    if not isinstance(images, h5py.Dataset) or not isinstance(labels, h5py.Dataset):
-        yield f"found the entries {', '.join(sorted(file)) or 'none'}; the data sets images and ans must be there"
-        return
-    num_galaxies = images.shape[0] if images.ndim else 0
-    if images.shape[1:] == (69, 69, 3):
-        yield "images of 69 x 69: this is Galaxy10 SDSS, another data set; Galaxy10 DECaLS has 256 x 256"
-    elif images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-        yield f"images: found the shape {images.shape}, expected (N, S, S, 3)"
-    if images.dtype != np.uint8:
-        yield f"images: found {images.dtype}, expected uint8"
-    if num_galaxies == 0:
-        yield "images: the file holds no galaxies"
-    for name in ("ans", *POSITION_COLUMNS, "ids"):
-        if name in file and (not isinstance(file[name], h5py.Dataset) or file[name].shape != (num_galaxies,)):
-            yield f"{name}: found the shape {getattr(file[name], 'shape', 'of a group')}, expected ({num_galaxies},)"
+def _one_line(error: Exception) -> str:
+    """HDF5 tells its errors in several lines."""
+    return " ".join(str(error).split())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from galaxies.galaxy_file import GALAXY10_CLASS_NAMES
+from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 
 Colour = tuple[float, float]
 """g - r and r - z."""

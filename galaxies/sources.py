@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk
-from galaxies.galaxy_file import GALAXY10_CLASS_NAMES, GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.image_files import digest_images, find_image_size, read_blocks, read_catalogue
 from galaxies.params import Limits
 from galaxies.survey import simulate_survey

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from galaxies.galaxy_file import GALAXY10_CLASS_NAMES
+from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.morphology import Morphology, draw_morphology
 from galaxies.rendering import total_flux
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.galaxy_file import GALAXY10_CLASS_NAMES
+from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.morphology import Debris, Morphology, draw_morphology
 from galaxies.rendering import colour_factors, render_galaxy, total_flux
 

@@ -1,0 +1,131 @@
+"""The Galaxy10 schema: what stands in ``galaxies.h5``, and everything that keeps an open file from being one.
+
+N galaxies, S image size in pixels.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxies.errors import InputError
+
+GALAXY10_CLASS_NAMES = (
+    "Disturbed",
+    "Merging",
+    "Round Smooth",
+    "In-between Round Smooth",
+    "Cigar Shaped Smooth",
+    "Barred Spiral",
+    "Unbarred Tight Spiral",
+    "Unbarred Loose Spiral",
+    "Edge-on without Bulge",
+    "Edge-on with Bulge",
+)
+"""The ten classes of Galaxy10 DECaLS, in the order of their labels (astroNN's documentation)."""
+
+POSITION_COLUMNS = ("ra", "dec", "redshift", "pxscale")
+"""Optional columns, float64: right ascension and declination (deg), redshift, pixel scale (arcsec/px). NaN is unknown."""
+
+_COLUMNS = {
+    "images": "uint8",
+    "ans": "an integer type",
+    **dict.fromkeys(POSITION_COLUMNS, "a number type"),
+    "ids": "text",
+}
+
+
+def refuse_complaints(path: Path, complaints: Iterable[str]) -> None:
+    """Raise one InputError that lists all complaints, if there are any."""
+    listing = "\n".join(f"  {complaint}" for complaint in complaints)
+    if listing:
+        raise InputError(
+            f"{path} is not in the Galaxy10 schema:\n{listing}\nExpected are images (N, S, S, 3) uint8 and ans (N,) integer, "
+            "and where known ra, dec, redshift, pxscale (N,) number, ids (N,) text, and the attribute class_names."
+        )
+
+
+def schema_complaints(file: h5py.File) -> Iterator[str]:
+    """Yield what is wrong with names, shapes and dtypes; nothing large is read."""
+    entries = {name: file[name] for name in _COLUMNS if isinstance(file.get(name, getlink=True), h5py.HardLink)}
+    for name in _COLUMNS:
+        if name not in entries and file.get(name, getlink=True) is not None:
+            yield f"{name}: found a link to another place; the data must stand in this file, or its digest would miss them"
+    missing = [name for name in ("images", "ans") if name not in entries]
+    if missing:
+        yield f"missing: {', '.join(missing)}; found are {', '.join(map(str, file)) or 'no entries'}"
+    for name, entry in entries.items():
+        if not isinstance(entry, h5py.Dataset):
+            yield f"{name}: found a group, expected a data set"
+        elif entry.is_virtual or entry.external:
+            yield f"{name}: the data stand in another file; they must stand in this one, or its digest would miss them"
+        elif not _is_dtype_of(name, entry.dtype):
+            yield f"{name}: found {entry.dtype}, expected {_COLUMNS[name]}"
+    images = entries.get("images")
+    if isinstance(images, h5py.Dataset):
+        yield from _shape_complaints(images, entries, has_class_names="class_names" in file.attrs)
+
+
+def _shape_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_class_names: bool) -> Iterator[str]:
+    if images.shape is None or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+        yield f"images: found the shape {images.shape}, expected (N, S, S, 3)"
+        return
+    num_galaxies, size = images.shape[:2]
+    if not num_galaxies or not size:
+        yield f"images: found the shape {images.shape}; the file holds no galaxies"
+    if size == 69 and not has_class_names:
+        yield (
+            "images of 69 x 69 px without class names: this is Galaxy10 SDSS, whose ten classes are others; use Galaxy10 "
+            "DECaLS (256 x 256 px), or name the classes in the file's attribute class_names"
+        )
+    for name, entry in entries.items():
+        if isinstance(entry, h5py.Dataset) and name != "images" and entry.shape != (num_galaxies,):
+            yield f"{name}: found the shape {entry.shape}, expected ({num_galaxies},)"
+
+
+def _is_dtype_of(name: str, dtype: np.dtype[Any]) -> bool:
+    if name == "images":
+        return bool(dtype == np.uint8)
+    if name == "ids":
+        return dtype.kind in "iu" or h5py.check_string_dtype(dtype) is not None
+    return dtype.kind in ("iu" if name == "ans" else "iuf")
+
+
+def read_class_names(file: h5py.File) -> tuple[str, ...]:
+    """Return the class names of an open file, those of Galaxy10 DECaLS where it has none."""
+    if "class_names" not in file.attrs:
+        return GALAXY10_CLASS_NAMES
+    names = np.atleast_1d(file.attrs["class_names"]).ravel()
+    # Bytes are what h5py gives for text of fixed length.
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist())
+
+
+def read_ids(file: h5py.File) -> tuple[str, ...]:
+    """Return the ids of an open file; made from the index where it has none."""
+    if "ids" not in file:
+        return tuple(f"{index:06d}" for index in range(file["images"].shape[0]))
+    ids = file["ids"]
+    values = ids[:] if ids.dtype.kind in "iu" else ids.asstr()[:]
+    return tuple(str(value) for value in values.tolist())
+
+
+def value_complaints(labels: NDArray[Any], class_names: Sequence[str], ids: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with the values of the small columns."""
+    if len(class_names) > 256:
+        yield f"class_names: found {len(class_names)}, at most 256 are allowed"
+    repeated = [name for name, count in Counter(class_names).items() if count > 1 or not name.strip()]
+    if repeated:
+        yield f"class_names: found {list(class_names)}; every name must be there once, and not be empty"
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
+    if len(wrong):
+        yield (
+            f"ans: {len(wrong)} labels are outside 0 to {len(class_names) - 1} (first: {labels[wrong[0]]}, galaxy {wrong[0]}), "
+            f"since there are {len(class_names)} class names; the file's attribute class_names names others"
+        )
+    repeated = [name for name, count in Counter(ids).items() if count > 1]
+    if repeated:
+        yield f"ids: {len(repeated)} stand there more than once (first: {repeated[0]!r}); every galaxy needs its own"

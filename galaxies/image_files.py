@@ -4,6 +4,8 @@ Legend: S image size in pixels, B galaxies in a block.
 """
 
 import hashlib
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,10 +22,31 @@ from galaxies.files import file_sha256
 from galaxies.galaxy_file import GalaxyBlock
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz")
+"""Fluxes, not pictures; prediction reads them (``fits_files``), labelled catalogues are pictures."""
 
 # A PNG of some kilobytes can unpack to gigabytes; cutouts of galaxies are far below this.
 MAX_PIXELS = 4096 * 4096
 
+DAMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What the readers of image files raise on damaged bytes; each kind was met with files changed at random."""
+
+# Pillow knows dozens of formats, and one of them starts another program; what is none of ours is no image here.
+_FORMATS = ("JPEG", "PNG", "TIFF")
 _BLOCK_ROWS = 64
 _MAX_COMPLAINTS = 40
 # Modes that turn into RGB without a choice: grey levels repeat, a palette looks up, CMYK is what JPEG may hold.
@@ -93,11 +116,11 @@ def find_image_size(catalogue: ImageCatalogue, path: Path) -> int:
     sizes, complaints = [], []
     for file in tqdm(catalogue.paths, "check images", unit="file"):
         try:
-            with Image.open(file) as image:
+            with Image.open(file, formats=_FORMATS) as image:
                 complaints += [f"{file}: {reason}" for reason in _reasons_against(image)]
                 sizes.append(image.size)
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            complaints.append(f"{file}: {_reason(error)}")
+        except DAMAGE_ERRORS as error:
+            complaints.append(f"{file}: {say_damage(error)}")
             sizes.append((0, 0))
     common = Counter(size for size in sizes if size != (0, 0)).most_common(1)
     width, height = common[0][0] if common else (0, 0)
@@ -125,9 +148,9 @@ def read_blocks(catalogue: ImageCatalogue, image_size: int, path: Path) -> Itera
             images = np.zeros((len(catalogue.paths[rows]), image_size, image_size, 3), np.uint8)
             for position, file in enumerate(catalogue.paths[rows]):
                 try:
-                    images[position] = _decode(file)
-                except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                    complaints.append(f"{file}: {_reason(error)}")
+                    images[position] = read_image(file)
+                except DAMAGE_ERRORS as error:
+                    complaints.append(f"{file}: {say_damage(error)}")
             unknown = np.full(len(images), np.nan)
             yield GalaxyBlock(
                 images,
@@ -142,16 +165,21 @@ def read_blocks(catalogue: ImageCatalogue, image_size: int, path: Path) -> Itera
     _refuse(path, complaints)
 
 
-def _decode(file: Path) -> NDArray[np.uint8]:
-    with Image.open(file) as image:
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(upright.convert("RGB"))
+def read_image(file: Path) -> NDArray[np.uint8]:
+    """Return the pixels of a JPEG, PNG or TIFF file, upright as its EXIF says: (H, W, 3) uint8.
+
+    Raises one of DAMAGE_ERRORS, for :func:`say_damage` to put in words, also for pixels that have no one way to 8-bit RGB.
+    """
+    with Image.open(file, formats=_FORMATS) as image:
+        for reason in _reasons_against(image):
+            raise ValueError(reason)
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def _reasons_against(image: Image.Image) -> Iterator[str]:
     if image.width * image.height > MAX_PIXELS:
         yield f"{image.width} x {image.height} px, more than the limit of {MAX_PIXELS:,} pixels"
-    if image.mode not in _CONVERTIBLE:
+    elif image.mode not in _CONVERTIBLE:
         yield f"pixels of the kind {image.mode}; save it as 8-bit RGB: how 16 bits become 8 is the observer's choice"
     elif image.mode in ("RGBA", "LA") and image.getextrema()[-1] != (255, 255):
         yield "transparent pixels; save it without an alpha channel"
@@ -207,7 +235,8 @@ def _repeated(column: Iterable[str]) -> list[tuple[str, int]]:
     return [(name, count) for name, count in Counter(column).items() if count > 1]
 
 
-def _reason(error: Exception) -> str:
+def say_damage(error: BaseException) -> str:
+    """Return one line that says why a file could not be read."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):

@@ -2,7 +2,8 @@
 
 The formula is that of the survey's viewer (function ``sdss_rgb`` of the public packages legacypipe and imagine), a variant of
 Lupton et al. 2004: the mean intensity goes through an asinh, and each colour keeps its share of it. Red is z, green is r,
-blue is g. Legend: B images, S image size in pixels.
+blue is g. The sky it gives, 32, is that of real cutouts: the median of 50 from Galaxy10 DECaLS is 34, 33, 33, and of 20 that
+Galaxy Zoo made with another contrast 22, 21, 22. Legend: B images, S image size in pixels.
 """
 
 import numpy as np
@@ -25,3 +26,8 @@ def stretch_to_rgb(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
     colours = scaled * (stretched / np.maximum(intensity, 1e-6))
     rgb = np.moveaxis(colours[..., ::-1, :, :], -3, -1)
     return np.asarray(np.clip(rgb * 255, 0, 255), np.uint8)
+
+
+def stretch_grey(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Turn the fluxes of one band (S, S) in nanomaggies a pixel into a grey image (S, S, 3), as bright as they were in r."""
+    return stretch_to_rgb(np.stack([fluxes * np.float32(_SCALES["r"] / _SCALES[band]) for band in BANDS]))

@@ -4,13 +4,7 @@ Its accuracy says nothing about real galaxies. Each row is a view of a scene: a 
 where the plan asks for neighbours, which are then seen in each other's image. B galaxies in a block.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +15,7 @@ from galaxies.morphology import Morphology, draw_morphology
 from galaxies.observation import develop, draw_observation, expose
 from galaxies.rendering import render_galaxy
 from galaxies.survey_plan import Plan, native_pixel_scale, plan_survey
+from galaxies.workers import in_workers
 
 _BLOCK_ROWS = 16
 _LARGEST_COARSENING = 2.0  # the real cutouts of the largest galaxies have 0.524 arcsec/px instead of 0.262
@@ -40,24 +35,7 @@ def simulate_survey(*, num_galaxies: int, image_size: int, seed: int, num_worker
     plan = plan_survey(num_galaxies, image_size, seed)
     starts = range(0, num_galaxies, _BLOCK_ROWS)
     tasks = ((plan.rows(start, start + _BLOCK_ROWS), start, image_size, seed) for start in starts)
-    if num_workers <= 1:
-        yield from (_render_block(*task) for task in tasks)
-        return
-    # A fresh interpreter each: a fork would inherit the threads of PyTorch and HDF5 in an unknown state.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(num_workers, context, initializer=_follow_parent)
-    pending: deque[Future[GalaxyBlock]] = deque()
-    try:
-        for task in tasks:
-            # A bounded window: results must not pile up in memory while the file is written.
-            if len(pending) == 2 * num_workers:
-                yield pending.popleft().result()
-            pending.append(executor.submit(_render_block, *task))
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        # Also when the reader stops early: the workers finish the block in hand and are gone when this returns.
-        executor.shutdown(wait=True, cancel_futures=True)
+    yield from in_workers(_render_block, tasks, num_workers=num_workers)
 
 
 def draw_galaxy(label: int, image_size: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], float]:
@@ -129,19 +107,3 @@ def _render_block(plan: Plan, start: int, image_size: int, seed: int) -> GalaxyB
             images[row] = 0
     ids = tuple(f"sim-{row:06d}" for row in range(start, start + number))
     return GalaxyBlock(images, plan.labels, plan.ra, plan.dec, redshift, pxscale, ids)
-
-
-def _follow_parent() -> None:
-    """Make a worker leave the interrupt key to its parent, and end when that is gone, however it went.
-
-    A worker that waits for work holds both ends of its queue and would wait for ever after a kill of the parent.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # A worker has one.
-    parent.join()
-    os._exit(1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galaxies.stretch import stretch_to_rgb
+from galaxies.stretch import stretch_grey, stretch_to_rgb
 
 
 def flat(g: float, r: float, z: float) -> np.ndarray:
@@ -46,3 +46,11 @@ def test_a_stack_is_stretched_image_by_image() -> None:
     images = stretch_to_rgb(stack)
     assert images.shape == (2, 6, 7, 3)
     np.testing.assert_array_equal(images[1], stretch_to_rgb(stack[1]))
+
+
+def test_one_band_is_grey_and_as_bright_as_in_r() -> None:
+    fluxes = np.geomspace(1e-3, 1, 20, dtype=np.float32).reshape(4, 5)
+    grey = stretch_grey(fluxes)
+    assert (grey == grey[..., :1]).all()
+    neutral = np.stack([fluxes * 3.4 / 6.0, fluxes, fluxes * 3.4 / 2.2])
+    np.testing.assert_allclose(grey, stretch_to_rgb(neutral), atol=1)

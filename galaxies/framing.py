@@ -1,0 +1,121 @@
+"""How much of the sky an image shows: what the training images showed, and how another image is made to show the same.
+
+A galaxy twice as large on the image is another galaxy to a network. H x W pixels of any image, S image size of training.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from galaxies.errors import InputError
+
+# A larger image only costs memory: the backbone sees some 224 px of it.
+_LARGEST_SIZE = 1024
+# Two scales closer than this show the same: over 256 px it is a quarter of a pixel.
+_SAME_SCALE = 1e-3
+_FEWEST_PIXELS = 8
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """What the training images show."""
+
+    image_size: int  # px
+    pxscale: float | None  # arcsec/px, the median; None where no training image has a known one
+    finest: float | None  # arcsec/px, the smallest there was
+    coarsest: float | None
+
+    @classmethod
+    def of_images(cls, image_size: int, pxscale: NDArray[np.float64]) -> Self:
+        """Return the field of images of one size with scales (N,) in arcsec/px, NaN where unknown."""
+        known = pxscale[np.isfinite(pxscale)]
+        if not len(known):
+            return cls(image_size, None, None, None)
+        return cls(image_size, float(np.median(known)), float(known.min()), float(known.max()))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return what ``dataclasses.asdict`` of one gave. Raises TypeError when it is something else."""
+        return cls(**values)
+
+    @property
+    def arcsec(self) -> float | None:
+        """Width of the median training image on the sky."""
+        return None if self.pxscale is None else self.pxscale * self.image_size
+
+    def has_seen(self, image_size: int, pxscale: float) -> bool:
+        """Tell whether training images had this size and scale: such a one is taken as it is, as they were."""
+        if self.finest is None or self.coarsest is None:
+            return False
+        return image_size == self.image_size and (
+            self.finest * (1 - _SAME_SCALE) <= pxscale <= self.coarsest * (1 + _SAME_SCALE)
+        )
+
+
+def frame_image(image: NDArray[np.uint8], pxscale: float, field: FieldOfView | None) -> tuple[NDArray[np.uint8], list[str]]:
+    """Make an image square, and make it show the field of the training images where its scale is known.
+
+    Args:
+        image: (H, W, 3).
+        pxscale: arcsec/px, NaN where unknown.
+        field: what the training images show; None where that is unknown.
+
+    Returns:
+        The image (S', S', 3), S' at most 1,024, and notes on what was done.
+
+    Raises:
+        InputError: at this scale the field of the training images is a few pixels.
+    """
+    image, notes = _crop_square(image)
+    size = len(image)
+    if not np.isfinite(pxscale):
+        notes.append("no pixel scale: taken as it is")
+    elif field is None or field.arcsec is None:
+        notes.append("pixel scale not used: that of the training images is unknown")
+    elif not field.has_seen(size, pxscale):
+        image, note = _resample(image, pxscale, field.image_size, field.arcsec)
+        notes.append(note)
+    elif field.image_size <= _LARGEST_SIZE:
+        return image, notes
+    if len(image) > _LARGEST_SIZE:
+        image = _resize(image, _LARGEST_SIZE, (0.0, 0.0, float(size), float(size)))
+    return image, notes
+
+
+def _crop_square(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[str]]:
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    notes = [] if height == width else [f"cropped from {width} x {height} px to the square in its middle"]
+    return image[top : top + side, left : left + side], notes
+
+
+def _resample(image: NDArray[np.uint8], pxscale: float, image_size: int, arcsec: float) -> tuple[NDArray[np.uint8], str]:
+    """Return the middle of an image as training images show it; where it shows less, its border's colour goes on."""
+    size = len(image)
+    wanted = arcsec / pxscale  # px of this image
+    if wanted < _FEWEST_PIXELS:
+        raise InputError(
+            f"at {pxscale:g} arcsec/px the {arcsec:.1f} arcsec that the training images show are {wanted:.2g} px; is the pixel "
+            "scale right?"
+        )
+    if wanted <= size:
+        margin = (size - wanted) / 2
+        box = (margin, margin, size - margin, size - margin)
+        return _resize(image, image_size, box), f"cropped and resampled from {size * pxscale:.1f} to {arcsec:.1f} arcsec"
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])  # (4 S', 3)
+    canvas = np.empty((image_size, image_size, 3), np.uint8)
+    canvas[...] = np.median(border, axis=0).astype(np.uint8)
+    inner = max(1, round(image_size * size / wanted))
+    start = (image_size - inner) // 2
+    canvas[start : start + inner, start : start + inner] = _resize(image, inner, (0.0, 0.0, float(size), float(size)))
+    return canvas, f"shows {size * pxscale:.1f} of {arcsec:.1f} arcsec: the rest is filled with the colour of its border"
+
+
+def _resize(image: NDArray[np.uint8], size: int, box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, box))

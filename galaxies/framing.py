@@ -3,9 +3,8 @@
 A galaxy twice as large on the image is another galaxy to a network. H x W pixels of any image, S image size of training.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +35,6 @@ class FieldOfView:
         if not len(known):
             return cls(image_size, None, None, None)
         return cls(image_size, float(np.median(known)), float(known.min()), float(known.max()))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return what ``dataclasses.asdict`` of one gave. Raises TypeError when it is something else."""
-        return cls(**values)
 
     @property
     def arcsec(self) -> float | None:

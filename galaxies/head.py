@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from galaxies.errors import InputError
 from galaxies.files import replacing
+from galaxies.framing import FieldOfView
+from galaxies.novelty import Novelty
 
 FORMAT = "galaxies-head"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -73,6 +75,9 @@ class TrainedHead:
     temperature: float  # divides the logits before softmax, so that probabilities are calibrated
     set_thresholds: tuple[float, ...]  # of the K classes: the probability at which each enters a prediction set
     recipe: Mapping[str, Any]  # identity of the store it was trained on: how to make its features again
+    train_counts: tuple[int, ...] | None = None  # train galaxies in each of the K classes
+    field: FieldOfView | None = None  # what the training images show
+    novelty: Novelty | None = None  # where the training features lie
 
     @torch.inference_mode()
     def probabilities(self, features: Tensor) -> Tensor:
@@ -92,6 +97,9 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         "temperature": trained.temperature,
         "set_thresholds": list(trained.set_thresholds),
         "recipe": dict(trained.recipe),
+        "train_counts": None if trained.train_counts is None else list(trained.train_counts),
+        "field": None if trained.field is None else vars(trained.field),
+        "novelty": None if trained.novelty is None else vars(trained.novelty),
         "state_dict": {name: tensor.cpu() for name, tensor in trained.head.state_dict().items()},
     }
     # Through an open file: given a path, torch writes its name, a temporary one here, into the archive's bytes.
@@ -127,6 +135,9 @@ def load_head(path: Path) -> TrainedHead:
             float(content["temperature"]),
             tuple(content["set_thresholds"]),
             content["recipe"],
+            None if content["train_counts"] is None else tuple(content["train_counts"]),
+            None if content["field"] is None else FieldOfView(**content["field"]),
+            None if content["novelty"] is None else Novelty(**content["novelty"]),
         )
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: its parts do not fit together ({error}); {_AGAIN}") from error

@@ -11,8 +11,11 @@ from galaxies.catalog import read_catalog, read_splits
 from galaxies.conformal import fit_set_thresholds
 from galaxies.curve import report_fit, tabulate_curve
 from galaxies.files import write_text
+from galaxies.framing import FieldOfView
+from galaxies.galaxy_file import GalaxyFile
 from galaxies.head import TrainedHead, save_head
 from galaxies.identity import ExtractParams, expected_identity
+from galaxies.novelty import fit_novelty
 from galaxies.runtime import RuntimeParams
 from galaxies.scratch import discard_scratch
 from galaxies.store import Store
@@ -52,7 +55,19 @@ def main() -> None:
     probabilities = torch.softmax(logits.double() / temperature, dim=1).numpy()
     thresholds = tuple(fit_set_thresholds(targets[calibrating], probabilities).tolist())
 
-    trained = TrainedHead(fit.head, splits.classes, temperature, thresholds, store.identity)
+    train = np.flatnonzero(split == "train")
+    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+        field = FieldOfView.of_images(galaxies.image_size, galaxies.pxscale[catalog.galaxy[used[train]]])
+    trained = TrainedHead(
+        fit.head,
+        splits.classes,
+        temperature,
+        thresholds,
+        store.identity,
+        train_counts=tuple(np.bincount(targets[train], minlength=len(splits.classes)).tolist()),
+        field=field,
+        novelty=fit_novelty(torch.from_numpy(features[train]), torch.from_numpy(features[calibrating])),
+    )
     save_head(Path("models/head.pt"), trained)
     write_text(Path("metrics/training.csv"), tabulate_curve(fit.epochs).to_csv(index=False, lineterminator="\n"))
     report = report_fit(fit, trained, features[choosing], targets[choosing])

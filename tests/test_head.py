@@ -1,6 +1,7 @@
 """A head is what its parameters say, keeps its numbers on disk, and no other file is taken for one."""
 
 from dataclasses import replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from torch import nn
 
 from galaxies.errors import InputError
+from galaxies.framing import FieldOfView
 from galaxies.head import FORMAT, Head, TrainedHead, load_head, save_head
+from galaxies.novelty import fit_novelty
 
 RECIPE = {"layer": "layer4", "params": {"backbone": "resnet18", "mean": None}}
 
@@ -66,6 +69,19 @@ def test_a_head_comes_back_from_disk_with_all_it_needs(tmp_path: Path) -> None:
     assert loaded.set_thresholds == (0.2, 0.3, 0.0)
     assert (loaded.class_names, loaded.temperature, loaded.recipe) == (("a", "b", "c"), 1.5, RECIPE)
     assert not loaded.head.training
+
+
+def test_what_prediction_needs_comes_back_from_disk(tmp_path: Path) -> None:
+    field = FieldOfView(256, 0.262, 0.262, 0.524)
+    novelty = fit_novelty(torch.rand(30, 5), torch.rand(20, 5))
+    save_head(tmp_path / "head.pt", replace(trained_head(), train_counts=(5, 6, 7), field=field, novelty=novelty))
+    loaded = load_head(tmp_path / "head.pt")
+    assert loaded.train_counts == (5, 6, 7)
+    assert loaded.field == field
+    assert loaded.novelty is not None
+    features = torch.rand(4, 5)
+    assert torch.equal(loaded.novelty.score(features), novelty.score(features))
+    assert loaded.novelty.threshold == novelty.threshold
 
 
 def test_a_file_that_hides_code_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""How unlike the training galaxies a galaxy is, whatever class the head gives it.
+
+The training features are described by a Gaussian whose covariance is known in the few directions that vary most and is
+shrunk to one variance in all others (probabilistic principal components: Tipping & Bishop 1999), because a full covariance
+of 2,048 features is more than some thousand galaxies can tell. The score is the Mahalanobis distance under it (Lee et al.
+2018), a feature. Legend: N train rows, M calibration rows, B rows, C features, R directions.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+_MAX_DIRECTIONS = 64
+_FAMILIAR_SHARE = 0.99
+# Of the mean variance, which is 1: what is left where all rows lie in a few directions is rounding.
+_SMALLEST_VARIANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Where the training features lie. Of galaxies like those of training 1 in 100 scores above ``threshold``."""
+
+    mean: Tensor  # (C,)
+    std: Tensor  # (C,), infinite where a feature is constant
+    directions: Tensor  # (R, C), orthonormal
+    variances: Tensor  # (R,) along the directions
+    rest_variance: float  # along each of the others
+    threshold: float
+
+    def score(self, features: Tensor) -> Tensor:
+        """Return the distance of features (B, C) from those of training, (B,) float64; near 1 for these themselves."""
+        standardised = (features.double() - self.mean) / self.std
+        projected = standardised @ self.directions.T  # (B, R)
+        rest = (standardised.square().sum(1) - projected.square().sum(1)).clamp(min=0)
+        squares = (projected.square() / self.variances).sum(1) + rest / self.rest_variance
+        return (squares / features.shape[1]).sqrt()
+
+
+def fit_novelty(train_features: Tensor, calibration_features: Tensor) -> Novelty:
+    """Describe the training features (N, C), and set the threshold by those (M, C) of rows that trained nothing."""
+    features = train_features.double()
+    mean, deviation = features.mean(0), features.std(0, correction=0)
+    std = torch.where(deviation > 1e-6 * mean.abs().clamp(min=1), deviation, torch.inf)
+    standardised = (features - mean) / std
+    num_features = features.shape[1]
+    variances, directions = torch.linalg.eigh(standardised.T @ standardised / len(features))  # ascending
+    num_directions = min(_MAX_DIRECTIONS, num_features // 2)
+    kept = slice(num_features - num_directions, num_features)
+    rest = float(variances[: num_features - num_directions].mean())
+    novelty = Novelty(
+        mean,
+        std,
+        directions.T[kept].contiguous(),
+        variances[kept].clamp(min=_SMALLEST_VARIANCE),
+        max(rest, _SMALLEST_VARIANCE),
+        math.inf,
+    )
+    scores = novelty.score(calibration_features).sort().values
+    if not len(scores):
+        return novelty
+    # With fewer than 99 rows the next galaxy may well lie beyond all of them, and the farthest has to do.
+    position = min(math.ceil((len(scores) + 1) * _FAMILIAR_SHARE), len(scores))
+    return replace(novelty, threshold=float(scores[position - 1]))

@@ -1,5 +1,6 @@
 """Files that are whole or absent: temporary names, locks, digests, free space."""
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from galaxies.errors import InputError
 
 _DIGEST_BLOCK_BYTES = 1 << 20
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
     A reader of ``path`` sees the old file or the new one, never a part of it. After an exception the temporary file is
     removed; what a killed process left is removed by the next one that writes ``path``. Writing over ``path`` itself would
     be wrong twice: DVC makes outs read-only, and a hard-linked out shares its bytes with DVC's cache.
+
+    Raises InputError when the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
@@ -41,6 +45,12 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise InputError(
+            f"{path} cannot be written: {os.strerror(error.errno)}; make room and run the same command again."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -54,7 +64,11 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     path = folder / "lock"
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
+        try:
+            opened = path.open("a")
+        except FileNotFoundError:  # The holder has just deleted the folder.
+            continue
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -25,7 +25,7 @@ class ExtractParams:
     backbone: str  # a torchvision classification model
     weights: str  # published weights' name, random, or a path
     weights_sha256: str | None  # of a file of weights; null otherwise
-    seed: int  # of random weights
+    seed: Annotated[int, Limits(0, 2**63 - 1)]  # of random weights
     layers: tuple[str, ...]  # nodes; one store each, all filled in one pass
     pool: Literal["avg", "map"]  # avg: mean over positions; map: the activation as it is
     views: Literal[1]  # images of each galaxy

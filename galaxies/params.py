@@ -33,7 +33,7 @@ def parse_section(cls: type[Section], values: object, section: str) -> Section:
             what is allowed.
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"params.yaml: the section `{section}` must be a mapping of keys, found {values!r}.")
+        raise InputError(f"params.yaml: the section `{section}` must be a mapping of keys, found {_show(values)}.")
     hints = typing.get_type_hints(cls, include_extras=True)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     complaints = [_unknown(key, names) for key in values if key not in names]
@@ -44,7 +44,7 @@ def parse_section(cls: type[Section], values: object, section: str) -> Section:
             try:
                 plain[name] = _convert(values[name], hints[name])
             except _Mismatch:
-                complaints.append(f"{name}: found {values[name]!r}, allowed is {_describe(hints[name])}")
+                complaints.append(f"{name}: found {_show(values[name])}, allowed is {_describe(hints[name])}")
     if not complaints:
         parsed = cls(**plain)
         complaints = list(getattr(parsed, "problems", lambda: ())())
@@ -85,6 +85,7 @@ def _convert_plain(value: object, hint: Any) -> Any:
         _require(value is None)
         return None
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        _require(abs(value) < 1 << 1023)  # Beyond it there is no float.
         return float(value)
     # bool is an int to Python, but `batch_size: true` is a mistake.
     _require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)))
@@ -106,6 +107,13 @@ def _alternatives(value: object, hints: tuple[Any, ...]) -> Iterator[Any]:
 def _require(condition: bool) -> None:
     if not condition:
         raise _Mismatch
+
+
+def _show(value: object) -> str:
+    """Say a value as YAML spells it, where Python spells it differently."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
 
 
 def _unknown(key: object, names: list[str]) -> str:
@@ -132,5 +140,10 @@ def _describe(hint: Any) -> str:
 
 def _describe_limits(limits: Limits) -> str:
     if limits.minimum is not None and limits.maximum is not None:
-        return f" from {limits.minimum:g} to {limits.maximum:g}"
-    return f" of at least {limits.minimum:g}" if limits.minimum is not None else f" of at most {limits.maximum:g}"
+        return f" from {_number(limits.minimum)} to {_number(limits.maximum)}"
+    return f" of at least {_number(limits.minimum)}" if limits.minimum is not None else f" of at most {_number(limits.maximum)}"
+
+
+def _number(limit: float | None) -> str:
+    """Write a limit as it would be typed: 10000000, not 1e+07."""
+    return str(int(limit)) if limit is not None and limit == int(limit) else f"{limit:g}"

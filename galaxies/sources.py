@@ -1,6 +1,7 @@
 """Where labelled galaxies come from; whatever the source, the result is one file in the Galaxy10 schema."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.image_files import digest_images, find_image_size, read_blocks, read_catalogue
 from galaxies.params import Limits
 from galaxies.survey import simulate_survey
-from galaxies.transfer import download
+from galaxies.transfer import discard_download, download
 
 GALAXY10_URL = "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5"
 GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"
@@ -34,13 +35,18 @@ class DownloadParams:
     sha256: str | None  # of the input; null: galaxy10_decals' own, and an error for hdf5 and images
     num_galaxies: Annotated[int, Limits(20, 10_000_000)]  # simulated
     image_size: Annotated[int, Limits(16, 2048)]  # simulated: px
-    seed: Annotated[int, Limits(0, 2**63)]  # simulated
+    seed: Annotated[int, Limits(0, 2**63 - 1)]  # simulated
     version: int  # raised when the code changes the galaxies
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
-        if self.source in ("hdf5", "images") and not self.path:
+        is_local = self.source in ("hdf5", "images")
+        if is_local and not self.path:
             yield f"path: found null, but the source {self.source} reads a local path; use `-S download.path=<path>`"
+        if not is_local and self.path is not None:
+            yield f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5` or images"
+        if self.sha256 not in (None, "any") and not re.fullmatch("[0-9a-fA-F]{64}", str(self.sha256)):
+            yield f"sha256: found {self.sha256!r}, allowed are 64 hexadecimal digits, any, or null"
 
 
 def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, num_workers: int) -> None:
@@ -59,12 +65,24 @@ def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, num_wo
 def fetch_galaxy10(out: Path, *, url: str | None, sha256: str | None, scratch: Path) -> None:
     """Download Galaxy10 DECaLS to ``out``; a broken or killed download continues from ``scratch``."""
     url, sha256 = url or GALAXY10_URL, sha256 or GALAXY10_SHA256
-    folder = scratch / hashlib.sha256(f"{url} {sha256}".encode()).hexdigest()[:32]
     advice = (
         f"Or get the file by other means and use `-S download.source=hdf5 -S download.path=<path> -S download.sha256={sha256}`."
     )
-    download(url, out, sha256=sha256, scratch=folder, advice=advice)
-    with GalaxyFile(out):
+    download(url, out, sha256=sha256, scratch=_scratch_of(url, sha256, scratch), advice=advice, check=_check_schema)
+
+
+def discard_galaxy10(*, url: str | None, sha256: str | None, scratch: Path) -> None:
+    """Throw away the second copy of a download that a later stage has opened."""
+    discard_download(_scratch_of(url or GALAXY10_URL, sha256 or GALAXY10_SHA256, scratch))
+
+
+def _scratch_of(url: str, sha256: str, scratch: Path) -> Path:
+    """Return the folder of one download: another address or digest never continues it."""
+    return scratch / hashlib.sha256(f"{url} {sha256}".encode()).hexdigest()[:32]
+
+
+def _check_schema(path: Path) -> None:
+    with GalaxyFile(path):
         """Opening it checks the schema."""
 
 

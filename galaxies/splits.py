@@ -21,7 +21,7 @@ from galaxies.sky import friends_of_friends, identical_pairs, neighbour_pairs
 class SplitParams:
     """The section ``split`` of params.yaml."""
 
-    seed: int  # of the division; which galaxies are used does not depend on it
+    seed: Annotated[int, Limits(0, 2**63 - 1)]  # of the division; which galaxies are used does not depend on it
     val_fraction: Annotated[float, Limits(0.01, 0.9)]
     test_fraction: Annotated[float, Limits(0.01, 0.9)]
     sample_fraction: Annotated[float, Limits(1e-6, 1)]  # share of the galaxies that is used at all

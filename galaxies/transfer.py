@@ -1,29 +1,54 @@
-"""Download one large file: resumed where it broke off, checked to the last byte, never half under its final name."""
+"""Download one large file: resumed where it broke off, checked to the last byte, never half under its final name.
+
+The partial file lives in a scratch folder that a killed run leaves to the next one:
+
+    <scratch>/<name>.partial    what has come so far
+    <scratch>/<name>.json       which version of the file that is part of (ETag or Last-Modified), and its length
+"""
 
 import json
 import logging
+import os
+import re
 import shutil
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import requests
+import urllib3
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, require_free_disk, write_text
+from galaxies.files import file_sha256, locked, replacing, require_free_disk, write_text
 
 _logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_S = (20.0, 60.0)  # to connect, and between two packets
+_BUSY = (408, 425, 429)  # client errors that are none: ask again later
 
 
 class _BrokenOffError(Exception):
-    """The transfer ended early; what has come so far is kept."""
+    """The transfer ended early, for a reason that may pass."""
 
 
-def download(url: str, path: Path, *, sha256: str, scratch: Path, advice: str, attempts: int = 5, pause_s: float = 2.0) -> None:
+def download(
+    url: str,
+    path: Path,
+    *,
+    sha256: str,
+    scratch: Path,
+    advice: str,
+    check: Callable[[Path], None],
+    attempts: int = 5,
+    pause_s: float = 2.0,
+) -> None:
     """Download ``url`` to ``path`` by way of a partial file in ``scratch``, which a killed run leaves for the next one.
+
+    Where the digest is known, the whole file stays in ``scratch`` under a second name (a hard link, no bytes) until
+    :func:`discard_download`: DVC hashes an out for seconds, and deletes it when it is killed meanwhile.
 
     Args:
         url: where from.
@@ -31,88 +56,160 @@ def download(url: str, path: Path, *, sha256: str, scratch: Path, advice: str, a
         sha256: of the whole file, or ``any``.
         scratch: folder of the partial file.
         advice: what a user can do when it cannot be had; ends every error.
-        attempts: transfers to try; the next one continues where the last broke off.
+        check: raises InputError when the file is not one of the right kind.
+        attempts: transfers in a row that bring nothing new before it gives up.
         pause_s: before the second attempt; doubled before each further one.
 
     Raises:
-        InputError: server or network failure, a full disk, or bytes of another digest.
+        InputError: server or network failure, a full disk, bytes of another digest, or what ``check`` finds.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    partial = scratch / f"{path.name}.partial"
-    for attempt in range(attempts):
+    with locked(scratch):
+        partial = scratch / f"{path.name}.partial"
         try:
-            _transfer(url, partial, path.name)
-            break
+            _transfer_all(url, partial, attempts, pause_s)
+            _require_right(partial, sha256, check)
+        except InputError as error:
+            raise InputError(f"{url} cannot be used: {error} {advice}") from error
+        with replacing(path) as temporary:
+            _link_or_copy(partial, temporary)
+        if sha256 == "any":
+            # Nothing could tell it from another version of the file the next time.
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def discard_download(scratch: Path) -> None:
+    """Throw away what :func:`download` keeps, once its file is safe. A folder in use is left alone."""
+    if scratch.is_dir():
+        with suppress(BlockingIOError), locked(scratch, wait=False):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _transfer_all(url: str, partial: Path, attempts: int, pause_s: float) -> None:
+    """Transfer until the file is whole; give up after ``attempts`` in a row that bring nothing new."""
+    farthest, failures = _size(partial), 0
+    while True:
+        try:
+            _transfer(url, partial)
+            return
         except (requests.RequestException, _BrokenOffError) as error:
-            status = _status_of(error)
-            if 400 <= status < 500 or attempt == attempts - 1:
-                raise InputError(f"{url} cannot be downloaded ({error}), after {attempt + 1} attempts. {advice}") from error
-            _logger.warning("%s broke off (%s); trying again", url, error)
-            time.sleep(pause_s * 2**attempt)
+            failures = 0 if _size(partial) > farthest else failures + 1
+            farthest = max(farthest, _size(partial))
+            if failures == attempts or not _may_pass(error):
+                raise InputError(f"{_describe(error)}, after {failures} attempts.") from error
+            _logger.warning("%s broke off (%s); trying again", url, _describe(error))
+            time.sleep(pause_s * 2 ** max(failures - 1, 0))
         except OSError as error:
             raise InputError(
-                f"{partial} cannot be written ({error}); make room and run the same command again: it continues. {advice}"
+                f"{partial} cannot be written ({error.strerror}); make room and run the same command again: it continues."
             ) from error
-    found = file_sha256(partial)
-    if sha256 not in ("any", found):
-        partial.unlink()
-        raise InputError(
-            f"{url}: the file has the sha256 {found}, expected {sha256}; it is another file or was damaged on the way, and was "
-            f"thrown away. {advice}"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(partial, path)
-    shutil.rmtree(scratch)
 
 
-def _status_of(error: Exception) -> int:
-    """Return the HTTP status that an error carries, 0 where there was no answer at all."""
-    response = getattr(error, "response", None)
-    return 0 if response is None else int(response.status_code)
-
-
-def _transfer(url: str, partial: Path, name: str) -> None:
-    """Fetch what is missing of the file, in one request. Raises _BrokenOffError when it ends short."""
-    done = partial.stat().st_size if partial.exists() else 0
-    validator_path = partial.with_suffix(".json")
+def _transfer(url: str, partial: Path) -> None:
+    """Fetch what is missing of the file, in one request. Raises _BrokenOffError when that does not make it whole."""
+    done = _size(partial)
+    validator, total = _read_state(partial)
+    if done and done == total:
+        return
     headers = {"Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
         # Without it a file that changed on the server would be spliced onto the old one's beginning.
-        validator = _read_validator(validator_path)
         if validator is not None:
             headers["If-Range"] = validator
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
-        if response.status_code == 416 and done:
-            # Nothing is left to send: the file is whole, or longer than the server's and will fail its digest.
-            return
+        if response.status_code in (206, 416) and not _continues(response, done, validator):
+            partial.unlink(missing_ok=True)
+            raise _BrokenOffError("the file on the server has changed, or another part was sent than asked for; starting anew")
         response.raise_for_status()
-        continues = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        if response.status_code == 206 and not continues:
-            partial.unlink()
-            raise _BrokenOffError("the server sent another part of the file than was asked for")
-        start = done if continues else 0
-        length = int(response.headers["Content-Length"]) if response.headers.get("Content-Length", "").isdecimal() else None
-        if length is not None:
-            require_free_disk(partial.parent, length, f"Downloading {name}")
-        validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        write_text(validator_path, json.dumps({"validator": validator}))
-        total = start + length if length is not None else None
+        start = done if response.status_code == 206 else 0
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else None
+        if total is not None:
+            require_free_disk(partial.parent, total - start, "The download")
         with (
-            partial.open("ab" if continues else "wb") as file,
-            tqdm(total=total, initial=start, desc=name, unit="B", unit_scale=True, unit_divisor=1024) as progress,
+            partial.open("ab" if start else "wb") as file,
+            tqdm(total=total, initial=start, desc="download", unit="B", unit_scale=True, unit_divisor=1024) as progress,
         ):
-            for block in response.iter_content(_BLOCK_BYTES):
-                file.write(block)
-                progress.update(len(block))
-        if total is not None and partial.stat().st_size < total:
-            raise _BrokenOffError(f"{partial.stat().st_size} of {total} bytes arrived")
+            # After the old bytes are gone and before new ones come: a kill never leaves bytes under another's state.
+            _write_state(partial, _validator(response), total)
+            # Whatever has arrived is written: requests' own loop would lose the block in hand when the connection breaks.
+            try:
+                while block := response.raw.read1(_BLOCK_BYTES):
+                    file.write(block)
+                    progress.update(len(block))
+            except urllib3.exceptions.HTTPError as error:
+                raise _BrokenOffError(str(error)) from error
+    if total is None:
+        _write_state(partial, _validator(response), _size(partial))
 
 
-def _read_validator(path: Path) -> str | None:
+def _continues(response: requests.Response, done: int, validator: str | None) -> bool:
+    """Tell whether a response holds the bytes from ``done`` on, of the file that the first ones are of."""
+    part = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    same_file = validator is None or _validator(response) in (None, validator)
+    return response.status_code == 206 and done > 0 and part is not None and int(part[1]) == done and same_file
+
+
+def _validator(response: requests.Response) -> str | None:
+    """Return what tells one version of the file from another, byte by byte."""
+    etag = response.headers.get("ETag")
+    # A weak one, W/"…", says that two files are alike, not that they have the same bytes.
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+
+
+def _read_state(partial: Path) -> tuple[str | None, int | None]:
+    """Return validator and length of the file that ``partial`` is a part of, None where unknown."""
     try:
-        validator = json.loads(path.read_text(encoding="utf-8"))["validator"]
+        state = json.loads(partial.with_suffix(".json").read_text(encoding="utf-8"))
+        validator, total = state["validator"], state["total"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    # A weak validator says that two files are alike, not that they have the same bytes.
-    return validator if isinstance(validator, str) and not validator.startswith("W/") else None
+        return None, None
+    return validator if isinstance(validator, str) else None, total if isinstance(total, int) else None
+
+
+def _write_state(partial: Path, validator: str | None, total: int | None) -> None:
+    write_text(partial.with_suffix(".json"), json.dumps({"validator": validator, "total": total}))
+
+
+def _require_right(partial: Path, sha256: str, check: Callable[[Path], None]) -> None:
+    """Check a whole file; a wrong one is thrown away, so that the next run does not find it again."""
+    try:
+        if sha256 == "any":
+            _logger.warning("download.sha256: `any` means that the file is used as it came.")
+        else:
+            found = file_sha256(partial)
+            if found != sha256.lower():
+                raise InputError(f"it has the sha256 {found}, expected {sha256}; it is another file or was damaged on the way.")
+        check(partial)
+    except InputError:
+        partial.unlink()
+        raise
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    target.unlink()
+    try:
+        os.link(source, target)
+    except OSError:  # Another file system, or one without hard links.
+        shutil.copyfile(source, target)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether another attempt makes sense: not for an address that is none or a file that is not there."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return bool(response.status_code >= 500 or response.status_code in _BUSY)
+    return not isinstance(error, (ValueError, requests.TooManyRedirects))
+
+
+def _describe(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if isinstance(error, requests.HTTPError) and response is not None:
+        return f"the server answers {response.status_code} {response.reason}"
+    if isinstance(error, requests.ConnectionError):
+        return f"no connection ({error})"
+    return str(error)

@@ -22,6 +22,8 @@ def read_params(section: str, cls: type[Section]) -> Section:
     # DVC reads YAML 1.2 by ruamel.yaml, where 1e-05 is a number; PyYAML would call it text.
     try:
         values = YAML(typ="safe").load(PARAMS_PATH.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{PARAMS_PATH} is not UTF-8 text: {error}") from error
     except FileNotFoundError:
         raise InputError(f"There is no {PARAMS_PATH} in {Path.cwd()}; run from the repository's top folder.") from None
     except YAMLError as error:
@@ -34,6 +36,11 @@ def read_params(section: str, cls: type[Section]) -> Section:
 def main_repository() -> Path:
     """Return the folder of the main repository, also inside DVC's temporary copies (``--temp``, ``--queue``)."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def download_scratch() -> Path:
+    """Return where downloads in progress stand: beside DVC's own, so that every way to run a stage finds them after a kill."""
+    return main_repository() / ".dvc" / "tmp" / "download"
 
 
 def user_path(path: str) -> Path:

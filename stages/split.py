@@ -12,8 +12,9 @@ from galaxies.census import count_classes, describe_data
 from galaxies.corrections import correct_labels
 from galaxies.files import write_text
 from galaxies.galaxy_file import GalaxyFile
+from galaxies.sources import DownloadParams, discard_galaxy10
 from galaxies.splits import SplitParams, make_tables, select_galaxies
-from stages import read_params, run_stage, user_path
+from stages import download_scratch, read_params, run_stage, user_path
 
 _BLOCK_ROWS = 64
 
@@ -22,6 +23,10 @@ def main() -> None:
     """Read the galaxies once, then write the two tables and what there is to know about the data."""
     params = read_params("split", SplitParams)
     with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+        source = read_params("download", DownloadParams)
+        if source.source == "galaxy10_decals":
+            # The file is recorded and sound, so nobody needs to publish it again.
+            discard_galaxy10(url=source.url, sha256=source.sha256, scratch=download_scratch())
         digests, is_blank = scan_images(galaxies)
         labels = strata = galaxies.labels.astype(np.int64)
         if params.corrections is not None:

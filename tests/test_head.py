@@ -1,7 +1,6 @@
 """A head is what its parameters say, keeps its numbers on disk, and no other file is taken for one."""
 
 from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 
 import pytest

@@ -124,7 +124,7 @@ def test_unknown_and_missing_keys_are_named() -> None:
 
 
 def test_everything_wrong_is_one_error() -> None:
-    values: dict[object, object] = {**RIGHT, "number": None, "count": 0, "name": 1, "flagg": True, 3: 4}
+    values: dict[Any, Any] = {**RIGHT, "number": None, "count": 0, "name": 1, "flagg": True, 3: 4}
     with pytest.raises(InputError) as caught:
         parse_section(Toy, values, "toy")
     lines = str(caught.value).splitlines()

@@ -3,28 +3,34 @@
 Three stations with bounded queues between them (a thread that reads images, the forward pass, a thread that writes shards)
 keep memory constant whatever N is. The unit of work is a block of rows: whole shards, which any process may fill.
 
-Legend: N rows, B rows in a batch, S image size in the file, V views, C channels.
+Legend: N rows, B rows in a batch, S image size in the file, V views.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import logging
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from galaxies.backbone import Backbone, cut, pool_positions
+from galaxies.backbone import Backbone
 from galaxies.catalog import Catalog, image_sha256
 from galaxies.errors import InputError
 from galaxies.files import format_bytes, require_free_disk
+from galaxies.forward import forward_batches, make_forward
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.identity import Identity
 from galaxies.scratch import Scratch
-from galaxies.shards import ShardWriter
+from galaxies.selfcheck import check_forward
+from galaxies.shards import Packed, ShardWriter, pack
 from galaxies.stations import in_advance, in_background
-from galaxies.store import Layout
+from galaxies.store import Layout, plan_layout
+
+_NUM_CHECKED = 4  # galaxies of the self-check
+
+_logger = logging.getLogger(__name__)
 
 
 def extract(
@@ -39,6 +45,7 @@ def extract(
     device: torch.device,
     batch_size: int,
     scratch: Scratch,
+    views: int = 1,
 ) -> None:
     """Fill the stores of the layers in ``identities`` (layer -> identity), continuing where an earlier run ended.
 
@@ -47,23 +54,26 @@ def extract(
         catalog: which of them, in which order.
         backbone: the frozen network.
         identities: the layers to fill, in one forward pass.
-        pool: ``avg`` or ``map``.
-        dtype: of the stores.
+        pool: ``avg``, ``cls`` or ``map``.
+        dtype: of the stores; ``auto``: features float32, maps float16.
         precision: of the forward pass.
         device: of the forward pass.
-        batch_size: rows in one forward pass; fewer where the shards are shorter.
+        batch_size: images in one forward pass; fewer where the shards are shorter.
         scratch: where the stores stand until they are published.
+        views: of each galaxy, 1 or 8.
 
     Raises:
-        InputError: galaxies.h5 is not the one of the catalog, an activation is not finite or does not fit ``dtype``, the
-            disk is too small.
+        InputError: galaxies.h5 is not the one of the catalog, the self-check finds the backbone unsound, an activation is not
+            finite or does not fit ``dtype``, the disk is too small.
     """
-    model = cut(backbone.module, list(identities)).to(device).to(memory_format=torch.channels_last)
-    autocast = torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
-    forward = _make_forward(model, backbone, pool, device, autocast)
-    layouts = _plan_layouts(forward, galaxies, catalog, dtype, compressed=pool == "map")
+    if not len(catalog):
+        raise InputError("data/catalog.csv names no galaxies; look at metrics/data.json for why `split` left none.")
+    forward = make_forward(backbone, list(identities), pool=pool, views=views, precision=precision, device=device)
+    first = torch.from_numpy(galaxies.read_images(catalog.galaxy[:_NUM_CHECKED]))
+    checked = check_forward(forward, backbone.module, first, precision=precision)
+    layouts = {layer: plan_layout(activation.numpy(), dtype) for layer, activation in checked.items()}
     unit_rows = min(layout.shard_rows for layout in layouts.values())
-    batch_rows = min(batch_size, unit_rows)
+    batch_rows = min(max(1, batch_size // views), unit_rows)
     scratch.begin(
         {
             "device": device.type,
@@ -74,23 +84,29 @@ def extract(
     )
     writers = {
         layer: ShardWriter(
-            scratch.open_layer(layer, num_rows=len(catalog), layout=layouts[layer], identity=identity), layouts[layer], layer
+            scratch.open_layer(layer, num_rows=len(catalog), layout=layouts[layer], identity=identity),
+            layouts[layer],
+            layer,
+            precision,
         )
         for layer, identity in identities.items()
     }
     spans = list(_missing_spans(writers.values(), len(catalog), unit_rows, batch_rows))
-    missing = sum(stop - start for start, stop in spans)
-    row_bytes = sum(layout.row_bytes for layout in layouts.values())
-    require_free_disk(scratch.folder, row_bytes * missing, f"Keeping the activations of {', '.join(identities)}")
-    description = f"extract {', '.join(identities)} ({format_bytes(row_bytes * len(catalog))})"
+    num_missing = sum(stop - start for start, stop in spans)
+    _require_room(scratch, layouts, checked, len(catalog), num_missing)
+    batches = in_advance(_read_batch(galaxies, catalog, start, stop, device) for start, stop in spans)
+
+    @torch.inference_mode()
+    def compute(images: Tensor) -> dict[str, Packed]:
+        return {layer: pack(activation, layouts[layer].dtype) for layer, activation in forward(images).items()}
+
     with (
-        tqdm(total=len(catalog), initial=len(catalog) - missing, desc=description, unit="galaxy", smoothing=0.05) as progress,
+        tqdm(total=len(catalog), initial=len(catalog) - num_missing, desc="extract", unit="galaxy", smoothing=0.05) as progress,
         in_background() as write,
     ):
-        images = in_advance(read_images(galaxies, catalog, start, stop) for start, stop in spans)
-        for (start, stop), batch in zip(spans, images, strict=True):
-            for layer, activation in forward(batch).items():
-                write(writers[layer].add, start, activation)
+        for (start, stop), packed in zip(spans, forward_batches(compute, batches, device), strict=True):
+            for layer, (rows, largest) in packed.items():
+                write(writers[layer].add, start, rows, largest)
             progress.update(stop - start)
 
 
@@ -109,35 +125,26 @@ def read_images(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int) -
     return images
 
 
-Forward = Callable[[NDArray[np.uint8]], dict[str, Tensor]]
+def _read_batch(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int, device: torch.device) -> Tensor:
+    images = torch.from_numpy(read_images(galaxies, catalog, start, stop))
+    # A GPU fetches only from page-locked memory while the CPU goes on; this runs in the reader's thread.
+    return images.pin_memory() if device.type == "cuda" else images
 
 
-def _make_forward(
-    model: nn.Module, backbone: Backbone, pool: str, device: torch.device, autocast: AbstractContextManager[object]
-) -> Forward:
-    """Return the function from images (B, S, S, 3) uint8 to each layer's activation, (B, V, ...) on the CPU."""
-
-    @torch.inference_mode()
-    def forward(images: NDArray[np.uint8]) -> dict[str, Tensor]:
-        # uint8 crosses the bus, a quarter of the bytes; (B, S, S, 3) read as (B, 3, S, S) is channels_last already.
-        pixels = torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2)
-        transformed = backbone.transform(pixels).contiguous(memory_format=torch.channels_last)
-        with autocast:
-            activations: dict[str, Tensor] = model(transformed)
-        pooled = {layer: pool_positions(a) if pool == "avg" else a.float() for layer, a in activations.items()}
-        return {layer: activation.unsqueeze(1).contiguous().cpu() for layer, activation in pooled.items()}
-
-    return forward
-
-
-def _plan_layouts(
-    forward: Forward, galaxies: GalaxyFile, catalog: Catalog, dtype: str, *, compressed: bool
-) -> dict[str, Layout]:
-    """Find each layer's shape by sending the first galaxy through."""
-    if not len(catalog):
-        raise InputError("data/catalog.csv names no galaxies; look at metrics/data.json for why `split` left none.")
-    first = forward(galaxies.read_images(catalog.galaxy[:1]))
-    return {layer: Layout(tuple(activation.shape[1:]), dtype, compressed) for layer, activation in first.items()}
+def _require_room(
+    scratch: Scratch, layouts: Mapping[str, Layout], checked: Mapping[str, Tensor], num_rows: int, num_missing: int
+) -> None:
+    """Log what the stores will hold, and raise InputError where the disk has no room for what is missing of them."""
+    num_bytes = 0.0
+    for layer, layout in layouts.items():
+        fraction = layout.compressed_fraction(checked[layer].numpy())
+        whole = layout.row_bytes * num_rows
+        _logger.info(
+            "%s: %d x %s %s, %s, on disk about %s",
+            *(layer, num_rows, layout.row_shape, layout.dtype, format_bytes(whole), format_bytes(whole * fraction)),
+        )
+        num_bytes += layout.row_bytes * num_missing * fraction
+    require_free_disk(scratch.folder, int(num_bytes), f"Keeping the activations of {', '.join(layouts)}")
 
 
 def _missing_spans(

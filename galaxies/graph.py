@@ -17,10 +17,8 @@ from torch import fx, nn
 from torchvision.models.feature_extraction import DualGraphModule, NodePathTracer
 
 from galaxies.errors import InputError
+from galaxies.identity import INPUT
 from galaxies.weights import classifier_name
-
-INPUT = "input"
-"""The name of the node that holds the images: the cut before which nothing is frozen."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,8 @@ def _trace(model: nn.Module) -> _Trace:
     if type(model).__module__.startswith("timm."):
         from timm.models import get_notrace_functions, get_notrace_modules
 
-        leaves += get_notrace_modules()  # type: ignore[no-untyped-call]
-        functions = tuple(get_notrace_functions())  # type: ignore[no-untyped-call]
+        leaves += get_notrace_modules()
+        functions = tuple(get_notrace_functions())
     tracer = NodePathTracer(autowrap_modules=(math, torchvision.ops), autowrap_functions=functions, leaf_modules=leaves)
     # Options of `forward`, such as an attention mask, keep their defaults; else a trace takes them for given.
     options = {

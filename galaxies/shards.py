@@ -1,4 +1,7 @@
-"""Activations of one layer on their way to disk: collected row by row, written a whole shard at a time."""
+"""Activations of one layer on their way to disk: collected row by row, written a whole shard at a time.
+
+Legend: B rows in a batch, V views.
+"""
 
 import numpy as np
 import torch
@@ -8,14 +11,32 @@ from zarr.storage import LocalStore
 
 from galaxies.errors import InputError
 from galaxies.scratch import LayerScratch
+from galaxies.selfcheck import describe_not_finite
 from galaxies.store import ARRAY_NAME, Layout
+
+_LARGEST_FLOAT16 = 65504.0
+_TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
+
+
+Packed = tuple[Tensor, Tensor]
+"""Rows as a store holds them, (B, V, ...), and the largest absolute value among them before they were rounded to its dtype."""
+
+
+def pack(activation: Tensor, dtype: str) -> Packed:
+    """Prepare an activation, (B, V, ...), for a store of ``dtype``, on the device where it is.
+
+    The largest value is NaN or infinite if one of them is, so this one number tells whether all of them fit.
+    """
+    low, high = torch.aminmax(activation)
+    largest = torch.maximum(-low, high) if activation.is_floating_point() else high
+    return activation.to(_TORCH_DTYPES[dtype]).contiguous(), largest
 
 
 class ShardWriter:
     """Writes the shards of one store; a shard that the scratch has already is left as it is."""
 
-    def __init__(self, scratch: LayerScratch, layout: Layout, layer: str) -> None:
-        self._scratch, self._layout, self._layer = scratch, layout, layer
+    def __init__(self, scratch: LayerScratch, layout: Layout, layer: str, precision: str) -> None:
+        self._scratch, self._layout, self._layer, self._precision = scratch, layout, layer, precision
         self._array = zarr.open_array(LocalStore(scratch.path), path=ARRAY_NAME, mode="r+", zarr_format=3)
         self._num_rows = self._array.shape[0]
         self._shard = np.empty((layout.shard_rows, *layout.row_shape), layout.dtype)
@@ -24,34 +45,27 @@ class ShardWriter:
         """Tell whether the shard of a row is finished."""
         return self._scratch.has_shard(row // self._layout.shard_rows)
 
-    def add(self, start: int, activation: Tensor) -> None:
-        """Take the activation of the rows from ``start`` on, (B, V, ...) float32; write the shard with its last row.
+    def add(self, start: int, rows: Tensor, largest: Tensor) -> None:
+        """Take what :func:`pack` made of the activation of the rows from ``start`` on; write the shard with its last row.
 
         Raises InputError for an activation that is not finite or does not fit the store's dtype.
         """
         if self.has_row(start):
             return
+        stop = start + len(rows)
+        self._require_fit(f"layer {self._layer}, rows {start} to {stop - 1}", float(largest))
         shard, first = divmod(start, self._layout.shard_rows)
-        rows = self._shard[first : first + len(activation)]
-        with np.errstate(over="ignore"):
-            rows[...] = activation.numpy()
-        if not np.isfinite(rows).all():
-            self._refuse(start, activation)
-        stop = start + len(activation)
-        if first + len(activation) == self._layout.shard_rows or stop == self._num_rows:
+        self._shard[first : first + len(rows)] = rows.numpy()
+        if first + len(rows) == self._layout.shard_rows or stop == self._num_rows:
             shard_start = shard * self._layout.shard_rows
             self._array[shard_start:stop] = self._shard[: stop - shard_start]
             self._scratch.finish_shard(shard)
 
-    def _refuse(self, start: int, activation: Tensor) -> None:
-        where = f"layer {self._layer}, rows {start} to {start + len(activation) - 1}"
-        if bool(torch.isfinite(activation).all()):
-            largest = float(activation.abs().max())
+    def _require_fit(self, where: str, largest: float) -> None:
+        if not np.isfinite(largest):
+            raise InputError(describe_not_finite(where, self._precision))
+        if self._layout.dtype == "float16" and largest > _LARGEST_FLOAT16:
             raise InputError(
-                f"{where}: an activation of {largest:.6g} does not fit {self._layout.dtype} (at most 65504); use "
-                "`-S extract.dtype=float32`."
+                f"{where}: an activation of {largest:.6g} does not fit float16 (at most 65504); use `-S extract.dtype=float32` "
+                "(Zarr has no bfloat16)."
             )
-        raise InputError(
-            f"{where}: the backbone gives NaN or infinity; check extract.mean and extract.std, and that extract.weights is "
-            "not damaged, or use `-S extract.precision=float32`."
-        )

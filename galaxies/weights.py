@@ -1,16 +1,14 @@
-"""Weights of a backbone: by torchvision's name, random, or from a local file that is never trusted."""
+"""The tensors of a backbone: read from a local file that is never trusted, loaded strictly, known by their digest."""
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
 
 from galaxies.errors import InputError
 
@@ -19,27 +17,14 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
 def classifier_name(model: nn.Module) -> str | None:
-    """Return the name of the last Linear of a model, its classifier, which this project never uses; None without one."""
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return names[-1] if names else None
-
-
-def published_state(weights: WeightsEnum) -> Mapping[str, Tensor]:
-    """Download (once; torch keeps a copy) and return a state dict that torchvision publishes, checked by its own hash."""
-    try:
-        state: Mapping[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError) as error:
-        raise InputError(
-            f"The weights {weights} cannot be downloaded from {weights.url} ({error}). Get the file by other means and use "
-            "`-S extract.weights=<path> -S extract.weights_sha256=<sha256>` with the mean and std of these weights: "
-            f"{_describe_transform(weights)}."
-        ) from error
-    return state
-
-
-def _describe_transform(weights: WeightsEnum) -> str:
-    preset = weights.transforms()
-    return f"`-S 'extract.mean={preset.mean}' -S 'extract.std={preset.std}'`"
+    """Return the name of a model's classifier, its last Linear, which this project never uses; None without one."""
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    # timm's networks without a classifier, such as DINOv2, end in a Linear that belongs to a block; but timm says what is one.
+    get_classifier: Callable[[], object] | None = getattr(model, "get_classifier", None)
+    if get_classifier:
+        classifier = get_classifier()
+        return next((name for name, module in linear.items() if module is classifier), None)
+    return list(linear)[-1] if linear else None
 
 
 def file_state(path: Path) -> Mapping[str, Tensor]:

@@ -32,17 +32,21 @@ def main() -> None:
         folder=main_repository(),
     )
     identities = {name: full_identity(params, name, catalog, backbone.recipe()) for name in params.layers}
-    with open_scratch(main_repository(), pass_key(identities[layer])) as scratch:
+    key = pass_key(identities[layer])
+    with open_scratch(main_repository(), key) as scratch:
         if not scratch.is_complete(layer):
-            missing = [name for name in params.layers if name == layer or not _is_published(name, params, catalog)]
+            # Resized images need no forward pass, so `input` makes a pass, and has a key, of its own.
+            together = [name for name in params.layers if pass_key(identities[name]) == key and not scratch.is_complete(name)]
+            missing = [name for name in together if name == layer or not _is_published(name, params, catalog)]
             with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
                 extract(
                     galaxies,
                     catalog,
                     backbone=backbone,
-                    identities={name: identities[name] for name in missing if not scratch.is_complete(name)},
+                    identities={name: identities[name] for name in missing},
                     pool=params.pool,
-                    dtype=params.store_dtype(),
+                    views=params.views,
+                    dtype=params.dtype,
                     precision=params.precision,
                     device=runtime.pick_device(),
                     batch_size=runtime.batch_size,

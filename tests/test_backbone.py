@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
-from torchvision.models import ResNet18_Weights, get_model
-from torchvision.transforms.functional import to_pil_image
+from torchvision.models import get_model
 
-from galaxies.backbone import cut, load_backbone, pool_positions
+from galaxies.backbone import cut, load_backbone
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.weights import tensors_sha256
@@ -36,17 +34,6 @@ def test_loading_leaves_the_global_generator_alone() -> None:
     state = torch.random.get_rng_state()
     load_backbone("resnet18", weights="random", layers=[], seed=3)
     assert torch.equal(state, torch.random.get_rng_state())
-
-
-def test_the_transform_is_the_weights_own_on_the_whole_cutout() -> None:
-    """The older project fed an ImageNet backbone without ImageNet's mean and standard deviation."""
-    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 256, 256), dtype=np.uint8))
-    transform = load_backbone("resnet18", weights="random", layers=[]).transform
-    preset = ResNet18_Weights.DEFAULT.transforms(resize_size=224)
-    # Resizing 8-bit images rounds to whole grey levels, each implementation in its own way.
-    one_grey_level = 1.01 / 255 / min(ResNet18_Weights.DEFAULT.transforms().std)
-    for same in (image, to_pil_image(image)):
-        torch.testing.assert_close(transform(image[None])[0], preset(same), atol=one_grey_level, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -99,31 +86,7 @@ def test_a_galaxy_gives_the_same_activation_alone_in_a_batch_and_in_another_orde
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        pytest.param((2, 5, 3, 3), (2, 5), id="channels-first"),
-        pytest.param((2, 3, 3, 5), (2, 5), id="channels-last"),
-        pytest.param((2, 9, 5), (2, 5), id="tokens"),
-        pytest.param((2, 10, 5), (2, 5), id="tokens-and-class-token"),
-        pytest.param((2, 5), (2, 5), id="already-pooled"),
-    ],
-)
-def test_pooling_leaves_one_number_a_channel(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    assert pool_positions(torch.rand(shape)).shape == expected
-
-
-def test_pooling_tokens_leaves_the_class_token_out() -> None:
-    tokens = torch.ones(1, 5, 2)
-    tokens[:, 0] = 100
-    assert torch.equal(pool_positions(tokens), torch.ones(1, 2))
-
-
-def test_unknown_names_are_answered_with_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"'resnet81'.*resnet18"):
-        load_backbone("resnet81", weights="random", layers=[])
-    with pytest.raises(InputError, match=r"'IMAGENET'.*IMAGENET1K_V1.*random"):
-        load_backbone("resnet18", weights="IMAGENET", layers=[])
+def test_an_unknown_layer_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"'layer5'.*layer4"):
         cut(load_backbone("resnet18", weights="random", layers=[]).module, ["layer5"])
 

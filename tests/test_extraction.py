@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from galaxies.backbone import cut, pool_positions
+from galaxies.backbone import cut
 from galaxies.errors import InputError
 from galaxies.extraction import read_images
 from galaxies.galaxy_file import GalaxyFile
@@ -32,7 +32,7 @@ def test_row_i_of_the_store_is_galaxy_i(tmp_path: Path, num_galaxies: int) -> No
     picked = [0, num_galaxies // 2, num_galaxies - 1]
     with torch.inference_mode():
         pixels = torch.from_numpy(images[picked]).permute(0, 3, 1, 2)
-        expected = pool_positions(cut(backbone.module, ["layer1"])(backbone.transform(pixels))["layer1"])
+        expected = cut(backbone.module, ["layer1"])(backbone.transform(pixels))["layer1"].mean((2, 3))
     np.testing.assert_allclose(features[picked], expected, atol=1e-5, rtol=1e-4)
     assert features.shape == (num_galaxies, 64)
 
@@ -64,6 +64,7 @@ CHANGES: list[dict[str, Any]] = [
     {"backbone": "resnet34"},
     {"seed": 1},
     {"pool": "map"},
+    {"views": 8},
     {"image_size": 48},
     {"mean": (0.5, 0.5, 0.5)},
     {"std": (0.5, 0.5, 0.5)},
@@ -99,6 +100,46 @@ def test_nothing_is_reused_when_galaxies_weights_or_layer_change() -> None:
         {**identity, "weights_digest": "of other tensors in a file of the same name"},
     ]
     assert len({identity_key(other) for other in [identity, *others]}) == 6
+
+
+def test_a_cut_at_input_holds_the_resized_images_whatever_the_backbone(tmp_path: Path) -> None:
+    images = toy_images(5, size=40)
+    store = Store(run_extract(tmp_path, images, layers=("input",), pool="map", views=8)["input"])
+    expected = toy_backbone(ExtractParams(**EXTRACT)).transform.resize(torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert store.activations.dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(store.activations)[:, 0], expected)
+    changed: list[dict[str, Any]] = [
+        {"backbone": "resnet34"},
+        {"seed": 1},
+        {"pool": "cls"},
+        {"views": 1},
+        {"dtype": "float32"},
+        {"precision": "bfloat16"},
+    ]
+    for change in changed:
+        params = ExtractParams(**{**EXTRACT, "layers": ("input",), **change})
+        store.require(full_identity(params, "input", toy_catalog(images), toy_backbone(params).recipe()))
+    params = ExtractParams(**{**EXTRACT, "image_size": 48})
+    with pytest.raises(InputError, match=r"params\.image_size.*\n.*transform\.image_size"):
+        store.require(full_identity(params, "input", toy_catalog(images), toy_backbone(params).recipe()))
+
+
+def test_a_network_of_batchnorm_in_train_mode_writes_nothing(tmp_path: Path) -> None:
+    """The older project left BatchNorm in train mode over rows sorted by class: the class signal was normalised away."""
+    images, params = toy_images(5), ExtractParams(**EXTRACT)
+    write_toy_galaxies(tmp_path / "galaxies.h5", images)
+    backbone = toy_backbone(params)
+    catalog = toy_catalog(images)
+    identities = {"layer2": full_identity(params, "layer2", catalog, backbone.recipe())}
+    for module in backbone.module.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean = module.running_var = None  # Without statistics it takes those of the batch.
+    with (
+        open_scratch(tmp_path, pass_key(identities["layer2"])) as scratch,
+        pytest.raises(InputError, match="Self-check: activations of layer2 of a galaxy alone and in a batch of 4 differ"),
+    ):
+        fill(tmp_path, scratch, catalog, backbone, params, identities, batch_size=8)
+    assert not list(tmp_path.rglob("*.zarr"))
 
 
 def test_images_that_changed_after_the_catalog_was_made_are_refused(tmp_path: Path) -> None:

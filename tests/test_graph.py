@@ -16,7 +16,8 @@ from galaxies.weights import classifier_name
 
 
 def timm_vit() -> nn.Module:
-    return timm.create_model("vit_tiny_patch16_224", img_size=32, depth=3, drop_rate=0.2, drop_path_rate=0.3)
+    model: nn.Module = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=3, drop_rate=0.2, drop_path_rate=0.3)
+    return model
 
 
 def vgg() -> nn.Module:

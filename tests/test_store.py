@@ -1,6 +1,7 @@
 """The store says what it is, refuses to be read under other settings, and keeps its shapes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import zarr
 
 from galaxies.errors import InputError
 from galaxies.identity import identity_key
-from galaxies.store import Layout, Store, create_store, shard_path
+from galaxies.store import Layout, Store, create_store, plan_layout, shard_path
 
 IDENTITY = {"catalog": "c0ffee", "layer": "layer4", "params": {"backbone": "resnet18", "mean": [0.5, 0.5, 0.5]}}
 FEATURES = Layout((1, 8), "float32", compressed=False)
@@ -53,6 +54,40 @@ def test_chosen_rows_alone_are_read_and_checked(tmp_path: Path) -> None:
     for wanted in (None, np.array([1, 2])):
         with pytest.raises(InputError, match="row 2 is not finite"):
             store.read_features(wanted)
+
+
+def test_each_view_is_read_by_its_number(tmp_path: Path) -> None:
+    layout = Layout((8, 3), "float32", compressed=False)
+    array = create_store(tmp_path / "a.zarr", num_rows=4, layout=layout, identity=IDENTITY)
+    array[:] = np.arange(4 * 8 * 3, dtype=np.float32).reshape(4, 8, 3)
+    store = Store(tmp_path / "a.zarr")
+    assert store.num_views == 8
+    np.testing.assert_array_equal(store.read_features(np.array([2]), view=5), [[63, 64, 65]])
+    np.testing.assert_array_equal(store.read_features(), store.read_features(view=0))
+    with pytest.raises(InputError, match=r"found 8 view\(s\) of each galaxy, wanted is view 8"):
+        store.read_features(view=8)
+
+
+@pytest.mark.parametrize(
+    ("activation", "dtype", "expected"),
+    [
+        (np.zeros((2, 1, 8), np.float32), "auto", Layout((1, 8), "float32", compressed=False)),
+        (np.zeros((2, 1, 8, 3, 3), np.float32), "auto", Layout((1, 8, 3, 3), "float16", compressed=True)),
+        (np.zeros((2, 1, 8, 3, 3), np.float32), "float32", Layout((1, 8, 3, 3), "float32", compressed=True)),
+        (np.zeros((2, 1, 3, 9, 9), np.uint8), "float16", Layout((1, 3, 9, 9), "uint8", compressed=True)),
+    ],
+    ids=["features", "maps", "maps-in-float32", "images"],
+)
+def test_a_layout_follows_from_the_activation(activation: "np.ndarray[Any, Any]", dtype: str, expected: Layout) -> None:
+    assert plan_layout(activation, dtype) == expected
+
+
+def test_the_bytes_on_disk_are_measured() -> None:
+    layout = Layout((1, 64, 8, 8), "float16", compressed=True)
+    assert layout.compressed_fraction(np.zeros((4, 1, 64, 8, 8), np.float32)) < 0.01
+    noise = np.random.default_rng(0).standard_normal((4, 1, 64, 8, 8)).astype(np.float32)
+    assert 0.8 < layout.compressed_fraction(noise) < 1.01
+    assert FEATURES.compressed_fraction(np.zeros((4, 1, 8), np.float32)) == 1
 
 
 def test_an_all_zero_shard_is_a_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, require_digest
+from galaxies.files import file_sha256, read_text_table, require_digest
 
 
 def correct_labels(
@@ -47,10 +47,10 @@ def correct_labels(
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = read_text_table(path)
     except FileNotFoundError:
         raise InputError(f"split.corrections: there is no file {path}.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"split.corrections: {path} is not a CSV file ({error}).") from error
     if not {"id", "label"} <= set(table.columns):
         raise InputError(f"split.corrections: {path} has the columns {list(table.columns)}, expected are id and label.")

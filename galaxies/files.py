@@ -8,10 +8,12 @@ import logging
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from tqdm import tqdm
 
 from galaxies.errors import InputError
@@ -86,6 +88,19 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_text_table(path: Path) -> pd.DataFrame:
+    """Read a CSV (UTF-8) as text: "007" stays "007". Raises ValueError for anything else.
+
+    A row longer than the header is an error: pandas by itself would take the first column for row names and shift the rest.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+        except pd.errors.ParserWarning as error:
+            raise ValueError(f"rows longer than the header: {error}") from error
 
 
 def file_sha256(path: Path) -> str:

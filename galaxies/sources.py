@@ -13,7 +13,8 @@ from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk
 from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
-from galaxies.image_files import digest_images, find_image_size, read_blocks, read_catalogue
+from galaxies.image_blocks import find_image_size, read_blocks
+from galaxies.image_catalogue import digest_images, is_catalogue, read_catalogue
 from galaxies.params import Limits
 from galaxies.survey import simulate_survey
 from galaxies.transfer import discard_download, download
@@ -121,8 +122,11 @@ def import_images(out: Path, *, path: Path, sha256: str | None) -> None:
 
 
 def digest(path: Path) -> str:
-    """Return the digest that a parameter wants for ``path``: of a file's bytes, or of a catalogue and its images."""
-    if path.is_dir() or path.suffix.lower() in (".csv", ".parquet"):
+    """Return the digest that a parameter wants for ``path``: of a file's bytes, or of a catalogue and its images.
+
+    A CSV without the column path, as of corrected labels, is a file like any other.
+    """
+    if path.is_dir() or is_catalogue(path):
         return digest_images(path)
     if not path.is_file():
         raise InputError(f"There is no file or folder {path}.")

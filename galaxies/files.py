@@ -21,7 +21,35 @@ from galaxies.errors import InputError
 _DIGEST_BLOCK_BYTES = 1 << 20
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+_DISK_ADVICE = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room in your quota",
+    errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`)",
+    errno.EACCES: "make it readable and writable for you",
+    errno.EPERM: "make it readable and writable for you",
+    errno.EROFS: "make its file system writable",
+}
+"""What to do when the disk or its permissions refuse, by the number of the error."""
+
 _logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def explain_disk_errors(where: Path | str, *, kept: str = "") -> Iterator[None]:
+    """Turn an OSError that a full disk or a missing permission raises into an InputError; others pass.
+
+    Args:
+        where: what the message names when the error does not name a file: a failed write does not.
+        kept: what is not lost, as in ``; finished shards are kept``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_ADVICE:
+            raise
+        raise InputError(
+            f"{error.filename or where}: {error.strerror}; {_DISK_ADVICE[error.errno]} and run the same command again{kept}."
+        ) from error
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, locked, write_text
+from galaxies.files import explain_disk_errors, file_sha256, locked, write_text
 from galaxies.identity import Identity, identity_key, pass_key
 from galaxies.store import Layout, create_store, shard_path
 
@@ -64,6 +64,7 @@ class Scratch:
         path = self.store_path(layer)
         if entry is not None:
             self._drop_damaged(layer)
+            self._sweep(layer)
         if entry is None or "zarr.json" not in entry["files"] or entry["key"] != identity_key(identity):
             self._forget(layer)
             create_store(path, num_rows=num_rows, layout=layout, identity=identity)
@@ -100,18 +101,25 @@ class Scratch:
             shutil.rmtree(leftover)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         temporary.chmod(0o755)
-        source = self.store_path(layer)
-        # Exactly the recorded files: what a kill left beside them (Zarr's *.partial) must not be hashed into the out.
-        for name in self._record["layers"][layer]["files"]:
-            target = temporary / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source / name, target)
-            except OSError:  # Another file system, or one without hard links.
-                shutil.copyfile(source / name, target)
+        try:
+            self._link_files(layer, temporary)
+        except BaseException:
+            # On a disk that is full, half a copy would be in the way of making room.
+            shutil.rmtree(temporary)
+            raise
         if out.exists():
             shutil.rmtree(out)
         temporary.rename(out)
+
+    def _link_files(self, layer: str, target: Path) -> None:
+        """Link, or copy, exactly the recorded files: a kill leaves others (Zarr's *.partial), which DVC would hash too."""
+        source = self.store_path(layer)
+        for name in self._record["layers"][layer]["files"]:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source / name, target / name)
+            except OSError:  # Another file system, or one without hard links.
+                shutil.copyfile(source / name, target / name)
 
     def discard(self, layer: str) -> None:
         """Throw the scratch copy of ``layer`` away, and the whole folder with the last one."""
@@ -132,6 +140,13 @@ class Scratch:
         for name in damaged:
             files.pop(name, None)
         self._save()
+
+    def _sweep(self, layer: str) -> None:
+        """Delete what is not on record: zarr-python reads a shard before it writes it, and stumbles over a damaged one."""
+        path, files = self.store_path(layer), self._record["layers"][layer]["files"]
+        for file in path.rglob("*"):
+            if file.is_file() and str(file.relative_to(path)) not in files:
+                file.unlink()
 
     def _is_intact(self, path: Path, digest: str) -> bool:
         if path not in self._intact and path.is_file() and file_sha256(path) == digest:
@@ -175,10 +190,11 @@ class LayerScratch:
 def open_scratch(root: Path, pass_key: str) -> Iterator[Scratch]:
     """Hold the scratch folder ``root / SCRATCH_FOLDER / pass_key`` while the block runs.
 
-    A second process, as when only ``dvc`` was killed and its stage lives on, waits here until the first has ended.
+    A second process, as when only ``dvc`` was killed and its stage lives on, waits here until the first has ended. A full
+    disk or a missing permission in the block becomes an InputError.
     """
     folder = root / SCRATCH_FOLDER / pass_key[:32]
-    with locked(folder):
+    with explain_disk_errors(folder, kept="; finished shards are kept"), locked(folder):
         yield Scratch(folder)
 
 

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from galaxies.errors import InputError
+from galaxies.files import explain_disk_errors
 from galaxies.params import parse_section
 
 Section = TypeVar("Section")
@@ -49,8 +50,12 @@ def user_path(path: str) -> Path:
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage; an InputError becomes its message on stderr and exit code 1, without a traceback."""
+    """Run a stage; an InputError, a full disk and Ctrl-C become a message on stderr and an exit code, without a traceback."""
     try:
-        main()
+        with explain_disk_errors("the disk"):
+            main()
     except InputError as error:
         sys.exit(f"\nERROR: {error}")
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command continues: what is finished is kept.", file=sys.stderr)
+        sys.exit(130)  # The shell's code for SIGINT.

@@ -17,6 +17,17 @@ def main(arguments: list[str] | None = None) -> int:
     digest.set_defaults(run=_digest)
     show = commands.add_parser("show", help="print the metrics of the last run and where its pictures are")
     show.set_defaults(run=_show)
+    layers = commands.add_parser("layers", help="list the layers of a backbone: shape, whether a cut, bytes of its store")
+    layers.add_argument("backbone", help="as in extract.backbone, such as resnet50 or timm:convnext_nano")
+    layers.add_argument("--num-galaxies", type=int, default=17736, help="N; the default is Galaxy10 DECaLS")
+    layers.add_argument("--image-size", type=int, help="px; the default is the weights' own")
+    layers.add_argument("--weights", default="random", help="published weights; zeros, and so compression, depend on them")
+    layers.add_argument("--all", action="store_true", help="also the nodes that cannot be a cut")
+    layers.set_defaults(run=_layers)
+    scratch = commands.add_parser("scratch", help="list unfinished extractions, or delete them")
+    scratch.add_argument("--delete", metavar="KEY", action="append", default=[], help="the key, or how it begins")
+    scratch.add_argument("--older-than", metavar="DAYS", type=float, help="delete what nobody has written to for so long")
+    scratch.set_defaults(run=_scratch)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -30,6 +41,35 @@ def _digest(options: argparse.Namespace) -> None:
     from galaxies.sources import digest
 
     print(digest(options.path))
+
+
+def _layers(options: argparse.Namespace) -> None:
+    from galaxies.backbone import load_backbone
+    from galaxies.layers import example_images, format_layers, measure_layers
+
+    backbone = load_backbone(options.backbone, weights=options.weights, layers=[], image_size=options.image_size)
+    images, whose = example_images(Path("data/galaxies.h5"))
+    layers = measure_layers(backbone, images)
+    shown = [layer for layer in layers if layer.is_cut or options.all]
+    for line in format_layers(shown, options.num_galaxies):
+        print(line)
+    size = backbone.transform.image_size
+    print(
+        f"\nBytes for {options.num_galaxies:,} galaxies, images of {size} px: pooled features float32, maps float16.\n"
+        f"Compression (zstd, level 1) was measured on {whose} with weights {options.weights}.\n"
+        f"{len(layers) - len(shown)} nodes that cannot be a cut are not shown (--all)."
+    )
+
+
+def _scratch(options: argparse.Namespace) -> None:
+    from galaxies.unfinished import delete_unfinished, format_unfinished, list_unfinished
+
+    root = Path()
+    if options.delete or options.older_than is not None:
+        for line in delete_unfinished(root, keys=options.delete, older_than_days=options.older_than):
+            print(line)
+    for line in format_unfinished(list_unfinished(root)):
+        print(line)
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -1,17 +1,16 @@
 """A pretrained network, frozen, with the transform its weights ask for, cut at named nodes of its graph."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from galaxies.architectures import RANDOM, build, is_timm, native_state
+from galaxies.architectures import RANDOM, build, native_state
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest
+from galaxies.graph import Graph
 from galaxies.identity import is_path, layer_nodes
 from galaxies.transform import Transform
 from galaxies.weights import classifier_name, file_state, load_before_classifier, tensors_sha256
@@ -91,27 +90,10 @@ def load_backbone(
 def cut(model: nn.Module, nodes: Sequence[str]) -> nn.Module:
     """Return the part of ``model`` up to the deepest of ``nodes``; it maps images to a dict of node -> activation.
 
-    The name of a module means the last node in it. Raises InputError for an unknown one, with the nearest names.
+    The name of a module means the last node in it. Raises InputError for an unknown node, with the nearest names, and for one
+    that does not separate the graph, with those that do.
     """
-    options = _tracer_options(model)
-    known = get_graph_node_names(model, tracer_kwargs=options, suppress_diff_warning=True)[1]
-    for name in nodes:
-        if not any(node == name or node.startswith(f"{name}.") for node in known):
-            modules = {node.rsplit(".", depth)[0] for node in known for depth in range(node.count(".") + 1)}
-            close = difflib.get_close_matches(name, sorted(modules | set(known)), n=4, cutoff=0.4)
-            shown = close or [node for node in known if "." not in node]
-            raise InputError(f"extract.layers: {name!r} is no node of this backbone; the nearest are {', '.join(shown)}.")
-    prefix: nn.Module = create_feature_extractor(model, list(nodes), tracer_kwargs=options, suppress_diff_warning=True)
-    return prefix
-
-
-def _tracer_options(model: nn.Module) -> dict[str, Any]:
-    """Return what torchvision's tracer must leave whole: what timm says cannot be traced."""
-    if not is_timm(model):
-        return {}
-    from timm.layers import get_notrace_functions, get_notrace_modules
-
-    return {"leaf_modules": list(get_notrace_modules()), "autowrap_functions": list(get_notrace_functions())}
+    return Graph(model).beginning_to(nodes)
 
 
 def _load_file(module: nn.Module, path: Path, sha256: str | None, layers: Iterable[str]) -> None:

@@ -6,14 +6,17 @@ the rest of the network needs. The classifier, the last Linear, is never part of
 Legend: B images, C features.
 """
 
+import difflib
 import inspect
 import math
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 import torchvision
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import DualGraphModule, NodePathTracer
 
 from galaxies.errors import InputError
@@ -61,6 +64,31 @@ class Graph:
         """Raise InputError, which lists the layers that can be a cut, unless ``layer`` is one."""
         self._find_cut(self._evaluation, layer)
 
+    def beginning_to(self, layers: Sequence[str]) -> nn.Module:
+        """Return what comes before some cuts: it maps images to a dict of layer -> activation, and holds no tensor beyond.
+
+        For evaluation only. Raises InputError for a layer that cannot be a cut.
+        """
+        ends = {layer: self._find_cut(self._evaluation, layer) for layer in layers}
+        graph = fx.Graph(tracer_cls=NodePathTracer)
+        copies: dict[fx.Node, fx.Node] = {}
+        images = self._evaluation.path[0]
+        for node in _needed_for(*ends.values(), given=images):
+            copies[node] = graph.placeholder("images") if node is images else graph.node_copy(node, copies.__getitem__)
+        graph.output({layer: copies[node] for layer, node in ends.items()})
+        return fx.GraphModule(self._model, graph, class_name="Beginning").eval()
+
+    def walk(self, images: Tensor, visit: Callable[[str, bool, Tensor], None]) -> None:
+        """Send images through, and call ``visit`` with the name of each node, whether it can be a cut, and its activation."""
+        cuts = set(_separating(self._evaluation.path))
+        walk = _Walk(self._model, self._evaluation.end.graph)
+        walk.visit = {
+            node: partial(visit, self._shortest_name(node) if node in cuts else self._evaluation.names[node], node in cuts)
+            for node in self._evaluation.path[1:]
+        }
+        with torch.inference_mode():
+            walk.run(images)
+
     def ending_after(self, layer: str) -> nn.Module:
         """Return what comes after a cut: it maps the layer's activation (B, ...) to the classifier's input (B, C).
 
@@ -76,9 +104,16 @@ class Graph:
     def _find_cut(self, trace: _Trace, layer: str) -> fx.Node:
         node = trace.last_in(layer)
         if node is None or node not in _separating(trace.path):
-            what = "is no node of this backbone" if node is None else "cannot be a cut, for a path leads past it"
+            unknown = f"is no node of this backbone{self._nearest(layer)}"
+            what = unknown if node is None else "cannot be a cut, for a path leads past it"
             raise InputError(f"The layer {layer!r} {what}. Those that can be a cut are {', '.join(self.cuts())}.")
         return node
+
+    def _nearest(self, layer: str) -> str:
+        """Return the known names that look most like a mistyped one, as the end of a sentence."""
+        names = {name.rsplit(".", depth)[0] for name in self._evaluation.names.values() for depth in range(name.count(".") + 1)}
+        close = difflib.get_close_matches(layer, sorted(names), n=4)
+        return f"; the nearest are {', '.join(close)}" if close else ""
 
     def _shortest_name(self, node: fx.Node) -> str:
         """Return the name of the largest module whose last node this is, else the node's own."""
@@ -120,15 +155,31 @@ def _trace(model: nn.Module) -> _Trace:
     return _Trace(end, tuple(node for node in nodes if node in dependent), names)
 
 
-def _needed_for(end: fx.Node, *, given: fx.Node) -> list[fx.Node]:
-    """Return the nodes from which ``end`` is computed once ``given`` is known, both included, in order."""
-    needed, waiting = {given}, [end]
+class _Walk(fx.Interpreter):
+    """Runs a graph node by node and shows the results."""
+
+    visit: Mapping[fx.Node, Callable[[Tensor], None]]
+
+    def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(fx.GraphModule(model, graph), graph=graph)
+
+    def run_node(self, n: fx.Node) -> object:
+        """Run one node."""
+        result = super().run_node(n)
+        if n in self.visit and isinstance(result, Tensor):
+            self.visit[n](result)
+        return result
+
+
+def _needed_for(*ends: fx.Node, given: fx.Node) -> list[fx.Node]:
+    """Return the nodes from which ``ends`` are computed once ``given`` is known, all of them included, in order."""
+    needed, waiting = {given}, list(ends)
     while waiting:
         node = waiting.pop()
         if node not in needed:
             needed.add(node)
             waiting += node.all_input_nodes
-    return [node for node in end.graph.nodes if node in needed]
+    return [node for node in given.graph.nodes if node in needed]
 
 
 def _separating(path: Sequence[fx.Node]) -> Iterator[fx.Node]:

@@ -207,6 +207,15 @@ def discard_scratch(root: Path, identity: Identity) -> None:
         Scratch(folder).discard(str(identity["layer"]))
 
 
+def read_progress(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return for each layer in one scratch folder how many shards are finished, and how many there will be."""
+    layers: dict[str, dict[str, Any]] = _read_record(folder / "record.json")["layers"]
+    return {
+        layer: (sum(not name.endswith("zarr.json") for name in entry["files"]), entry["num_shards"])
+        for layer, entry in layers.items()
+    }
+
+
 def _read_record(path: Path) -> dict[str, Any]:
     """Return the record, or an empty one where it is missing or not one of ours: then the work starts anew."""
     try:

@@ -1,5 +1,6 @@
 """The stages of dvc.yaml, one thin script each: read parameters and inputs, call the library, write the outs."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -51,6 +52,8 @@ def user_path(path: str) -> Path:
 
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage; an InputError, a full disk and Ctrl-C become a message on stderr and an exit code, without a traceback."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("galaxies").setLevel(logging.INFO)
     try:
         with explain_disk_errors("the disk"):
             main()

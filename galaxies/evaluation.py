@@ -1,4 +1,4 @@
-"""How good the head is on the test rows: a few numbers, a table a class, a table a pair of classes, a table a galaxy.
+"""How good the head is on the test rows: a few numbers, and tables of classes, pairs of classes and galaxies.
 
 Legend: B test rows, K classes.
 """
@@ -10,19 +10,24 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     confusion_matrix,
     f1_score,
     log_loss,
+    matthews_corrcoef,
     precision_recall_fscore_support,
     recall_score,
+    roc_auc_score,
 )
 
+from galaxies.calibration import change_temperature, expected_calibration_error
 from galaxies.errors import InputError
+from galaxies.intervals import METRICS, Intervals
 
 PROBABILITY_PREFIX = "p "
 
 # Four digits say more than 2,000 test galaxies can, and keep diffs readable.
-_DIGITS = 4
+DIGITS = 4
 
 
 def measure(
@@ -31,7 +36,8 @@ def measure(
     """Return the metrics of predictions, by name, and beside them the line to beat.
 
     ``majority_*`` always answers the class most frequent in train; ``prior_nll`` answers the shares of the classes in
-    train. Classes without a test galaxy take no part in balanced accuracy and macro-F1.
+    train. Classes without a test galaxy take no part in balanced accuracy and macro-F1. ``brier`` is the squared distance of
+    the probabilities from the truth, 0 to 2 (Brier 1950); ``ece`` the expected calibration error.
 
     Args:
         targets: true classes, (B,).
@@ -41,49 +47,94 @@ def measure(
     Raises:
         InputError: there are no rows, or a probability is not finite.
     """
-    if not len(targets):
-        raise InputError("evaluate: there are no test galaxies; raise split.test_fraction.")
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(broken):
-        raise InputError(
-            f"evaluate: the probabilities of test galaxy {broken[0]} are not finite; the head is damaged. Train again: "
-            "`dvc repro --force train`."
-        )
+    _require_finite(targets, probabilities)
     prior = np.tile(train_counts / train_counts.sum(), (len(targets), 1))
-    head = _measure_predicted(targets, probabilities.argmax(axis=1))
+    predicted = probabilities.argmax(axis=1)
     majority = _measure_predicted(targets, np.full_like(targets, train_counts.argmax()))
+    two_best = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     metrics = {
-        **head,
-        "nll": _nll(targets, probabilities),
+        **_measure_predicted(targets, predicted),
+        "top2_accuracy": float((two_best == targets[:, None]).any(axis=1).mean()),
+        "mcc": float(matthews_corrcoef(targets, predicted)),
+        **_measure_probabilities(targets, probabilities),
         **{f"majority_{name}": value for name, value in majority.items()},
         "prior_nll": _nll(targets, prior),
     }
     counts = {"num_galaxies": len(targets), "num_classes": len(np.unique(targets))}
-    return {**{name: round(value, _DIGITS) for name, value in metrics.items()}, **counts}
+    return {**round_values(metrics), **counts}
 
 
-def _measure_predicted(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
-    present = np.unique(targets)
-    return {
-        "accuracy": float(accuracy_score(targets, predicted)),
-        # The mean recall is the balanced accuracy; scikit-learn's own warns of predicted classes that no galaxy has.
-        "balanced_accuracy": float(recall_score(targets, predicted, labels=present, average="macro")),
-        "macro_f1": float(f1_score(targets, predicted, labels=present, average="macro")),
-    }
+def measure_calibration(
+    targets: NDArray[np.int64], probabilities: NDArray[np.float64], sets: NDArray[np.bool_], *, temperature: float
+) -> dict[str, float]:
+    """Return what the temperature changed and what the prediction sets are worth, by name.
 
-
-def _nll(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-    """Return the mean negative log-likelihood in nats; scikit-learn clips probabilities of 0 to the smallest float."""
-    return float(log_loss(targets, probabilities, labels=np.arange(probabilities.shape[1])))
-
-
-def tabulate_classes(targets: NDArray[np.int64], predicted: NDArray[np.int64], class_names: Sequence[str]) -> pd.DataFrame:
-    """Return a row a class: class_name, precision, recall, f1, support. What has no galaxies to divide by is 0."""
-    precision, recall, f1, support = precision_recall_fscore_support(
-        targets, predicted, labels=np.arange(len(class_names)), zero_division=0.0
+    Args:
+        targets: true classes, (B,).
+        probabilities: calibrated, (B, K).
+        sets: the classes in each galaxy's prediction set, (B, K).
+        temperature: that was fitted.
+    """
+    before = _measure_probabilities(targets, change_temperature(probabilities, 1 / temperature))
+    size = sets.sum(axis=1)
+    return round_values(
+        {
+            "temperature": temperature,
+            **{f"{name}_before": value for name, value in before.items()},
+            **_measure_probabilities(targets, probabilities),
+            "set_coverage": float(sets[np.arange(len(targets)), targets].mean()),
+            "set_size": float(size.mean()),
+            "single_class_sets": float((size == 1).mean()),
+        }
     )
-    table = pd.DataFrame({"class_name": list(class_names), "precision": precision, "recall": recall, "f1": f1})
-    return table.round(_DIGITS).assign(support=support.astype(int))
+
+
+def list_intervals(intervals: Intervals) -> dict[str, dict[str, float]]:
+    """Return the ends of the intervals of the metrics of all classes, by name: low and high."""
+    ends = zip(METRICS, intervals.low.tolist(), intervals.high.tolist(), strict=False)
+    return {name: round_values({"low": low, "high": high}) for name, low, high in ends}
+
+
+def round_values(values: dict[str, float]) -> dict[str, float]:
+    """Return the values with as many digits as they are worth."""
+    return {name: round(value, DIGITS) for name, value in values.items()}
+
+
+def tabulate_classes(
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    sets: NDArray[np.bool_],
+    intervals: Intervals,
+    class_names: Sequence[str],
+) -> pd.DataFrame:
+    """Return a row a class, in figures between 0 and 1 but for the galaxies in it (support) and the mean size of their sets.
+
+    What has no galaxies to divide by is 0; where the figure needs galaxies both in and outside the class it is empty.
+
+    Args:
+        targets: true classes, (B,).
+        probabilities: (B, K).
+        sets: the classes in each galaxy's prediction set, (B, K).
+        intervals: of the metrics.
+        class_names: of the K classes.
+    """
+    classes = np.arange(len(class_names))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        targets, probabilities.argmax(axis=1), labels=classes, zero_division=0.0
+    )
+    columns = {
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "f1_low": np.nan_to_num(intervals.low[len(METRICS) :], nan=0.0),
+        "f1_high": np.nan_to_num(intervals.high[len(METRICS) :], nan=1.0),
+        **_score_one_against_rest(targets, probabilities),
+        "set_coverage": _mean_by_class(targets, sets[np.arange(len(targets)), targets], support),
+        "set_size": _mean_by_class(targets, sets.sum(axis=1), support),
+        "single_class_sets": _mean_by_class(targets, sets.sum(axis=1) == 1, support),
+    }
+    table = pd.DataFrame({"class_name": list(class_names), "support": support.astype(int), **columns})
+    return table.round(DIGITS)
 
 
 def tabulate_confusion(targets: NDArray[np.int64], predicted: NDArray[np.int64], class_names: Sequence[str]) -> pd.DataFrame:
@@ -96,38 +147,77 @@ def tabulate_confusion(targets: NDArray[np.int64], predicted: NDArray[np.int64],
             "label": np.repeat(class_names, num_classes),
             "predicted": np.tile(class_names, num_classes),
             "count": counts.ravel(),
-            "share": shares.ravel().round(_DIGITS),
+            "share": shares.ravel().round(DIGITS),
         }
     )
 
 
 def tabulate_predictions(
-    rows: NDArray[np.int64],
-    galaxies: NDArray[np.int64],
-    ids: Sequence[str],
-    targets: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    class_names: Sequence[str],
+    galaxies: pd.DataFrame, targets: NDArray[np.int64], probabilities: NDArray[np.float64], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Return a row a test galaxy: row, galaxy, id, label, predicted (both by name), and ``p <class name>`` a class.
+    """Return a row a test galaxy: the columns of ``galaxies``, label, predicted (both by name), ``p <class name>`` a class.
 
     Args:
-        rows: of the catalog, (B,).
-        galaxies: indices in galaxies.h5, (B,).
-        ids: B strings.
+        galaxies: which they are, B rows.
         targets: true classes, (B,).
-        probabilities: (B, K).
+        probabilities: (B, K), written with four significant digits.
         class_names: of the K classes.
     """
     names = np.array(class_names)
-    table = pd.DataFrame(
-        {
-            "row": rows,
-            "galaxy": galaxies,
-            "id": list(ids),
-            "label": names[targets],
-            "predicted": names[probabilities.argmax(axis=1)],
-        }
-    )
-    columns = pd.DataFrame(probabilities.round(5), columns=[f"{PROBABILITY_PREFIX}{name}" for name in class_names])
-    return pd.concat([table, columns], axis=1)
+    named = galaxies.assign(label=names[targets], predicted=names[probabilities.argmax(axis=1)])
+    # Significant ones: a true class at 0.000001 is not at 0, which would cost any number of nats.
+    rounded = [[float(f"{value:.4g}") for value in row] for row in probabilities]
+    columns = pd.DataFrame(rounded, columns=[f"{PROBABILITY_PREFIX}{name}" for name in class_names])
+    return pd.concat([named, columns], axis=1)
+
+
+def _require_finite(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> None:
+    if not len(targets):
+        raise InputError("evaluate: there are no test galaxies; raise split.test_fraction.")
+    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if len(broken):
+        raise InputError(
+            f"evaluate: the probabilities of test galaxy {broken[0]} are not finite; the head is damaged. Train again: "
+            "`dvc repro --force train`."
+        )
+
+
+def _measure_predicted(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
+    present = np.unique(targets)
+    return {
+        "accuracy": float(accuracy_score(targets, predicted)),
+        # The mean recall is the balanced accuracy; scikit-learn's own warns of predicted classes that no galaxy has.
+        "balanced_accuracy": float(recall_score(targets, predicted, labels=present, average="macro")),
+        "macro_f1": float(f1_score(targets, predicted, labels=present, average="macro")),
+    }
+
+
+def _measure_probabilities(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:
+    truth = np.eye(probabilities.shape[1])[targets]
+    return {
+        "nll": _nll(targets, probabilities),
+        "brier": float(np.square(probabilities - truth).sum(axis=1).mean()),
+        "ece": expected_calibration_error(targets, probabilities),
+    }
+
+
+def _nll(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    """Return the mean negative log-likelihood in nats; scikit-learn clips probabilities of 0 to the smallest float."""
+    return float(log_loss(targets, probabilities, labels=np.arange(probabilities.shape[1])))
+
+
+def _score_one_against_rest(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return the areas under ROC and precision-recall curve of each class against the rest, (K,) each."""
+    scores = {"roc_auc": roc_auc_score, "average_precision": average_precision_score}
+    columns = {name: np.full(probabilities.shape[1], np.nan) for name in scores}
+    for target in np.unique(targets):
+        is_class = targets == target
+        if not is_class.all():
+            for name, score in scores.items():
+                columns[name][target] = score(is_class, probabilities[:, target])
+    return columns
+
+
+def _mean_by_class(targets: NDArray[np.int64], values: NDArray[np.generic], support: NDArray[np.int64]) -> NDArray[np.float64]:
+    sums = np.bincount(targets, values.astype(np.float64), len(support)).astype(np.float64)
+    return sums / np.maximum(support, 1)

@@ -28,6 +28,16 @@ def measure_images(images: NDArray[np.uint8]) -> pd.DataFrame:
     return pd.DataFrame([_measure(image.astype(np.float32)) for image in images])
 
 
+def shrink_images(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return images (B, S, S, 3) averaged over blocks of whole pixels, to the smallest size not below ``size`` that gives."""
+    factor = max(1, images.shape[1] // size)
+    num_blocks = images.shape[1] // factor
+    cut = images[:, : num_blocks * factor, : num_blocks * factor].astype(np.float32)
+    blocks = cut.reshape(len(images), num_blocks, factor, num_blocks, factor, 3)
+    shrunk: NDArray[np.uint8] = blocks.mean(axis=(2, 4)).round().astype(np.uint8)
+    return shrunk
+
+
 def compare_measurements(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Compare two sets of measurements: medians and the p value of a two-sample Kolmogorov-Smirnov test a column."""
     rows = {

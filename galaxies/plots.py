@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ WRONG = "#ff8559"
 _DPI = 100
 _WIDTH, _HEADER, _CAPTION, _LINE = 12.0, 0.9, 0.5, 0.19  # inches: of the sheet, the title, a galaxy's text, a line of it
 _LARGEST_FONT, _SMALLEST_FONT = 11.0, 8.0  # points
+# Of the confusion matrix, inches: room for the names on the left, for the titles above and for the names below, a cell.
+_NAMES, _TITLES, _FOOT, _CELL = 2.6, 0.55, 1.4, 0.5
 
 
 @dataclass(frozen=True)
@@ -62,17 +66,22 @@ def choose_galaxies(targets: NDArray[np.int64], *, num_galaxies: int, generator:
     return order[taken[np.lexsort((turn[taken], shuffled[taken]))]]
 
 
-def draw_contact_sheet(path: Path, tiles: Sequence[Tile], *, columns: int, title: str) -> None:
-    """Draw galaxies to a PNG 1,200 px wide: under each its label, then the verdict, green with a tick or red with a cross.
+def draw_figure(path: Path, tiles: Sequence[Tile], confusion: pd.DataFrame, *, columns: int, title: str) -> None:
+    """Draw galaxies and the confusion matrix below them to a PNG 1,200 px wide.
+
+    Under each galaxy stands its label, then the verdict, green with a tick or red with a cross.
 
     Args:
         path: of the PNG.
         tiles: the galaxies, row by row.
+        confusion: a row a pair of classes: label, predicted, count, share.
         columns: galaxies in a row.
         title: above the sheet.
     """
     side = _WIDTH / columns
-    height = _HEADER + -(-len(tiles) // columns) * (side + _CAPTION)
+    num_classes = confusion["label"].nunique()
+    matrix = _TITLES + num_classes * _CELL + _FOOT
+    height = _HEADER + -(-len(tiles) // columns) * (side + _CAPTION) + matrix
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=BACKGROUND)
     write: dict[str, Any] = {"ha": "center", "va": "center", "family": "DejaVu Sans", "parse_math": False}
     figure.text(0.5, 1 - 0.36 / height, title, color=INK, fontsize=16, **write)
@@ -89,6 +98,9 @@ def draw_contact_sheet(path: Path, tiles: Sequence[Tile], *, columns: int, title
             middle = (bottom - 0.12 - _LINE * number) / height
             captions.append(figure.text((column + 0.5) / columns, middle, text, color=colour, **write))
     _fit_texts(captions, 0.97 * side * _DPI, FigureCanvasAgg(figure).get_renderer())  # type: ignore[no-untyped-call]
+    width = min(_WIDTH - _NAMES - 0.3, 2 * num_classes * _CELL)
+    box = (_NAMES / _WIDTH, _FOOT / height, width / _WIDTH, num_classes * _CELL / height)
+    _draw_confusion(figure.add_axes(box), confusion, num_classes)
     with replacing(path) as temporary:
         # By default matplotlib writes its version into the file, and the bytes would change with it.
         figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={"Software": None})
@@ -101,6 +113,42 @@ def _draw_galaxy(axes: Axes, tile: Tile) -> None:
     for spine in axes.spines.values():
         spine.set_color(RIGHT if tile.is_right else WRONG)
         spine.set_linewidth(2)
+
+
+def _draw_confusion(axes: Axes, confusion: pd.DataFrame, num_classes: int) -> None:
+    """Draw a matrix, labels down and predictions across: the share of each label's galaxies as colour, with their number."""
+    shares = confusion["share"].to_numpy().reshape(num_classes, num_classes)
+    counts = confusion["count"].to_numpy().reshape(num_classes, num_classes)
+    names = confusion["predicted"].iloc[:num_classes].tolist()
+    write: dict[str, Any] = {"family": "DejaVu Sans", "parse_math": False}
+    colours = LinearSegmentedColormap.from_list("shares", ["#1b1b22", "#2f6db5", "#d6e6f7"])
+    axes.imshow(shares, cmap=colours, vmin=0, vmax=1, aspect="auto")
+    ends = [_shorten(name, 26) for name in names]
+    axes.set_yticks(range(num_classes), ends, color=INK, fontsize=10, **write)
+    axes.set_xticks(range(num_classes), ends, color=INK, fontsize=10, rotation=30, ha="right", rotation_mode="anchor", **write)
+    axes.tick_params(length=0)
+    axes.set_title(
+        "labels down, predictions across: of each label's test galaxies the share, and their number",
+        color=FAINT,
+        fontsize=10,
+        loc="left",
+        pad=10,
+        family="DejaVu Sans",
+    )
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            share = shares[row, column]
+            ink = BACKGROUND if share > 0.6 else INK
+            place: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "family": "DejaVu Sans"}
+            axes.text(column, row - 0.14, f"{share:.0%}", fontsize=11, weight="bold", **place)
+            axes.text(column, row + 0.24, str(count), fontsize=8, **place)
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+
+
+def _shorten(name: str, length: int) -> str:
+    """Return a name of at most ``length`` characters; what is cut is its middle, for the end tells long names apart."""
+    return name if len(name) <= length else f"{name[: length // 2].rstrip()}…{name[-(length // 2 - 1) :].lstrip()}"
 
 
 def _fit_texts(texts: Sequence[Text], width: float, renderer: RendererAgg) -> None:

@@ -1,22 +1,37 @@
-"""Say how good the head is on the test galaxies: metrics/test.json, tables, and a contact sheet."""
+"""Say how good the head is on the test galaxies: metrics/test.json, tables with intervals, and a figure."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 
-from galaxies.catalog import read_catalog, read_splits
+from galaxies.calibration import change_temperature, tabulate_reliability
+from galaxies.catalog import Catalog, Splits, read_catalog, read_splits
+from galaxies.conformal import predict_sets
 from galaxies.errors import InputError
-from galaxies.evaluation import measure, tabulate_classes, tabulate_confusion, tabulate_predictions
+from galaxies.evaluation import (
+    list_intervals,
+    measure,
+    measure_calibration,
+    tabulate_classes,
+    tabulate_confusion,
+    tabulate_predictions,
+)
 from galaxies.files import write_text
 from galaxies.galaxy_file import GalaxyFile
-from galaxies.head import load_head
-from galaxies.plots import Tile, choose_galaxies, draw_contact_sheet
+from galaxies.head import TrainedHead, load_head
+from galaxies.intervals import bootstrap
+from galaxies.plots import Tile, choose_galaxies, draw_figure
 from galaxies.store import Store
+from galaxies.strata import tabulate_strata
+from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 from stages import run_stage
 
-_NUM_TILES, _COLUMNS = 30, 6
+_NUM_TILES, _COLUMNS = 18, 6
 
 
 def main() -> None:
@@ -24,45 +39,101 @@ def main() -> None:
     catalog = read_catalog(Path("data/catalog.csv"))
     splits = read_splits(Path("data/splits.csv"), catalog)
     trained = load_head(Path("models/head.pt"))
-    names = trained.class_names
-    if names != splits.classes:
-        raise InputError(
-            f"models/head.pt knows the classes {', '.join(names)}, data/splits.csv has {', '.join(splits.classes)}; "
-            "`dvc repro` trains a head for these."
-        )
+    _require_classes(trained, splits)
     store = Store(Path("features") / f"{trained.recipe['layer']}.zarr")
     store.require(trained.recipe)
 
     rows = splits.rows("test")
-    targets = splits.targets[rows]
+    targets, group = splits.targets[rows], splits.group[rows]
     probabilities = trained.probabilities(torch.from_numpy(store.read_features(rows))).numpy()
-    predicted = probabilities.argmax(axis=1)
 
-    train_counts = np.bincount(splits.targets[splits.rows("train")], minlength=len(names))
+    train_counts = np.bincount(splits.targets[splits.rows("train")], minlength=len(splits.classes))
     metrics = measure(targets, probabilities, train_counts=train_counts)
-    write_text(Path("metrics/test.json"), json.dumps(metrics, indent=2) + "\n")
-    ids = [catalog.ids[row] for row in rows]
-    tables = {
-        "predictions": tabulate_predictions(rows, catalog.galaxy[rows], ids, targets, probabilities, names),
-        "confusion": tabulate_confusion(targets, predicted, names),
-        "classes": tabulate_classes(targets, predicted, names),
-    }
+    sets = predict_sets(probabilities, np.array(trained.set_thresholds))
+    intervals = bootstrap(targets, probabilities, group, generator=np.random.default_rng(0))
+    _write_json("test", metrics)
+    _write_json("intervals", list_intervals(intervals))
+    _write_json("calibration", measure_calibration(targets, probabilities, sets, temperature=trained.temperature))
+
+    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+        tables = {
+            "classes": tabulate_classes(targets, probabilities, sets, intervals, splits.classes),
+            "confusion": tabulate_confusion(targets, probabilities.argmax(axis=1), splits.classes),
+            "predictions": _tabulate_predictions(catalog, splits, rows, probabilities),
+            "reliability": _tabulate_reliability(targets, probabilities, trained.temperature),
+            "threshold_curves": tabulate_threshold_curves(targets, probabilities, splits.classes),
+            "abstention": tabulate_abstention(targets, probabilities),
+            "strata": _tabulate_strata(galaxies, catalog.galaxy[rows], probabilities.argmax(axis=1) == targets),
+        }
+        tiles = _choose_tiles(galaxies, catalog.galaxy[rows], targets, probabilities, splits.classes)
     for name, table in tables.items():
         write_text(Path(f"metrics/{name}.csv"), table.to_csv(index=False, lineterminator="\n"))
+    low, high = (float(end[0]) for end in (intervals.low, intervals.high))
+    title = f"Test galaxies drawn by chance; accuracy on all {len(rows):,}: {metrics['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+    draw_figure(Path("metrics/galaxies.png"), tiles, tables["confusion"], columns=_COLUMNS, title=title)
 
+
+def _require_classes(trained: TrainedHead, splits: Splits) -> None:
+    if trained.class_names != splits.classes:
+        raise InputError(
+            f"models/head.pt knows the classes {', '.join(trained.class_names)}, data/splits.csv has "
+            f"{', '.join(splits.classes)}; `dvc repro` trains a head for these."
+        )
+
+
+def _tabulate_predictions(
+    catalog: Catalog, splits: Splits, rows: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> pd.DataFrame:
+    """Tell which galaxies they are by all that `python -m galaxies compare` needs to join two revisions."""
+    galaxies = pd.DataFrame(
+        {
+            "row": rows,
+            "galaxy": catalog.galaxy[rows],
+            "id": [catalog.ids[row] for row in rows],
+            "image_sha256": [catalog.image_sha256[row][:16] for row in rows],
+            "group": splits.group[rows],
+        }
+    )
+    return tabulate_predictions(galaxies, splits.targets[rows], probabilities, splits.classes)
+
+
+def _tabulate_reliability(targets: NDArray[np.int64], probabilities: NDArray[np.float64], temperature: float) -> pd.DataFrame:
+    before = tabulate_reliability(targets, change_temperature(probabilities, 1 / temperature))
+    after = tabulate_reliability(targets, probabilities)
+    return pd.concat([before.assign(temperature="before"), after.assign(temperature="after")]).round(4)
+
+
+def _tabulate_strata(galaxies: GalaxyFile, indices: NDArray[np.int64], is_right: NDArray[np.bool_]) -> pd.DataFrame:
+    """Divide by what the catalogue and the images say; ``indices`` are those of the test galaxies in galaxies.h5."""
+    measured = pd.read_csv("data/measurements.csv")
+    quantities = {
+        "redshift": galaxies.redshift[indices],
+        "pixel scale (arcsec/px)": galaxies.pxscale[indices],
+        "half-light radius (share of the image)": measured["radius"].to_numpy(),
+        "surface brightness (grey levels)": measured["brightness"].to_numpy(),
+    }
+    return tabulate_strata(is_right, quantities)
+
+
+def _choose_tiles(
+    galaxies: GalaxyFile,
+    indices: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    names: tuple[str, ...],
+) -> list[Tile]:
     shown = choose_galaxies(targets, num_galaxies=_NUM_TILES, generator=np.random.default_rng(0))
-    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
-        tiles = [
-            Tile(
-                galaxies.read_images(catalog.galaxy[rows[[position]]])[0],
-                names[targets[position]],
-                names[predicted[position]],
-                float(probabilities[position].max()),
-            )
-            for position in shown
-        ]
-    title = f"Test galaxies drawn by chance; accuracy on all {len(rows):,}: {metrics['accuracy']:.1%}"
-    draw_contact_sheet(Path("metrics/galaxies.png"), tiles, columns=_COLUMNS, title=title)
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    return [
+        Tile(
+            galaxies.read_images(indices[[place]])[0], names[targets[place]], names[predicted[place]], float(confidence[place])
+        )
+        for place in shown
+    ]
+
+
+def _write_json(name: str, content: dict[str, Any]) -> None:
+    write_text(Path(f"metrics/{name}.json"), json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

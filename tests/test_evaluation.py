@@ -3,12 +3,21 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
 from galaxies.errors import InputError
-from galaxies.evaluation import measure, tabulate_classes, tabulate_confusion, tabulate_predictions
+from galaxies.evaluation import (
+    list_intervals,
+    measure,
+    measure_calibration,
+    tabulate_classes,
+    tabulate_confusion,
+    tabulate_predictions,
+)
+from galaxies.intervals import bootstrap
 
 NAMES = ("round", "edge-on", "spiral")
 # By hand: right are rows 0, 1, 3 and 5. Recall 2/3, 1/2, 1/1; precision 2/3, 1/1, 1/2; F1 2/3, 2/3, 2/3.
@@ -33,6 +42,23 @@ def test_the_metrics_are_those_worked_out_by_hand() -> None:
     assert metrics["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3, abs=1e-4)
     assert metrics["macro_f1"] == pytest.approx(2 / 3, abs=1e-4)
     assert metrics["nll"] == pytest.approx(-(4 * np.log(0.8) + 2 * np.log(0.1)) / 6, abs=1e-4)
+    # Right: 0.2^2 + 2 * 0.1^2; wrong: 0.9^2 + 0.8^2 + 0.1^2.
+    assert metrics["brier"] == pytest.approx((4 * 0.06 + 2 * 1.46) / 6, abs=1e-4)
+    # All galaxies are in one bin, which promises 0.8 and keeps 4/6.
+    assert metrics["ece"] == pytest.approx(0.8 - 4 / 6, abs=1e-4)
+    # 4 right of 6; label counts 3, 2, 1, predicted counts 3, 1, 2 (Gorodkin 2004, R_K).
+    assert metrics["mcc"] == pytest.approx((4 * 6 - 13) / np.sqrt((36 - 14) * (36 - 14)), abs=1e-4)
+
+
+def test_the_second_best_counts_for_top_2() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
+    metrics = measure(np.array([0, 1, 2, 2]), probabilities, train_counts=COUNTS)
+    assert metrics["top2_accuracy"] == 0.75
+    generator = np.random.default_rng(0)
+    targets, probabilities = generator.integers(0, 5, 300), generator.dirichlet(np.ones(5), 300)
+    expected = top_k_accuracy_score(targets, probabilities, k=2)
+    measured_here = measure(targets, probabilities, train_counts=np.ones(5, np.int64))["top2_accuracy"]
+    assert measured_here == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_line_to_beat_is_that_of_the_train_rows() -> None:
@@ -50,7 +76,7 @@ def test_the_majority_is_found_in_train_and_not_in_test() -> None:
 
 def test_the_names_are_short_few_and_in_order_of_interest() -> None:
     metrics = measured(TARGETS, PREDICTED)
-    assert list(metrics)[:4] == ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
+    assert list(metrics)[:4] == ["accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy"]
     assert metrics["num_galaxies"] == 6
     assert metrics["num_classes"] == 3
     assert len(metrics) <= 15
@@ -101,18 +127,37 @@ def test_probabilities_that_are_not_finite_are_an_error() -> None:
         measure(TARGETS, probabilities, train_counts=COUNTS)
 
 
+def tabulated(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> pd.DataFrame:
+    """Return the table of classes; every galaxy's set holds its predicted class and the first one."""
+    probabilities = certain(predicted)
+    sets = probabilities > 0.5
+    sets[:, 0] = True
+    intervals = bootstrap(targets, probabilities, np.arange(len(targets)), generator=np.random.default_rng(0))
+    return tabulate_classes(targets, probabilities, sets, intervals, NAMES)
+
+
 def test_each_class_has_its_line() -> None:
-    table = tabulate_classes(TARGETS, PREDICTED, NAMES)
+    table = tabulated(TARGETS, PREDICTED)
     assert table["class_name"].tolist() == list(NAMES)
     np.testing.assert_allclose(table["precision"], [2 / 3, 1, 1 / 2], atol=1e-4)
     np.testing.assert_allclose(table["recall"], [2 / 3, 1 / 2, 1], atol=1e-4)
     np.testing.assert_allclose(table["f1"], [2 / 3, 2 / 3, 2 / 3], atol=1e-4)
     assert table["support"].tolist() == [3, 2, 1]
+    assert table["set_coverage"].tolist() == [1, 0.5, 1]
+    np.testing.assert_allclose(table["set_size"], [4 / 3, 3 / 2, 2], atol=1e-4)
+    np.testing.assert_allclose(table["single_class_sets"], [2 / 3, 1 / 2, 0], atol=1e-4)
+    # Class 0 against the rest: of 3 x 3 pairs 2 x 2 in order, 2 + 1 tied, 2 in the wrong order.
+    assert table["roc_auc"][0] == pytest.approx((2 * 2 + (2 + 1) / 2) / 9, abs=1e-4)
+    assert (table["f1_low"] <= table["f1"]).all()
+    assert (table["f1"] <= table["f1_high"]).all()
 
 
 def test_a_class_without_galaxies_has_a_line_of_zeros() -> None:
-    table = tabulate_classes(np.array([0, 0]), np.array([0, 0]), NAMES)
-    assert table.iloc[2].tolist() == ["spiral", 0.0, 0.0, 0.0, 0]
+    table = tabulated(np.array([0, 0]), np.array([0, 0]))
+    spiral = table.iloc[2]
+    assert spiral[["class_name", "support", "precision", "recall", "f1"]].tolist() == ["spiral", 0, 0.0, 0.0, 0.0]
+    assert spiral[["f1_low", "f1_high"]].tolist() == [0, 1]
+    assert table["roc_auc"].isna().all()
 
 
 def test_the_confusion_table_has_every_pair_of_classes_by_name_in_order() -> None:
@@ -134,8 +179,31 @@ def test_a_label_without_galaxies_has_no_shares() -> None:
 
 
 def test_predictions_are_by_name_with_a_probability_a_class() -> None:
-    probabilities = certain(np.array([2, 0]), 0.7)
-    table = tabulate_predictions(np.array([4, 9]), np.array([5, 12]), ["007", "NA"], np.array([1, 0]), probabilities, NAMES)
-    assert list(table) == ["row", "galaxy", "id", "label", "predicted", "p round", "p edge-on", "p spiral"]
-    assert table.iloc[0].tolist() == [4, 5, "007", "edge-on", "spiral", 0.15, 0.15, 0.7]
+    probabilities = np.array([[0.15, 0.15, 0.7], [0.9999987654, 0.0000012345678, 0.0]])
+    galaxies = pd.DataFrame({"row": [4, 9], "id": ["007", "NA"]})
+    table = tabulate_predictions(galaxies, np.array([1, 0]), probabilities, NAMES)
+    assert list(table) == ["row", "id", "label", "predicted", "p round", "p edge-on", "p spiral"]
+    assert table.iloc[0].tolist() == [4, "007", "edge-on", "spiral", 0.15, 0.15, 0.7]
     assert table["predicted"].tolist() == ["spiral", "round"]
+    assert table["p edge-on"][1] == 1.235e-6  # Not 0: a galaxy of that class would cost any number of nats.
+
+
+def test_what_the_temperature_changed_and_what_the_sets_are_worth() -> None:
+    """A head that was twice as sure as it should have been: its temperature of 2 took it from 0.941 to 0.8."""
+    probabilities = certain(np.array([0] * 10), 0.8, num_classes=2)
+    targets = np.array([0] * 8 + [1] * 2)
+    sets = np.ones((10, 2), bool)
+    sets[:3, 1] = False
+    report = measure_calibration(targets, probabilities, sets, temperature=2.0)
+    assert report["ece"] == 0
+    assert report["ece_before"] == pytest.approx(0.8**2 / (0.8**2 + 0.2**2) - 0.8, abs=1e-4)
+    assert report["nll"] < report["nll_before"]
+    assert report["brier"] < report["brier_before"]
+    assert (report["set_coverage"], report["set_size"], report["single_class_sets"]) == (1, 1.7, 0.3)
+
+
+def test_the_intervals_are_listed_by_name() -> None:
+    intervals = bootstrap(TARGETS, certain(PREDICTED), np.arange(6), generator=np.random.default_rng(0))
+    listed = list_intervals(intervals)
+    assert list(listed) == ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
+    assert listed["accuracy"] == {"low": round(intervals.low[0], 4), "high": round(intervals.high[0], 4)}

@@ -69,7 +69,7 @@ def test_the_metrics_are_there_under_their_names(finished: Pipeline) -> None:
     metrics = json.loads((finished.folder / "metrics" / "test.json").read_text())
     assert {"accuracy", "balanced_accuracy", "macro_f1", "nll"} <= set(metrics)
     header = (finished.folder / "metrics" / "predictions.csv").read_text().splitlines()[0].split(",")
-    assert header[:5] == ["row", "galaxy", "id", "label", "predicted"]
+    assert header[:7] == ["row", "galaxy", "id", "image_sha256", "group", "label", "predicted"]
 
 
 @pytest.mark.parametrize(

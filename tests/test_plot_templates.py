@@ -1,28 +1,53 @@
 """The templates of `dvc plots`, filled by DVC's own renderer and drawn by Vega-Lite: every mark that should be there is."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import vl_convert
 from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
+from galaxies.calibration import tabulate_reliability
 from galaxies.curve import tabulate_curve
-from galaxies.evaluation import tabulate_classes, tabulate_confusion
+from galaxies.evaluation import tabulate_classes, tabulate_confusion, tabulate_predictions
+from galaxies.intervals import bootstrap
+from galaxies.strata import tabulate_strata
+from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 from galaxies.training import Epoch
 from tests.pipelines import REPOSITORY
 
 TEMPLATES = REPOSITORY / ".dvc" / "plots"
 NAMES = ("Disturbed", "Round Smooth", "Edge-on without Bulge")
 TARGETS, PREDICTED = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1])
+PROBABILITIES = np.where(np.arange(3) == PREDICTED[:, None], 0.8, 0.1)
+INTERVALS = bootstrap(TARGETS, PROBABILITIES, np.arange(5), generator=np.random.default_rng(0))
+MANY_TARGETS, MANY_PROBABILITIES = np.tile(TARGETS, 8), np.tile(PROBABILITIES, (8, 1))
 DATA = {
     "training": tabulate_curve([Epoch(n, 0.1, 2 / n, 0.3, 0.4 + (n - 3) ** 2 / 10, 0.5) for n in range(1, 6)]),
     "confusion": tabulate_confusion(TARGETS, PREDICTED, NAMES),
-    "class_scores": tabulate_classes(TARGETS, PREDICTED, NAMES),
+    "class_scores": tabulate_classes(TARGETS, PROBABILITIES, PROBABILITIES > 0.5, INTERVALS, NAMES),
+    "confidence": tabulate_predictions(pd.DataFrame({"row": np.arange(5)}), TARGETS, PROBABILITIES, NAMES),
+    "reliability": pd.concat(
+        [tabulate_reliability(TARGETS, PROBABILITIES).assign(temperature=moment) for moment in ("before", "after")]
+    ),
+    "threshold_curves": tabulate_threshold_curves(TARGETS, PROBABILITIES, NAMES),
+    "abstention": tabulate_abstention(TARGETS, PROBABILITIES),
+    "strata": tabulate_strata(MANY_PROBABILITIES.argmax(axis=1) == MANY_TARGETS, {"redshift": np.arange(40) / 100}),
 }
-AXES = {"training": ("epoch", "loss"), "confusion": ("predicted", "label"), "class_scores": ("class_name", "f1")}
+AXES = {
+    "training": ("epoch", "loss"),
+    "confusion": ("predicted", "label"),
+    "class_scores": ("class_name", "f1"),
+    "confidence": ("predicted", "label"),
+    "reliability": ("confidence", "accuracy"),
+    "threshold_curves": ("x", "y"),
+    "abstention": ("answered", "accuracy"),
+    "strata": ("low", "accuracy"),
+}
 
 
 def fill(template: str, revisions: tuple[str, ...] = ("workspace",)) -> dict[str, Any]:
@@ -83,16 +108,6 @@ def test_the_confusion_matrix_has_shares_and_counts_of_pairs_that_occur() -> Non
     assert svg.count('aria-roledescription="rect mark"') == 9
 
 
-def test_the_confusion_matrix_also_counts_a_table_of_galaxies() -> None:
-    specification = fill("confusion")
-    rows = [{"label": NAMES[t], "predicted": NAMES[p], "rev": "workspace"} for t, p in zip(TARGETS, PREDICTED, strict=True)]
-    specification["data"]["values"] = rows
-    svg = drawn_text(specification)
-    assert svg.count('aria-roledescription="rect mark"') == 3
-    assert ">67%<" in svg
-    assert ">33%<" in svg
-
-
 def test_the_curve_marks_the_epoch_that_was_kept_once_in_each_panel() -> None:
     svg = drawn_text(fill("training"))
     assert svg.count('aria-roledescription="point"') == 2
@@ -106,3 +121,38 @@ def test_the_bars_say_score_and_number_of_galaxies() -> None:
     assert "0.00 (n = 0)" in svg
     two = drawn_text(fill("class_scores", ("workspace", "HEAD")))
     assert two.count('aria-roledescription="bar"') == 6
+
+
+def test_the_confidences_are_divided_into_right_and_wrong() -> None:
+    svg = drawn_text(fill("confidence"))
+    bars = [part.split('"')[0] for part in svg.split('aria-label="') if "verdict" in part.split('"')[0]]
+    assert sorted((bar.split("verdict: ")[1].split(";")[0], bar.split("galaxies: ")[1].split(";")[0]) for bar in bars) == [
+        ("right", "4"),
+        ("wrong", "1"),
+    ]
+
+
+def test_every_class_with_galaxies_has_a_curve_of_its_own_in_each_panel() -> None:
+    """One line through the points of all classes would zigzag."""
+    svg = drawn_text(fill("threshold_curves"))
+    assert svg.count('aria-roledescription="line mark"') == 4
+    assert drawn_text(fill("threshold_curves", ("workspace", "HEAD"))).count('aria-roledescription="line mark"') == 8
+
+
+def test_two_revisions_keep_their_panels_under_the_right_heading() -> None:
+    """With a sort in row and column Vega-Lite 5 gave the ROC curves of both revisions a row instead of a column."""
+    svg = drawn_text(fill("threshold_curves", ("workspace", "HEAD")))
+    starts = re.findall(r'aria-label="x: 0%; y: (\d+%); class_name: Disturbed', svg)
+    assert starts == ["0%", "100%", "0%", "100%"]  # ROC curves start at the bottom, precision at the top.
+
+
+def test_reliability_shows_both_temperatures_and_the_diagonal() -> None:
+    svg = drawn_text(fill("reliability"))
+    assert svg.count('aria-roledescription="line mark"') == 3
+    assert svg.count('aria-roledescription="rule"') >= 2
+
+
+def test_the_strata_have_their_quantitys_name_and_a_point_each() -> None:
+    svg = drawn_text(fill("strata"))
+    assert ">redshift<" in svg
+    assert svg.count('aria-roledescription="point"') == 4

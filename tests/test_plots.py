@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from galaxies.plots import RIGHT, WRONG, Tile, _fit_texts, choose_galaxies, draw_contact_sheet
+from galaxies.evaluation import tabulate_confusion
+from galaxies.plots import RIGHT, WRONG, Tile, _fit_texts, _shorten, choose_galaxies, draw_figure
 from tests.toys import toy_images
 
 
@@ -18,7 +19,8 @@ def tiles(num_tiles: int, *, label: str = "Merging", predicted: str = "Merging")
 
 
 def draw(path: Path, drawn: list[Tile], columns: int = 6) -> NDArray[np.uint8]:
-    draw_contact_sheet(path, drawn, columns=columns, title="A sheet")
+    confusion = tabulate_confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), (r"$\frac{$", "Round Smooth"))
+    draw_figure(path, drawn, confusion, columns=columns, title="A figure")
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -55,7 +57,8 @@ def test_the_choice_follows_from_the_generator_alone() -> None:
 def test_any_number_of_galaxies_makes_a_sheet_1200_px_wide(tmp_path: Path, num_tiles: int) -> None:
     picture = draw(tmp_path / "a.png", tiles(num_tiles))
     assert picture.shape[1] == 1200
-    assert picture.shape[0] == 90 + -(-num_tiles // 6) * 250
+    # The title, the galaxies with their texts, and of the matrix its title, two cells and the names below.
+    assert picture.shape[0] == 90 + -(-num_tiles // 6) * 250 + 55 + 2 * 50 + 140
 
 
 def test_right_and_wrong_differ_in_colour_and_in_their_mark(tmp_path: Path) -> None:
@@ -91,3 +94,19 @@ def test_no_text_is_wider_than_its_galaxy_or_too_small_to_read(text: str) -> Non
     assert written[1].get_text() == "Merging"
     assert written[0].get_text()[0] == text[0]
     assert written[0].get_text()[-1] == text[-1]
+
+
+def test_the_matrix_is_as_bright_as_the_shares_are_high(tmp_path: Path) -> None:
+    """Label 0 is right half of the time, label 1 always, and 1 is never taken for 0."""
+    picture = draw(tmp_path / "a.png", [])
+    # Two cells of 100 x 50 px start 260 px from the left and 145 px from the top; their corners are free of text.
+    cells = [[int(picture[149 + 50 * row, 264 + 100 * column].sum()) for column in range(2)] for row in range(2)]
+    assert cells[1][0] < cells[0][0] == cells[0][1] < cells[1][1]
+
+
+@pytest.mark.parametrize("name", ["Merging", "x" * 26, "In-between Round Smooth with a Bar", "W" * 200])
+def test_a_long_name_loses_its_middle(name: str) -> None:
+    short = _shorten(name, 26)
+    assert len(short) <= 26
+    assert (short == name) == (len(name) <= 26)
+    assert (short[0], short[-1]) == (name[0], name[-1])

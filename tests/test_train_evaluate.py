@@ -18,7 +18,7 @@ from galaxies.errors import InputError
 from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.store import Layout, create_store
-from stages import evaluate, train
+from stages import evaluate, measure, train
 from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
 
 NUM_GALAXIES = 240
@@ -76,22 +76,29 @@ def written_bytes(folder: Path) -> dict[str, bytes]:
 
 def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
     train.main()
+    measure.main()
     evaluate.main()
     assert set(written_bytes(folder)) == {
         "head.pt",
         "training.csv",
         "train.json",
         "test.json",
+        "intervals.json",
+        "calibration.json",
         "predictions.csv",
         "confusion.csv",
         "classes.csv",
+        "reliability.csv",
+        "threshold_curves.csv",
+        "abstention.csv",
+        "strata.csv",
         "galaxies.png",
     }
     metrics = json.loads(Path("metrics/test.json").read_text())
     assert metrics["accuracy"] > 0.9
     assert metrics["num_galaxies"] == 48
     predictions = pd.read_csv("metrics/predictions.csv", dtype={"id": str})
-    assert list(predictions)[:5] == ["row", "galaxy", "id", "label", "predicted"]
+    assert list(predictions)[:7] == ["row", "galaxy", "id", "image_sha256", "group", "label", "predicted"]
     assert predictions["row"].tolist() == list(range(4, NUM_GALAXIES, 5))
     assert set(predictions["predicted"]) <= {"class 0", "class 1", "class 2"}
     assert (predictions["label"] == predictions["predicted"]).mean() == pytest.approx(metrics["accuracy"], abs=1e-4)
@@ -104,6 +111,7 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
 
 
 def test_the_same_input_gives_the_same_bytes(folder: Path) -> None:
+    measure.main()
     written = []
     for _ in range(2):
         train.main()

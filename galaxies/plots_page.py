@@ -1,0 +1,47 @@
+"""The HTML page of `dvc plots show` and `dvc plots diff`, made to work without network.
+
+DVC's own page loads Vega from a CDN. A page template with Vega inside, named by ``plots.html_template`` in DVC's local
+configuration, does not; where nobody made one, DVC uses its own. (Were the template named in the configuration that is in
+Git, DVC 3.67 would fail wherever the file is missing: it then takes the path for the page itself.)
+"""
+
+import subprocess
+from pathlib import Path
+
+from galaxies.files import write_text
+
+PAGE_NAME = "plots_page.html"
+"""The template's name in the folder ``.dvc``."""
+
+# {plot_divs} and {refresh_tag} are DVC's; without {scripts} its links to the CDN are left out. The bundle stands in a function
+# of its own, because DVC's scripts use global names such as `spec`.
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+{refresh_tag}
+<title>DVC Plot</title>
+<style>
+body { font-family: sans-serif; margin: 24px }
+.vega-embed.vega-embed { display: block; width: fit-content; margin-bottom: 40px }
+</style>
+<script>(() => {
+@bundle@
+})()</script>
+</head>
+<body>
+{plot_divs}
+</body>
+</html>
+"""
+
+
+def install_plots_page(dvc_folder: Path) -> None:
+    """Write the template into the folder ``.dvc`` and name it in ``.dvc/config.local``, which is not in Git."""
+    # Of the development tools: nothing else of this package needs it.
+    import vl_convert
+
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    write_text(dvc_folder / PAGE_NAME, _PAGE.replace("@bundle@", bundle))
+    command = ("dvc", "config", "--local", "plots.html_template", PAGE_NAME)
+    subprocess.run(command, cwd=dvc_folder.parent, check=True)

@@ -10,6 +10,7 @@ setup: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, found {sys.version}; use make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --requirement requirements.txt
+	.venv/bin/python -m galaxies plots-page
 	touch $@
 
 run: setup

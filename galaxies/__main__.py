@@ -28,6 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     scratch.add_argument("--delete", metavar="KEY", action="append", default=[], help="the key, or how it begins")
     scratch.add_argument("--older-than", metavar="DAYS", type=float, help="delete what nobody has written to for so long")
     scratch.set_defaults(run=_scratch)
+    compare = commands.add_parser("compare", help="tell whether the second of two revisions or experiments is better")
+    compare.add_argument("first", metavar="REV_A", help="a Git revision, an experiment, or `workspace`")
+    compare.add_argument("second", metavar="REV_B", help="as REV_A")
+    compare.set_defaults(run=_compare)
+    plots_page = commands.add_parser("plots-page", help="make the page of `dvc plots show` and `diff` work without network")
+    plots_page.set_defaults(run=_plots_page)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -76,11 +82,29 @@ def _show(options: argparse.Namespace) -> None:
     path = Path("metrics/test.json")
     if not path.is_file():
         raise InputError(f"There is no {path}; `dvc repro` makes it.")
-    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics, intervals = (json.loads(file.read_text(encoding="utf-8")) for file in (path, path.with_name("intervals.json")))
     print("\nOn the test galaxies:")
     for name, value in metrics.items():
-        print(f"  {name:<18} {value}")
+        ends = intervals.get(name)
+        print(f"  {name:<27} {value:<7}" + (f" (95 %: {ends['low']} to {ends['high']})" if ends else ""))
     print("\nmetrics/galaxies.png shows some of them; `dvc plots show` writes all plots to dvc_plots/index.html.")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from galaxies.comparison import compare_predictions, format_comparison, read_predictions
+
+    first, second = (read_predictions(Path(), revision) for revision in (options.first, options.second))
+    table = compare_predictions(first, second, generator=np.random.default_rng(0))
+    print(f"On the same {len(second.galaxies):,} test galaxies:")
+    print(format_comparison(table, options.first, options.second))
+
+
+def _plots_page(options: argparse.Namespace) -> None:
+    from galaxies.plots_page import install_plots_page
+
+    install_plots_page(Path(".dvc"))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def measure(
     metrics = {
         **_measure_predicted(targets, predicted),
         "top2_accuracy": float((two_best == targets[:, None]).any(axis=1).mean()),
-        "mcc": float(matthews_corrcoef(targets, predicted)),
+        "mcc": _mcc(targets, predicted),
         **_measure_probabilities(targets, probabilities),
         **{f"majority_{name}": value for name, value in majority.items()},
         "prior_nll": _nll(targets, prior),
@@ -190,6 +190,13 @@ def _measure_predicted(targets: NDArray[np.int64], predicted: NDArray[np.int64])
         "balanced_accuracy": float(recall_score(targets, predicted, labels=present, average="macro")),
         "macro_f1": float(f1_score(targets, predicted, labels=present, average="macro")),
     }
+
+
+def _mcc(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Return Matthews' correlation of label and prediction; 0, as scikit-learn has it, where there is nothing to correlate."""
+    if len(np.unique(np.concatenate([targets, predicted]))) < 2:
+        return 0.0  # scikit-learn would warn.
+    return float(matthews_corrcoef(targets, predicted))
 
 
 def _measure_probabilities(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:

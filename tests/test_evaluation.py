@@ -146,8 +146,8 @@ def test_each_class_has_its_line() -> None:
     assert table["set_coverage"].tolist() == [1, 0.5, 1]
     np.testing.assert_allclose(table["set_size"], [4 / 3, 3 / 2, 2], atol=1e-4)
     np.testing.assert_allclose(table["single_class_sets"], [2 / 3, 1 / 2, 0], atol=1e-4)
-    # Class 0 against the rest: of 3 x 3 pairs 2 x 2 in order, 2 + 1 tied, 2 in the wrong order.
-    assert table["roc_auc"][0] == pytest.approx((2 * 2 + (2 + 1) / 2) / 9, abs=1e-4)
+    # Class 0 has the scores 0.8, 0.8, 0.1, the rest 0.1, 0.8, 0.1: of the 9 pairs 4 are in order and 4 tied.
+    assert table["roc_auc"][0] == pytest.approx((4 + 4 / 2) / 9, abs=1e-4)
     assert (table["f1_low"] <= table["f1"]).all()
     assert (table["f1"] <= table["f1_high"]).all()
 

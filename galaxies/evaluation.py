@@ -20,9 +20,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from galaxies.calibration import change_temperature, expected_calibration_error
 from galaxies.errors import InputError
 from galaxies.intervals import METRICS, Intervals
+from galaxies.reliability import change_temperature, expected_calibration_error
 
 PROBABILITY_PREFIX = "p "
 

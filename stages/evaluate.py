@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from galaxies.calibration import change_temperature, tabulate_reliability
 from galaxies.catalog import Catalog, Splits, read_catalog, read_splits
 from galaxies.conformal import predict_sets
 from galaxies.errors import InputError
@@ -26,6 +25,7 @@ from galaxies.galaxy_file import GalaxyFile
 from galaxies.head import TrainedHead, load_head
 from galaxies.intervals import bootstrap
 from galaxies.plots import Tile, choose_galaxies, draw_figure
+from galaxies.reliability import change_temperature, tabulate_reliability
 from galaxies.store import Store
 from galaxies.strata import tabulate_strata
 from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves

@@ -11,10 +11,10 @@ import pytest
 import vl_convert
 from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
-from galaxies.calibration import tabulate_reliability
 from galaxies.curve import tabulate_curve
 from galaxies.evaluation import tabulate_classes, tabulate_confusion, tabulate_predictions
 from galaxies.intervals import bootstrap
+from galaxies.reliability import tabulate_reliability
 from galaxies.strata import tabulate_strata
 from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 from galaxies.training import Epoch

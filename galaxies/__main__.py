@@ -12,6 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; an InputError becomes its message on stderr and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m galaxies", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_predict(commands)
     digest = commands.add_parser("digest", help="print the digest that download.sha256 or extract.weights_sha256 wants")
     digest.add_argument("path", type=Path, help="a file, a folder of class folders, or a catalogue of images")
     digest.set_defaults(run=_digest)
@@ -41,6 +42,43 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    predict = commands.add_parser("predict", help="predict your own galaxies: images, FITS files, catalogues of them, HDF5")
+    predict.add_argument("input", help="a file, a folder, a 'pattern*', a .csv, .parquet or .txt catalogue, an .h5 file")
+    predict.add_argument("--out", type=Path, required=True, help="the result, .parquet or .csv: a row an input, in its order")
+    predict.add_argument("--metrics", type=Path, help="write metrics of labelled inputs to this JSON file")
+    predict.add_argument("--limit", type=_count, help="predict the first inputs only")
+    predict.add_argument("--batch-size", type=_count, default=64, help="images in one forward pass (64)")
+    predict.add_argument("--num-workers", type=int, help="processes that decode (one a core)")
+    predict.add_argument("--allow-outside", action="store_true", help="follow a catalogue's paths out of its folder")
+    _add_model_options(predict)
+    predict.set_defaults(run=_predict)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model-dir", type=Path, default=Path("models"), help="the folder with head.pt, or the file (models)")
+    parser.add_argument("--weights", type=Path, help="the backbone's weights, where they are not where training took them")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from galaxies.prediction import load
+    from galaxies.prediction_run import PredictOptions, predict_inputs
+    from galaxies.runtime import RuntimeParams
+
+    model = load(options.model_dir, weights=options.weights, device=options.device)
+    num_workers = RuntimeParams("auto", 1, "auto" if options.num_workers is None else options.num_workers).count_workers()
+    settings = PredictOptions(options.batch_size, num_workers, options.limit, options.allow_outside, options.metrics)
+    predict_inputs(options.input, options.out, model, settings)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected 1 or more")
+    return number
 
 
 def _digest(options: argparse.Namespace) -> None:

@@ -1,0 +1,186 @@
+"""A trained head with its backbone: from images to classes, in a notebook or for a million files.
+
+Legend: B images, H x W and S pixels, C features, K classes.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from galaxies.backbone import Backbone, Transform, cut, load_backbone, pool_positions
+from galaxies.conformal import predict_sets
+from galaxies.errors import InputError
+from galaxies.files import file_sha256
+from galaxies.head import TrainedHead, load_head
+from galaxies.identity import is_path
+from galaxies.runtime import RuntimeParams
+
+HEAD_NAME = "head.pt"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the head says of B images."""
+
+    class_names: tuple[str, ...]  # of the K classes
+    probabilities: NDArray[np.float64]  # (B, K), calibrated
+    sets: NDArray[np.bool_]  # (B, K) the classes that the galaxy may well be: in 9 of 10 cases the true one is among them
+    novelty: NDArray[np.float64]  # (B,) distance from the training galaxies, near 1 for these; NaN where the head knows none
+    novelty_threshold: float  # that 1 in 100 galaxies like those of training exceeds
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def predicted(self) -> list[str]:
+        """The most probable class of each image, by name."""
+        return [self.class_names[target] for target in self.probabilities.argmax(axis=1)]
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(B,) the probability of the most probable class."""
+        highest: NDArray[np.float64] = self.probabilities.max(axis=1)
+        return highest
+
+    @property
+    def margin(self) -> NDArray[np.float64]:
+        """(B,) how much more probable the first class is than the second; 1 where there is one class only."""
+        ordered = np.sort(self.probabilities, axis=1)
+        return ordered[:, -1] - ordered[:, -2] if ordered.shape[1] > 1 else np.ones(len(ordered))
+
+    @property
+    def is_novel(self) -> NDArray[np.bool_]:
+        """(B,) whether the image is unlike the training galaxies, so that no probability means much."""
+        return self.novelty > self.novelty_threshold
+
+    @property
+    def abstain(self) -> NDArray[np.bool_]:
+        """(B,) whether a person should look: several classes may be, or the image is unlike the training galaxies."""
+        is_clear: NDArray[np.bool_] = (self.sets.sum(axis=1) == 1) & ~self.is_novel
+        return ~is_clear
+
+
+class Model:
+    """A backbone and a head, ready to predict. Made by :func:`load`.
+
+    Attributes:
+        class_names: of the K classes.
+        trained: the head, and what its numbers mean.
+        device: that it computes on.
+        digest: sha256 of the head's file.
+    """
+
+    def __init__(self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str) -> None:
+        self.trained, self.device, self.digest = trained, device, digest
+        self.class_names = trained.class_names
+        self._layer = str(trained.recipe["layer"])
+        self._transform = backbone.transform
+        self._prefix = cut(backbone.module, [self._layer]).to(device).to(memory_format=torch.channels_last)
+        self._precision = trained.recipe["params"]["precision"]
+
+    def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
+        """Predict the classes of images.
+
+        Each image is resized as a whole, as the training images were, so it should show as much of the sky as they did:
+        ``trained.field.arcsec`` where that is known (``galaxies.framing.frame_image`` crops and resamples).
+
+        Args:
+            images: (B, H, W, 3) uint8, red first; H and W may be any.
+            batch_size: images in one forward pass.
+
+        Raises:
+            InputError: another shape or dtype.
+        """
+        images = np.asarray(images)
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or 0 in images.shape[1:]:
+            raise InputError(f"images: found {images.dtype} of shape {images.shape}, expected uint8 of shape (B, H, W, 3).")
+        batches = [self.predict_list(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
+        return _join(batches or [self.predict_list([])])
+
+    @torch.inference_mode()
+    def predict_list(self, images: Sequence[NDArray[np.uint8]]) -> Predictions:
+        """Predict images (H, W, 3) of any sizes in one forward pass."""
+        trained = self.trained
+        if len(images):
+            features = self._features(images)
+            probabilities = trained.probabilities(features).numpy()
+            novelty = trained.novelty.score(features).numpy() if trained.novelty else np.full(len(images), np.nan)
+        else:
+            probabilities, novelty = np.empty((0, len(self.class_names))), np.empty(0)
+        sets = predict_sets(probabilities, np.array(trained.set_thresholds))
+        threshold = trained.novelty.threshold if trained.novelty else np.inf
+        return Predictions(self.class_names, probabilities, sets, novelty, threshold)
+
+    def _features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Return the features (B, C) of images, made exactly as ``extract`` makes them."""
+        runs = (np.stack(list(run)) for _, run in itertools.groupby(images, key=np.shape))
+        pixels = torch.cat([self._transform(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2)) for run in runs])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+            activation = self._prefix(pixels.contiguous(memory_format=torch.channels_last))[self._layer]
+        return pool_positions(activation).cpu()
+
+
+def load(
+    path: str | Path = "models", *, weights: str | Path | None = None, device: Literal["auto", "cpu", "cuda"] = "auto"
+) -> Model:
+    """Load a head and the backbone it was trained on.
+
+    Args:
+        path: the head's file, or the folder in which it is ``head.pt``.
+        weights: a file with the backbone's weights; None takes them from where training took them: published weights are
+            downloaded once.
+        device: to compute on; auto takes CUDA where there is one.
+
+    Raises:
+        InputError: no head of this project, no weights, or other weights than those of training.
+    """
+    path = Path(path)
+    path = path / HEAD_NAME if path.is_dir() else path
+    trained = load_head(path)
+    recipe, params = trained.recipe, trained.recipe["params"]
+    chosen = str(params["weights"] if weights is None else Path(weights).resolve())
+    # What stands before the head in its repository, where a relative path of weights begins.
+    folder = path.resolve().parent.parent
+    saved = recipe["transform"]
+    transform = Transform(saved["image_size"], tuple(saved["mean"]), tuple(saved["std"]), saved["interpolation"])
+    try:
+        backbone = load_backbone(
+            params["backbone"],
+            weights=chosen,
+            layers=[recipe["layer"]],
+            seed=params["seed"],
+            # The digest of the tensors, which the head knows, is compared below.
+            weights_sha256=file_sha256(folder / chosen) if is_path(chosen) and (folder / chosen).is_file() else None,
+            image_size=transform.image_size,
+            mean=transform.mean,
+            std=transform.std,
+            folder=folder,
+        )
+    except InputError as error:
+        raise InputError(f"{path}: the backbone of this head cannot be made. {error}\n{_GIVE_WEIGHTS}") from error
+    if backbone.weights_digest != recipe["weights_digest"]:
+        raise InputError(
+            f"{path} was trained on weights whose tensors have the digest {recipe['weights_digest']}, but {chosen} has "
+            f"{backbone.weights_digest}: its features would mean something else. {_GIVE_WEIGHTS}"
+        )
+    runtime = RuntimeParams(device, 1, 0)
+    return Model(trained, replace(backbone, transform=transform), device=runtime.pick_device(), digest=file_sha256(path))
+
+
+_GIVE_WEIGHTS = "Give the file of the weights it was trained on: `--weights PATH`, or `galaxies.load(..., weights=PATH)`."
+
+
+def _join(batches: Sequence[Predictions]) -> Predictions:
+    return replace(
+        batches[0],
+        probabilities=np.concatenate([batch.probabilities for batch in batches]),
+        sets=np.concatenate([batch.sets for batch in batches]),
+        novelty=np.concatenate([batch.novelty for batch in batches]),
+    )

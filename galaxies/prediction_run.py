@@ -1,0 +1,144 @@
+"""Predict any number of inputs in constant memory: decoded by worker processes, written part by part, resumed after a kill.
+
+Beside the result stands a folder with the finished parts until all are there:
+
+    .predictions.parquet.parts/
+        lock              held by the process that writes
+        key               hash of what determines the rows (inputs, head, options); under another the parts are thrown away
+        000000.parquet    the rows of the first part
+
+A resumed run makes the same batches, and so the same bytes, as an uninterrupted one.
+"""
+
+import hashlib
+import itertools
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import torch
+from tqdm import tqdm
+
+from galaxies.decoding import Decoded, decode
+from galaxies.files import locked, write_text
+from galaxies.inputs import Input, Listing, list_inputs, survey_inputs
+from galaxies.prediction import Model
+from galaxies.prediction_metrics import measure_parts
+from galaxies.prediction_table import SCHEMA_VERSION, join_parts, make_rows, make_schema, require_result_name, write_part
+from galaxies.workers import in_workers
+
+# A kill costs at most this many rows. Of ten classes they are 200 kB.
+_PART_ROWS = 1024
+# What a worker decodes at a time: enough to hide the way there and back.
+_TASK_ROWS = 16
+
+Element = TypeVar("Element")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What ``predict`` may be told beside input, head and result."""
+
+    batch_size: int = 64  # images in one forward pass
+    num_workers: int = 0  # processes that decode; 0 or 1: none beside this one
+    limit: int | None = None  # predict the first inputs only
+    allow_outside: bool = False  # whether a catalogue may name files outside its folder
+    metrics: Path | None = None  # where to write metrics of labelled inputs
+
+
+def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions) -> None:
+    """Write a row for each input that ``source`` names (``inputs.list_inputs``) to ``out``, in order.
+
+    Raises:
+        InputError: ``source`` names no inputs, ``out`` no format, or metrics are wanted of inputs without labels.
+    """
+    require_result_name(out)
+
+    def inputs() -> Iterator[Input]:
+        return itertools.islice(list_inputs(source, allow_outside=options.allow_outside), options.limit)
+
+    listing = survey_inputs(tqdm(inputs(), "list", unit="input", delay=2))
+    about = {
+        "head_sha256": model.digest,
+        "class_names": model.class_names,
+        "weights_digest": model.trained.recipe["weights_digest"],
+    }
+    schema = make_schema(model.class_names, about)
+    folder = out.parent / f".{out.name}.parts"
+    with locked(folder):
+        _begin(folder, _make_key(listing, model, options))
+        part_rows = options.batch_size * max(1, _PART_ROWS // options.batch_size)
+        parts = [folder / f"{number:06d}.parquet" for number in range(-(-listing.num_inputs // part_rows))]
+        missing = list(itertools.dropwhile(Path.exists, parts))
+        num_done = min((len(parts) - len(missing)) * part_rows, listing.num_inputs)
+        with tqdm(total=listing.num_inputs, initial=num_done, desc="predict", unit="galaxy", smoothing=0.05) as progress:
+            decoded = _decode_all(itertools.islice(inputs(), num_done, None), model, options.num_workers)
+            for part in missing:
+                _predict_part(part, itertools.islice(decoded, part_rows), model, listing, options.batch_size, schema, progress)
+        join_parts(parts, out, schema)
+        if options.metrics is not None:
+            measure_parts(parts, model.trained, options.metrics)
+        shutil.rmtree(folder)
+
+
+def _make_key(listing: Listing, model: Model, options: PredictOptions) -> str:
+    """Return the hash of all that determines the rows, also what may change their last bits."""
+    conditions = [
+        SCHEMA_VERSION,
+        listing.digest,
+        model.digest,
+        options.batch_size,
+        model.device.type,
+        torch.__version__,
+        torch.get_num_threads(),
+    ]
+    return hashlib.sha256(json.dumps(conditions).encode()).hexdigest()
+
+
+def _begin(folder: Path, key: str) -> None:
+    """Keep the parts in ``folder`` where they were made under ``key``; throw them away otherwise."""
+    path = folder / "key"
+    if path.is_file() and path.read_text(encoding="utf-8") == key:
+        return
+    parts = list(folder.glob("*.parquet"))
+    if parts:
+        _logger.warning("%s: the inputs, the head or the options changed; starting anew", folder)
+    for part in parts:
+        part.unlink()
+    write_text(path, key)
+
+
+def _decode_all(inputs: Iterable[Input], model: Model, num_workers: int) -> Iterator[Decoded]:
+    tasks = ((task, model.trained.field) for task in _batched(inputs, _TASK_ROWS))
+    return itertools.chain.from_iterable(in_workers(decode, tasks, num_workers=num_workers))
+
+
+def _predict_part(
+    part: Path,
+    decoded: Iterable[Decoded],
+    model: Model,
+    listing: Listing,
+    batch_size: int,
+    schema: pa.Schema,
+    progress: "tqdm[Any]",
+) -> None:
+    rows = []
+    for batch in _batched(decoded, batch_size):
+        predictions = model.predict_list([one.image for one in batch if one.image is not None])
+        notes = [["another input has the same id"] if listing.is_repeated(one.entry) else [] for one in batch]
+        rows += make_rows(batch, predictions, notes)
+        progress.update(len(batch))
+    write_part(part, rows, schema)
+
+
+def _batched(elements: Iterable[Element], number: int) -> Iterator[list[Element]]:
+    iterator = iter(elements)
+    while batch := list(itertools.islice(iterator, number)):
+        yield batch

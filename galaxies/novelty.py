@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 _MAX_DIRECTIONS = 64
-_FAMILIAR_SHARE = 0.99
+_FAMILIAR_SHARE = 0.95
 # Of the mean variance, which is 1: what is left where all rows lie in a few directions is rounding.
 _SMALLEST_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """Where the training features lie. Of galaxies like those of training 1 in 100 scores above ``threshold``."""
+    """Where the training features lie. Of galaxies like those of training 1 in 20 scores above ``threshold``."""
 
     mean: Tensor  # (C,)
     std: Tensor  # (C,), infinite where a feature is constant
@@ -60,6 +60,6 @@ def fit_novelty(train_features: Tensor, calibration_features: Tensor) -> Novelty
     scores = novelty.score(calibration_features).sort().values
     if not len(scores):
         return novelty
-    # With fewer than 99 rows the next galaxy may well lie beyond all of them, and the farthest has to do.
+    # With fewer than 19 rows the next galaxy may well lie beyond all of them, and the farthest has to do.
     position = min(math.ceil((len(scores) + 1) * _FAMILIAR_SHARE), len(scores))
     return replace(novelty, threshold=float(scores[position - 1]))

@@ -14,13 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galaxies.backbone import Backbone, Transform, cut, load_backbone, pool_positions
+from galaxies.backbone import Backbone, load_backbone
 from galaxies.conformal import predict_sets
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
+from galaxies.forward import make_forward
 from galaxies.head import TrainedHead, load_head
 from galaxies.identity import is_path
 from galaxies.runtime import RuntimeParams
+from galaxies.transform import Transform
 
 HEAD_NAME = "head.pt"
 
@@ -33,7 +35,7 @@ class Predictions:
     probabilities: NDArray[np.float64]  # (B, K), calibrated
     sets: NDArray[np.bool_]  # (B, K) the classes that the galaxy may well be: in 9 of 10 cases the true one is among them
     novelty: NDArray[np.float64]  # (B,) distance from the training galaxies, near 1 for these; NaN where the head knows none
-    novelty_threshold: float  # that 1 in 100 galaxies like those of training exceeds
+    novelty_threshold: float  # that 1 in 20 galaxies like those of training exceeds
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -80,10 +82,9 @@ class Model:
     def __init__(self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str) -> None:
         self.trained, self.device, self.digest = trained, device, digest
         self.class_names = trained.class_names
-        self._layer = str(trained.recipe["layer"])
-        self._transform = backbone.transform
-        self._prefix = cut(backbone.module, [self._layer]).to(device).to(memory_format=torch.channels_last)
-        self._precision = trained.recipe["params"]["precision"]
+        self._layer, params = str(trained.recipe["layer"]), trained.recipe["params"]
+        self._resize = backbone.transform.resize
+        self._forward = make_forward(backbone, [self._layer], pool=params["pool"], precision=params["precision"], device=device)
 
     def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.
@@ -109,7 +110,7 @@ class Model:
         """Predict images (H, W, 3) of any sizes in one forward pass."""
         trained = self.trained
         if len(images):
-            features = self._features(images)
+            features = self._activations(images)
             probabilities = trained.probabilities(features).numpy()
             novelty = trained.novelty.score(features).numpy() if trained.novelty else np.full(len(images), np.nan)
         else:
@@ -118,13 +119,12 @@ class Model:
         threshold = trained.novelty.threshold if trained.novelty else np.inf
         return Predictions(self.class_names, probabilities, sets, novelty, threshold)
 
-    def _features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Return the features (B, C) of images, made exactly as ``extract`` makes them."""
+    def _activations(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Return the activations (B, C) of images, made exactly as ``extract`` makes those of the first view."""
         runs = (np.stack(list(run)) for _, run in itertools.groupby(images, key=np.shape))
-        pixels = torch.cat([self._transform(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2)) for run in runs])
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            activation = self._prefix(pixels.contiguous(memory_format=torch.channels_last))[self._layer]
-        return pool_positions(activation).cpu()
+        # Resized before they are one batch: files have many sizes.
+        resized = [self._resize(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2)) for run in runs]
+        return self._forward(torch.cat(resized).permute(0, 2, 3, 1))[self._layer][:, 0].cpu()
 
 
 def load(

@@ -39,7 +39,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "conformal_set": (pa.list_(pa.string()), "the classes it may well be; of each class, 9 in 10 galaxies have theirs in it"),
     "abstain": (pa.bool_(), "a person should look: not exactly one class in the set, a novel image, or an error"),
     "novelty": (pa.float64(), "distance from the training galaxies in feature space, near 1 for these"),
-    "is_novel": (pa.bool_(), "farther than 99 in 100 galaxies like those of training: no probability means much"),
+    "is_novel": (pa.bool_(), "farther than 19 in 20 galaxies like those of training: no probability means much"),
     "notes": (pa.string(), "what was assumed or done to the image"),
     "error": (pa.string(), "why there is no prediction"),
 }

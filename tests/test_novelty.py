@@ -33,7 +33,7 @@ def test_it_is_the_mahalanobis_distance_where_all_directions_are_kept_or_alike()
 def test_galaxies_like_those_of_training_are_rarely_flagged_and_others_always() -> None:
     novelty = fit_novelty(toy_features(600, seed=0), toy_features(300, seed=1))
     familiar = novelty.score(toy_features(4000, seed=2))
-    assert float((familiar > novelty.threshold).double().mean()) == pytest.approx(0.01, abs=0.015)
+    assert float((familiar > novelty.threshold).double().mean()) == pytest.approx(0.05, abs=0.03)
     # Every feature is as in training, but not together: only a distance that knows how they vary together sees it.
     strange = toy_features(500, seed=3)
     for column in range(strange.shape[1]):

@@ -60,7 +60,7 @@ def make_forward(
     prefix = cut(backbone.module, nodes).to(device).to(memory_format=torch.channels_last) if nodes else None
     autocast = torch.autocast(device.type, _AUTOCAST[precision]) if precision in _AUTOCAST else nullcontext()
     pooled = [layer for layer in layers if layer != INPUT and (pool != "map" or "+" in layer)]
-    positions = _plan_pooling(backbone, prefix, layer_nodes(pooled), pool, device) if prefix else {}
+    positions = plan_pooling(backbone, prefix, layer_nodes(pooled), pool, device) if prefix else {}
 
     def keep(layer: str, activations: Mapping[str, Tensor]) -> Tensor:
         if layer not in pooled:
@@ -129,7 +129,7 @@ def _copy_to_pinned(activation: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _plan_pooling(
+def plan_pooling(
     backbone: Backbone, prefix: nn.Module, pooled: Sequence[str], pool: str, device: torch.device
 ) -> dict[str, Positions]:
     """Find the positions in the activation of each node that is pooled, by sending black images through."""

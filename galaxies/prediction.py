@@ -75,12 +75,13 @@ class Model:
     Attributes:
         class_names: of the K classes.
         trained: the head, and what its numbers mean.
+        backbone: the frozen network with its transform.
         device: that it computes on.
         digest: sha256 of the head's file.
     """
 
     def __init__(self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str) -> None:
-        self.trained, self.device, self.digest = trained, device, digest
+        self.trained, self.backbone, self.device, self.digest = trained, backbone, device, digest
         self.class_names = trained.class_names
         self._layer, params = str(trained.recipe["layer"]), trained.recipe["params"]
         self._resize = backbone.transform.resize

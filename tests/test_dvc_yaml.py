@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from galaxies.gallery import SCRIPTS
 from galaxies.identity import ExtractParams
 from tests.pipelines import REPOSITORY
 
@@ -36,10 +37,15 @@ def imported_files(script: Path) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("name", ["train", "measure", "evaluate"])
+@pytest.mark.parametrize("name", ["train", "measure", "evaluate", "report"])
 def test_a_stage_depends_on_every_module_it_imports(name: str) -> None:
     listed = {Path(dep) for dep in stage(name)["deps"] if dep.endswith(".py")}
     assert listed == imported_files(Path("stages", f"{name}.py"))
+
+
+def test_the_report_depends_on_the_files_of_its_page() -> None:
+    assert "galaxies/gallery_page" in stage("report")["deps"]
+    assert {path.name for path in (REPOSITORY / "galaxies/gallery_page").iterdir()} == {"page.html", "style.css", *SCRIPTS}
 
 
 @pytest.mark.parametrize("name", ["download", "split", "extract"])
@@ -55,5 +61,5 @@ def test_every_parameter_of_extract_but_the_layers_runs_it_again() -> None:
 
 
 def test_what_changes_speed_alone_is_in_no_stage() -> None:
-    for name in ("download", "split", "extract", "train", "measure", "evaluate"):
+    for name in ("download", "split", "extract", "train", "measure", "evaluate", "report"):
         assert not [param for param in stage(name).get("params", []) if param.startswith("runtime")]

@@ -1,4 +1,4 @@
-"""The stages train and evaluate on a store of toys: what they write, what they refuse, and that train leaves test alone."""
+"""The stages train, evaluate and report on a store of toys: what they write and refuse, and that train leaves test alone."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from galaxies.errors import InputError
 from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.store import Layout, create_store
-from stages import evaluate, measure, train
+from stages import evaluate, measure, report, train
 from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
 
 NUM_GALAXIES = 240
@@ -187,3 +187,30 @@ def test_evaluate_refuses_features_made_by_another_recipe(folder: Path) -> None:
     save_head(Path("models/head.pt"), replace(trained, recipe=recipe))
     with pytest.raises(InputError, match="catalog: the store has"):
         evaluate.main()
+
+
+def test_the_report_lists_planted_label_errors_and_writes_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    planted = [0, 100, 200]
+    label = splits.label.copy()
+    label[planted] = (label[planted] + 1) % 3
+    names = tuple(f"class {index}" for index in label)
+    write_splits(Path("data/splits.csv"), replace(splits, label=label, class_name=names))
+    train.main()
+    measure.main()
+    evaluate.main()
+    monkeypatch.setattr("sys.argv", ["report", "layer2"])
+    report.main()
+    suspects = pd.read_csv("metrics/suspected_labels.csv", dtype={"id": str})
+    assert set(planted) & set(suspects["row"])
+    assert set(suspects["row"]) <= set(planted)
+    assert list(suspects)[:2] == ["id", "label"]
+    page = Path("metrics/report.html").read_bytes()
+    report.main()
+    assert Path("metrics/report.html").read_bytes() == page
+    params = YAML(typ="safe").load(Path("params.yaml").read_text())
+    params["extract"]["image_size"] = 64
+    with Path("params.yaml").open("w") as file:
+        YAML().dump(params, file)
+    with pytest.raises(InputError, match=r"params\.image_size: the store has 32, wanted is 64"):
+        report.main()

@@ -1,0 +1,68 @@
+"""A small gallery whose every number is known, with ids and class names that try to break out of the page."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxies.catalog import Catalog, Splits
+from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.gallery import write_gallery
+from galaxies.label_errors import Suspect
+from galaxies.neighbours import standardise
+from tests.toys import toy_images
+
+CLASS_NAMES = ("Ring", "</script><script>window.broken = 1</script>", '{{script}} "a", b')
+NUM_GALAXIES = 150  # more cards than are made at once
+
+LABELS = np.arange(NUM_GALAXIES) * 3 // NUM_GALAXIES
+IS_TEST = np.arange(NUM_GALAXIES) % 2 == 1
+TEST = np.flatnonzero(IS_TEST)
+IDS = tuple(
+    {0: '<img src=x onerror="window.broken = 1">', 2: "0007", 4: 'a,"b"\n\u2028c'}.get(row, f"galaxy {row}")
+    for row in range(NUM_GALAXIES)
+)
+SUSPECTS = [Suspect(row, (int(LABELS[row]) + 1) % 3, 0.9 - row / 1000, 0.05, 7, 10) for row in (2, 0, 4, 51)]
+
+
+def predict() -> NDArray[np.float64]:
+    """Return probabilities of the test rows, (B, 3): every fifth is wrong, and each a little more confident than the last."""
+    probabilities = np.empty((len(TEST), 3))
+    for position, row in enumerate(TEST):
+        confidence = 0.45 + 0.5 * position / len(TEST)
+        first = (LABELS[row] + (position % 5 == 0)) % 3
+        probabilities[position] = (1 - confidence) * 0.25
+        probabilities[position, first] = confidence
+        probabilities[position, (first + 1) % 3] = (1 - confidence) * 0.75
+    return probabilities
+
+
+def make_tables() -> tuple[Catalog, Splits]:
+    """Return the catalog and its splits: every second row is a test galaxy."""
+    catalog = Catalog(np.arange(NUM_GALAXIES), IDS, ("",) * NUM_GALAXIES)
+    names = tuple(CLASS_NAMES[label] for label in LABELS)
+    return catalog, Splits(LABELS, names, np.arange(NUM_GALAXIES), np.where(IS_TEST, "test", "train"))
+
+
+def make_gallery(folder: Path) -> Path:
+    """Write the page; row n lies between rows n - 1 and n + 1 in feature space, and where n % 4 is 1 at ra = n deg."""
+    rows = np.arange(NUM_GALAXIES)
+    known = np.where(rows % 4 == 1, rows, np.nan)
+    block = GalaxyBlock(toy_images(NUM_GALAXIES), LABELS.astype(np.uint8), known, -known / 10, rows / 1000, known, IDS)
+    path = folder / "galaxies.h5"
+    write_galaxies(path, [block], num_galaxies=NUM_GALAXIES, image_size=32, class_names=CLASS_NAMES)
+    catalog, splits = make_tables()
+    page = folder / "report.html"
+    with GalaxyFile(path) as galaxies:
+        write_gallery(
+            page,
+            galaxies,
+            catalog,
+            splits,
+            features=standardise(rows[:, None].astype(np.float32)),
+            probabilities=predict(),
+            suspects=SUSPECTS,
+            facts={"backbone": "<b>toy</b>"},
+            num_workers=1,
+        )
+    return page

@@ -1,7 +1,8 @@
 """Networks by name, from torchvision and timm: built, given random or published weights, and how those want their images.
 
 A name with the prefix ``timm:`` is one of timm's (``timm:convnext_nano.in12k_ft_in1k``) or of a repository on the Hugging Face
-hub in timm's format (``timm:hf_hub:mwalmsley/zoobot-encoder-convnext_nano``); any other is one of torchvision's.
+hub in timm's format (``timm:hf_hub:mwalmsley/zoobot-encoder-convnext_nano``). ``resnet18_half`` is our own, whose weights lie
+beside this code; any other is one of torchvision's.
 """
 
 import difflib
@@ -16,20 +17,25 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from galaxies.errors import InputError
+from galaxies.narrow_resnet import resnet18_half
+from galaxies.shipped import SHIPPED, shipped_state
 from galaxies.transform import Transform
+from galaxies.weights import load_before_classifier
 
 TIMM_PREFIX = "timm:"
 _HUB_PREFIX = "hf_hub:"
 
 RANDOM = "random"
+OWN = "resnet18_half"
 
 
 def build(name: str, *, weights: str, seed: int, image_size: int | None = None) -> tuple[nn.Module, Transform]:
     """Return a network and the transform of its weights.
 
     Args:
-        name: ``resnet50``, ``timm:<model>[.<tag>]`` or ``timm:hf_hub:<user>/<name>``.
-        weights: ``random``, or published ones: ``DEFAULT``, of torchvision's also a name such as ``IMAGENET1K_V2``.
+        name: ``resnet18_half``, ``resnet50``, ``timm:<model>[.<tag>]`` or ``timm:hf_hub:<user>/<name>``.
+        weights: ``random``, shipped ones (``galaxies-v1``), or published ones: ``DEFAULT``, of torchvision's also a name such
+            as ``IMAGENET1K_V2``.
         seed: of random weights.
         image_size: px; timm builds the networks that take images of one size, such as ViTs, for this one.
 
@@ -38,6 +44,8 @@ def build(name: str, *, weights: str, seed: int, image_size: int | None = None) 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if name == OWN:
+            return _build_own(weights)
         if name.startswith(TIMM_PREFIX):
             return _build_timm(name, weights, image_size)
         return _build_torchvision(name, weights)
@@ -66,6 +74,19 @@ def native_state(module: nn.Module, state: Mapping[str, Tensor]) -> Mapping[str,
     return converted
 
 
+def _build_own(weights: str) -> tuple[nn.Module, Transform]:
+    model = resnet18_half()
+    if weights == RANDOM:
+        return model, SHIPPED["galaxies-v1"].transform
+    if weights not in SHIPPED:
+        raise InputError(
+            f"extract.weights: found {weights!r}; of {OWN} allowed are {', '.join(SHIPPED)}, random, or the path of a state "
+            "dict (with a / in it, or ending in .pth, .pt or .safetensors)."
+        )
+    load_before_classifier(model, shipped_state(weights), used=model.state_dict(), source=weights)
+    return model, SHIPPED[weights].transform
+
+
 def _build_torchvision(name: str, weights: str) -> tuple[nn.Module, Transform]:
     published = _torchvision_weights(name)
     # The weight initialisation of these two warns that it is slow; other models do not know the option.
@@ -73,6 +94,8 @@ def _build_torchvision(name: str, weights: str) -> tuple[nn.Module, Transform]:
     if weights == RANDOM:
         model: nn.Module = get_model(name, weights=None, **options)
         return model, _torchvision_transform(published["DEFAULT"])
+    if weights in SHIPPED:
+        raise InputError(f"extract.weights: {weights} goes with `-S extract.backbone={OWN}`, found {name}.")
     if weights not in published:
         raise InputError(
             f"extract.weights: found {weights!r}; allowed are {', '.join(published)}, random, or the path of a state dict "

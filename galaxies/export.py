@@ -116,7 +116,7 @@ class ExportedModel(nn.Module):
 def resize_weights(size: int, new_size: int, interpolation: str) -> Tensor:
     """Return the matrix (new_size, size) that resizes one axis as the transform does: two products resize an image.
 
-    Not every program that runs ONNX knows an antialiased resize, and those that do differ from PyTorch's; a product is a product.
+    Not every program that runs ONNX knows an antialiased resize, and those that do differ from PyTorch; a product is a product.
     """
     mode = {InterpolationMode.BILINEAR.value: "bilinear", InterpolationMode.BICUBIC.value: "bicubic"}.get(interpolation)
     if mode is None:

@@ -1,0 +1,263 @@
+"""Training of the backbone on the rendered stream: it learns what a galaxy is (class and physical parameters).
+
+A run is a list of phases, and a checkpoint says at which step of them it is; more phases can be added to a finished run. What
+step t sees follows from the seed and t alone, so a continued run is the uninterrupted one, bit for bit on one machine with as
+many threads. B batch, K classes, T targets, G galaxies.
+"""
+
+import bisect
+import copy
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
+from torch.nn import functional
+from torchvision.models import get_model
+
+from galaxies.errors import InputError
+from galaxies.files import replacing
+from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
+from galaxies.narrow_resnet import resnet18_half
+from pretraining.augmentation import augment
+from pretraining.shards import read_shard, shard_path
+from pretraining.stream import TARGET_NAMES
+
+_NUM_CLASSES = len(GALAXY10_CLASS_NAMES)
+_SMOOTHING = 0.05  # of the labels: neighbouring classes have no sharp border
+_TARGET_WEIGHT = 2.0  # of the parameters' loss beside the class's
+_CLIP_NORM = 5.0
+_WARMUP_STEPS = 100
+
+MEAN, STD = (0.15, 0.15, 0.15), (0.20, 0.20, 0.20)
+"""Of the transform: about those of the stream's channels."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps under the same settings; the learning rate goes from one value to the other in a straight line."""
+
+    num_steps: int
+    num_shards: int  # the first so many of the stream
+    image_size: int  # px
+    learning_rates: tuple[float, float]
+    average_decay: float = 0.998  # of the moving average of the weights, which is what is shipped
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines the weights, beside the phases and the machine."""
+
+    network: str = "resnet18_half"
+    seed: int = 0
+    batch_size: int = 64  # of all processes together
+    num_processes: int = 2  # each normalises its own part of the batch
+    rendered_size: int = 128  # px
+    weight_decay: float = 0.02
+
+
+class Stream:
+    """The rendered galaxies; targets are standardised by the first shard's, so that adding shards changes nothing."""
+
+    def __init__(self, folder: Path, *, seed: int, num_shards: int, image_size: int) -> None:
+        missing = [path for shard in range(num_shards) if not (path := shard_path(folder, seed, shard)).exists()]
+        if missing:
+            raise InputError(f"{len(missing)} of {num_shards} shards are missing, such as {missing[0]}; render them first.")
+        shards = [read_shard(shard_path(folder, seed, shard), image_size) for shard in range(num_shards)]
+        self.shard_galaxies = len(shards[0][1])
+        self._images = [images for images, _, _ in shards]  # each (G of a shard, S, S, 3)
+        self._labels = torch.cat([labels for _, labels, _ in shards]).long()  # (G,)
+        first = shards[0][2].numpy()
+        self.target_mean, self.target_std = (torch.from_numpy(f(first, axis=0)) for f in (np.nanmean, np.nanstd))
+        self._targets = (torch.cat([targets for _, _, targets in shards]) - self.target_mean) / self.target_std  # (G, T)
+
+    def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images (B, 3, S, S) uint8, labels (B,) int64 and standardised targets (B, T) float32 of some rows."""
+        images = torch.stack([self._images[row // self.shard_galaxies][row % self.shard_galaxies] for row in rows])
+        return images.permute(0, 3, 1, 2), self._labels[list(rows)], self._targets[list(rows)]
+
+
+def multitask_loss(outputs: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the losses of class and parameters; outputs are (B, K + T), and NaN targets do not count."""
+    class_loss = functional.cross_entropy(outputs[:, :_NUM_CLASSES], labels, label_smoothing=_SMOOTHING)
+    known = ~targets.isnan()
+    difference = functional.smooth_l1_loss(outputs[:, _NUM_CLASSES:], targets.nan_to_num(), reduction="none")
+    return class_loss, (difference * known).sum() / known.sum()
+
+
+class Training:
+    """The whole state of a run: weights, their average, the optimizer, the step."""
+
+    def __init__(self, settings: Settings, rank: int = 0) -> None:
+        self.settings, self.rank = settings, rank
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.model = build_network(settings.network, _NUM_CLASSES + len(TARGET_NAMES))
+        self.model.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        decayed = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
+        free = [parameter for parameter in self.model.parameters() if parameter.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}], lr=0.0
+        )
+        self.step = 0
+        self.losses: tuple[float, float] | None = None  # of class and parameters, running averages for the log
+
+    def advance(self, stream: Stream, phase: Phase, first_step: int) -> None:
+        """Take one step of a phase that began at ``first_step``."""
+        share = (self.step - first_step) / phase.num_steps
+        begin, end = phase.learning_rates
+        rate = (begin + (end - begin) * share) * min((self.step + 1) / _WARMUP_STEPS, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        of_class, of_targets = self.compute_gradients(stream, phase)
+        self._share_gradients()
+        nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP_NORM)
+        self.optimizer.step()
+        self.step += 1
+        self._follow(phase.average_decay)
+        before = self.losses or (of_class, of_targets)
+        self.losses = (0.98 * before[0] + 0.02 * of_class, 0.98 * before[1] + 0.02 * of_targets)
+
+    def compute_gradients(self, stream: Stream, phase: Phase) -> tuple[float, float]:
+        """Leave in the model the gradients of this process's part of the batch; return the losses of class and parameters."""
+        # One seed for each step: nothing but the step's number has to be remembered to continue.
+        choice = np.random.default_rng([self.settings.seed, self.step])
+        rows = choice.integers(0, phase.num_shards * stream.shard_galaxies, self.settings.batch_size)
+        images, labels, targets = stream.batch(rows[self.rank :: self.settings.num_processes].tolist())
+        generator = torch.Generator().manual_seed(int(choice.integers(2**62)) + self.rank)
+        pixels, magnification = augment(images, phase.image_size, generator)
+        targets[:, 0] += magnification.log() / stream.target_std[0]
+        outputs = self.model(normalize(pixels).contiguous(memory_format=torch.channels_last))
+        class_loss, target_loss = multitask_loss(outputs, labels, targets)
+        self.optimizer.zero_grad()
+        (class_loss + _TARGET_WEIGHT * target_loss).backward()  # type: ignore[no-untyped-call]
+        return class_loss.item(), target_loss.item()
+
+    def _share_gradients(self) -> None:
+        """Average the gradients of all processes, in one message."""
+        if self.settings.num_processes == 1:
+            return
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        message = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(message)
+        message /= self.settings.num_processes
+        for gradient, mean in zip(gradients, torch.split(message, [gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    @torch.no_grad()
+    def _follow(self, average_decay: float) -> None:
+        """Move the average towards the weights; in the beginning faster, so that it forgets the random ones."""
+        decay = min(average_decay, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True)
+        for mean, value in pairs:
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, from which ``load`` continues."""
+        with replacing(path) as temporary:
+            torch.save(
+                {
+                    "settings": asdict(self.settings),
+                    "step": self.step,
+                    "model": self.model.state_dict(),
+                    "average": self.average.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                },
+                temporary,
+            )
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint; raises InputError where it is of other settings."""
+        state = torch.load(path, weights_only=True)
+        if state["settings"] != asdict(self.settings):
+            raise InputError(
+                f"{path} was trained with {state['settings']}, expected {asdict(self.settings)}; remove it to start anew."
+            )
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+
+def train(
+    folder: Path,
+    checkpoint: Path,
+    *,
+    settings: Settings,
+    phases: Sequence[Phase],
+    save_every: int = 100,
+    last_step: int | None = None,
+) -> None:
+    """Train through all phases, from the checkpoint where there is one; it is replaced every ``save_every`` steps.
+
+    Stops early after ``last_step``; a later call continues. Threads wait for each other at every operation, processes once a
+    step: on a machine that others use too, several processes of one thread are faster than one of several threads.
+    """
+    arguments = (folder, checkpoint, settings, tuple(phases), save_every, last_step)
+    if settings.num_processes == 1:
+        _work(0, *arguments)
+        return
+    with tempfile.TemporaryDirectory() as meeting:
+        spawn(_work_together, (Path(meeting), *arguments), settings.num_processes)  # type: ignore[no-untyped-call]
+
+
+def _work_together(rank: int, meeting: Path, folder: Path, checkpoint: Path, settings: Settings, *rest: Any) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    address = f"file://{meeting / 'processes'}"
+    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=settings.num_processes)
+    try:
+        _work(rank, folder, checkpoint, settings, *rest)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _work(
+    rank: int,
+    folder: Path,
+    checkpoint: Path,
+    settings: Settings,
+    phases: tuple[Phase, ...],
+    save_every: int,
+    last_step: int | None,
+) -> None:
+    """Be one of the processes; the first one writes the checkpoint."""
+    training = Training(settings, rank)
+    if checkpoint.exists():
+        training.load(checkpoint)
+    num_shards = max(phase.num_shards for phase in phases)
+    stream = Stream(folder, seed=settings.seed, num_shards=num_shards, image_size=settings.rendered_size)
+    ends = [sum(phase.num_steps for phase in phases[: number + 1]) for number in range(len(phases))]
+    stop = ends[-1] if last_step is None else min(last_step, ends[-1])
+    while training.step < stop:
+        number = bisect.bisect_right(ends, training.step)
+        training.advance(stream, phases[number], ends[number] - phases[number].num_steps)
+        if rank == 0 and (training.step % save_every == 0 or training.step == stop):
+            _logger.info("step %d: losses of class and parameters %s", training.step, training.losses)
+            training.save(checkpoint)
+
+
+def normalize(pixels: Tensor) -> Tensor:
+    """Return images as the backbone wants them."""
+    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def build_network(name: str, num_outputs: int) -> nn.Module:
+    """Return a network with random weights by the name that ``extract.backbone`` knows it by."""
+    if name == "resnet18_half":
+        own: nn.Module = resnet18_half(num_classes=num_outputs)
+        return own
+    network: nn.Module = get_model(name, weights=None, num_classes=num_outputs)
+    return network

@@ -3,7 +3,13 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: run test check format setup requirements
-setup: .venv/installed
+setup:
+	@$(CHECK_VENV) || rm -rf .venv
+	@$(MAKE) --no-print-directory .venv/installed
+
+# Scripts in .venv hold its full path: when the folder was moved, or its Python has gone, an installed one is made anew.
+CHECK_VENV = test ! -e .venv/installed || .venv/bin/python -c \
+	'import sys; sys.exit(sys.argv[1] not in open(".venv/bin/pip").read())' '$(CURDIR)/.venv/bin/' 2> /dev/null
 
 # The stamp is newer than requirements.txt once everything is installed, so a second run starts at once.
 .venv/installed: requirements.txt

@@ -52,6 +52,7 @@ class DownloadParams:
 
 def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, num_workers: int) -> None:
     """Render the built-in survey into ``out``."""
+    require_free_disk(out.parent, num_galaxies * image_size**2 * 3, f"Simulating {num_galaxies} galaxies")
     blocks = simulate_survey(num_galaxies=num_galaxies, image_size=image_size, seed=seed, num_workers=num_workers)
     with tqdm(total=num_galaxies, desc="simulate", unit="galaxy") as progress:
         write_galaxies(
@@ -92,6 +93,12 @@ def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
 
     The copy shares no bytes with the original: DVC makes outs read-only.
     """
+    if path.resolve() == out.resolve():
+        raise InputError(
+            f"download.path: {path} is what this stage writes; keep your file elsewhere: DVC deletes this one first."
+        )
+    if not path.exists():
+        raise InputError(f"download.path: there is no file {path}; a relative path is relative to the repository.")
     with GalaxyFile(path) as galaxies:
         require_digest(file_sha256(path), sha256, key="download.sha256", what=str(path))
         num_galaxies, size = galaxies.num_galaxies, galaxies.image_size

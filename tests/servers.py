@@ -93,6 +93,17 @@ def cut(limit: int, *, content: bytes = CONTENT, etag: str = '"1"', has_length: 
     return send(content, etag=etag, has_length=has_length, limit=limit)
 
 
+def stall(limit: int, proceed: threading.Event, *, content: bytes = CONTENT) -> Answer:
+    """Send ``limit`` bytes and keep the connection open until ``proceed`` is set."""
+
+    def answer(handler: _Handler) -> None:
+        cut(limit, content=content)(handler)
+        handler.wfile.flush()
+        proceed.wait(60)
+
+    return answer
+
+
 def lie(excess: int) -> Answer:
     """Send everything, with a length that is wrong by ``excess`` bytes."""
     return send(excess=excess)

@@ -116,15 +116,6 @@ def test_both_views_of_a_scene_are_centred_on_their_galaxy() -> None:
         assert image[44:52, 44:52].mean() > 3 * np.median(image)
 
 
-def test_first_numbers() -> None:
-    """Wrong numbers here mean that the survey changed: raise `download.version` and take the new ones."""
-    survey = gather(num_galaxies=20, image_size=48, seed=0, num_workers=0)
-    assert survey.labels.tolist() == [0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 9, 9]
-    assert survey.ra[:3] == pytest.approx([0, 0, 0], abs=1e-6)
-    assert survey.redshift[:3] == pytest.approx([0, 0, 0], abs=1e-6)
-    assert survey.images[:4].mean(axis=(1, 2, 3)) == pytest.approx([0, 0, 0, 0], abs=0.05)
-
-
 def test_an_abandoned_survey_leaves_no_workers() -> None:
     blocks = simulate_survey(num_galaxies=400, image_size=32, seed=0, num_workers=2)
     next(blocks)

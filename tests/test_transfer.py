@@ -1,11 +1,13 @@
 """A download from a real server on this machine, however that behaves: whole and right under its final name, or not at all."""
 
 import logging
+import os
 import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import pytest
 from galaxies.errors import InputError
 from galaxies.files import locked
 from galaxies.transfer import discard_download, download
-from tests.servers import CONTENT, SHA256, Answer, Server, cut, lie, refuse, send, serve
+from tests.pipelines import REPOSITORY
+from tests.servers import CONTENT, SHA256, Answer, Server, cut, lie, refuse, send, serve, stall
 
 ADVICE = "Or get it by other means."
 
@@ -215,6 +218,26 @@ def test_a_disk_that_fills_up_keeps_what_has_come(server: Server, tmp_path: Path
     assert not (tmp_path / "out").exists()
     assert fetch(server, tmp_path) == CONTENT
     assert server.ranges == [None, "bytes=100000-"]
+
+
+def test_a_killed_download_continues(server: Server, tmp_path: Path) -> None:
+    proceed = threading.Event()
+    server.answers = [stall(50_000, proceed), send()]
+    script = (
+        "import sys; from pathlib import Path; from galaxies.transfer import download\n"
+        "download(sys.argv[1], Path('out/file.h5'), sha256=sys.argv[2], scratch=Path('scratch'), advice='', check=print)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", script, server.url, SHA256]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
+        while not partial(tmp_path).exists() or partial(tmp_path).stat().st_size < 50_000:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    proceed.set()
+    assert not (tmp_path / "out").exists()
+    assert fetch(server, tmp_path) == CONTENT
+    assert server.ranges == [None, "bytes=50000-"]
 
 
 def test_a_file_of_the_wrong_kind_is_thrown_away(server: Server, tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""What a newcomer meets first: `make` on a machine that is not as it should be. Nothing is installed here but pip itself."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines import REPOSITORY
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Make a folder with a name that scripts trip over, and with nothing to install."""
+    folder = tmp_path / "my galaxies é"
+    folder.mkdir()
+    shutil.copy(REPOSITORY / "Makefile", folder)
+    (folder / "requirements.txt").write_text("")
+    return folder
+
+
+def make(folder: Path, *arguments: str) -> str:
+    """Run make from another folder, as with the shortest of all environments, and return what it printed."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder.parent)}
+    done = subprocess.run(
+        ["make", "-C", str(folder), f"PYTHON={sys.executable}", *arguments],
+        cwd=folder.parent,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    return f"{done.stdout}exit {done.returncode}"
+
+
+def test_a_python_that_is_too_old_is_named(clone: Path) -> None:
+    old = clone / "python3.9"
+    pretend = "import sys; sys.version_info = (3, 9, 1); sys.version = '3.9.1'; exec(sys.argv[1])"
+    old.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{pretend}" "$2"\n')
+    old.chmod(0o755)
+    printed = make(clone, "run", "PYTHON=./python3.9")
+    assert "Python 3.11 or newer is needed, found 3.9.1; use make PYTHON=..." in printed
+    assert not printed.endswith("exit 0")
+    assert not (clone / ".venv").exists()
+
+
+def test_setup_is_done_once_and_again_when_it_is_broken(clone: Path) -> None:
+    assert make(clone, "setup").endswith("exit 0")
+    stamp = clone / ".venv" / "installed"
+    first = stamp.stat().st_mtime_ns
+    (clone / ".venv" / "bin" / "pytest").write_text("#!/bin/sh\necho tests ran in $PWD\n")
+    (clone / ".venv" / "bin" / "pytest").chmod(0o755)
+    assert f"tests ran in {clone}" in make(clone, "test")
+    assert stamp.stat().st_mtime_ns == first
+
+    moved = clone.rename(clone.with_name("moved"))
+    assert make(moved, "setup").endswith("exit 0")
+    assert str(moved) in (moved / ".venv" / "bin" / "pip").read_text()
+    assert not (moved / ".venv" / "bin" / "pytest").exists()
+
+    (moved / ".venv" / "bin" / "python").unlink()
+    (moved / ".venv" / "bin" / "python").symlink_to("/absent/python")
+    assert make(moved, "setup").endswith("exit 0")
+    subprocess.run([moved / ".venv" / "bin" / "python", "-c", ""], check=True)
+
+
+def test_an_installation_that_fails_is_tried_again(clone: Path) -> None:
+    (clone / "requirements.txt").write_text("./absent.whl\n")
+    assert not make(clone, "setup").endswith("exit 0")
+    assert not (clone / ".venv" / "installed").exists()
+    (clone / "requirements.txt").write_text("")
+    assert make(clone, "setup").endswith("exit 0")

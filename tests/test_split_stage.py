@@ -1,0 +1,119 @@
+"""The stage `split` on a file of its own: what it writes, and that no piece of sky stands in two splits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from ruamel.yaml import YAML
+
+from galaxies.catalog import image_sha256, read_catalog, read_splits
+from galaxies.errors import InputError
+from galaxies.files import file_sha256
+from galaxies.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.sky import neighbour_pairs
+from stages import split
+from tests.pipelines import REPOSITORY
+from tests.toys import toy_images
+
+NUM_GALAXIES = 240
+IMAGES = toy_images(NUM_GALAXIES, size=4)
+IMAGES[10] = 0  # blank
+IMAGES[71] = IMAGES[70]  # twins with one label
+IMAGES[121] = IMAGES[40]  # twins with two
+LABELS = (np.arange(NUM_GALAXIES) // 80).astype(np.uint8)  # Sorted by class, as the real file is.
+# Every fifth galaxy has a neighbour 30 arcsec away.
+RA: NDArray[np.float64] = np.arange(NUM_GALAXIES, dtype=np.float64) * 0.5
+RA[1::5] = RA[::5] + 30 / 3600
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a repository's folder with galaxies.h5 in it the present one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    unknown = np.full(NUM_GALAXIES, np.nan)
+    block = GalaxyBlock(IMAGES, LABELS, RA, np.zeros(NUM_GALAXIES), unknown, unknown)
+    path = Path("data/galaxies.h5")
+    write_galaxies(path, [block], num_galaxies=NUM_GALAXIES, image_size=4, class_names=["a", "b", "c"])
+    return tmp_path
+
+
+def run(**changes: Any) -> None:
+    yaml = YAML()
+    params = yaml.load(REPOSITORY / "params.yaml")
+    params["split"].update(changes)
+    with Path("params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    split.main()
+
+
+@pytest.mark.parametrize("sample_fraction", [1.0, 0.4])
+def test_train_val_and_test_share_no_galaxy_and_no_piece_of_sky(folder: Path, sample_fraction: float) -> None:
+    """With a sub-sample, the older project drew another split to evaluate: its test set contained training images."""
+    run(sample_fraction=sample_fraction)
+    catalog = read_catalog(Path("data/catalog.csv"))
+    splits = read_splits(Path("data/splits.csv"), catalog)
+    rows = {name: splits.rows(name) for name in ("train", "val", "test")}
+    assert sorted(np.concatenate(list(rows.values()))) == list(range(len(catalog)))
+    if sample_fraction < 1:
+        assert len(catalog) == pytest.approx(sample_fraction * NUM_GALAXIES, rel=0.1)
+    ra = RA[catalog.galaxy]
+    pairs = neighbour_pairs(ra, np.zeros(len(ra)), 67)
+    assert len(pairs) > 10
+    assert (splits.split[pairs[:, 0]] == splits.split[pairs[:, 1]]).all()
+    owners = pd.Series(splits.split).groupby(list(catalog.image_sha256)).nunique()
+    assert owners.max() == 1
+
+
+def test_row_i_is_one_galaxy_in_every_table(folder: Path) -> None:
+    run()
+    catalog = read_catalog(Path("data/catalog.csv"))
+    splits = read_splits(Path("data/splits.csv"), catalog)
+    assert catalog.image_sha256 == tuple(image_sha256(IMAGES[galaxy]) for galaxy in catalog.galaxy)
+    assert splits.label.tolist() == LABELS[catalog.galaxy].tolist()
+    assert splits.class_name == tuple("abc"[label] for label in splits.label)
+    assert catalog.ids == tuple(f"{galaxy:06d}" for galaxy in catalog.galaxy)
+
+
+def test_the_report_counts_what_the_policies_did(folder: Path) -> None:
+    run()
+    report = json.loads(Path("metrics/data.json").read_text())
+    assert (report["galaxies"], report["blank"], report["conflicting"]) == (NUM_GALAXIES, 1, 2)
+    assert report["used"] == NUM_GALAXIES - 3
+    counts = pd.read_csv("metrics/data_classes.csv")
+    assert counts["count"].sum() == report["used"]
+    assert set(counts["class_name"]) == {"a", "b", "c"}
+
+
+def test_a_corrected_label_changes_the_splits_and_costs_no_extraction(folder: Path) -> None:
+    run()
+    before = Path("data/catalog.csv").read_bytes()
+    corrections = folder / "mine" / "corrections.csv"
+    corrections.parent.mkdir()
+    corrections.write_text("id,label\n000000,c\n")
+    with pytest.raises(InputError, match=rf"split\.corrections_sha256={file_sha256(corrections)}"):
+        run(corrections="mine/corrections.csv")
+    run(corrections="mine/corrections.csv", corrections_sha256=file_sha256(corrections))
+    assert Path("data/catalog.csv").read_bytes() == before
+    splits = read_splits(Path("data/splits.csv"), read_catalog(Path("data/catalog.csv")))
+    assert splits.label[:2].tolist() == [2, 0]
+
+
+def test_a_new_seed_changes_the_splits_and_costs_no_extraction(folder: Path) -> None:
+    run()
+    before = {name: Path("data", name).read_bytes() for name in ("catalog.csv", "splits.csv")}
+    run(seed=1)
+    assert Path("data/catalog.csv").read_bytes() == before["catalog.csv"]
+    assert Path("data/splits.csv").read_bytes() != before["splits.csv"]
+
+
+def test_a_seed_that_comes_back_brings_the_same_bytes(folder: Path) -> None:
+    run(seed=1)
+    first = Path("data/splits.csv").read_bytes()
+    run(seed=0)
+    run(seed=1)
+    assert Path("data/splits.csv").read_bytes() == first

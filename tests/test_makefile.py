@@ -18,6 +18,8 @@ def clone(tmp_path: Path) -> Path:
     folder.mkdir()
     shutil.copy(REPOSITORY / "Makefile", folder)
     (folder / "requirements.txt").write_text("")
+    (folder / "galaxies").mkdir()
+    (folder / "galaxies" / "__main__.py").touch()  # What it does after an installation is not the matter here.
     return folder
 
 
@@ -60,15 +62,16 @@ def test_setup_is_done_once_and_again_when_it_is_broken(clone: Path) -> None:
     assert str(moved) in (moved / ".venv" / "bin" / "pip").read_text()
     assert not (moved / ".venv" / "bin" / "pytest").exists()
 
-    (moved / ".venv" / "bin" / "python").unlink()
-    (moved / ".venv" / "bin" / "python").symlink_to("/absent/python")
-    assert make(moved, "setup").endswith("exit 0")
-    subprocess.run([moved / ".venv" / "bin" / "python", "-c", ""], check=True)
 
-
-def test_an_installation_that_fails_is_tried_again(clone: Path) -> None:
+def test_an_environment_whose_python_has_gone_is_made_anew(clone: Path) -> None:
+    """An installation that failed leaves no stamp, so the next one goes on; a stamp with a broken Python is not believed."""
     (clone / "requirements.txt").write_text("./absent.whl\n")
-    assert not make(clone, "setup").endswith("exit 0")
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/absent/python")
+    (clone / ".venv" / "installed").touch()
+    os.utime(clone / "requirements.txt", (0, 0))
+    printed = make(clone, "setup")
+    assert "absent.whl" in printed
     assert not (clone / ".venv" / "installed").exists()
-    (clone / "requirements.txt").write_text("")
-    assert make(clone, "setup").endswith("exit 0")
+    assert subprocess.run([python, "-c", ""], check=False).returncode == 0

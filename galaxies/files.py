@@ -93,10 +93,13 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """
     path = folder / "lock"
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             opened = path.open("a")
-        except FileNotFoundError:  # The holder has just deleted the folder.
+        except (FileNotFoundError, FileExistsError):
+            # The holder deleted the folder between two of these system calls; a file of that name would stay.
+            if folder.is_file():
+                raise
             continue
         with opened as file:
             try:

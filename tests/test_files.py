@@ -148,6 +148,12 @@ def test_the_holder_may_delete_the_folder_while_others_want_it(tmp_path: Path) -
     assert most == [1]
 
 
+def test_a_file_in_the_place_of_the_folder_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "folder").touch()
+    with pytest.raises(FileExistsError), locked(tmp_path / "folder"):
+        pass
+
+
 @pytest.mark.parametrize("num_bytes", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
 def test_the_digest_is_that_of_all_bytes(tmp_path: Path, num_bytes: int) -> None:
     content = np.random.default_rng(0).bytes(num_bytes)

@@ -55,6 +55,17 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument("--allow-outside", action="store_true", help="follow a catalogue's paths out of its folder")
     _add_model_options(predict)
     predict.set_defaults(run=_predict)
+    similar = commands.add_parser("similar", help="find the galaxies of the catalogue that look most like an image")
+    similar.add_argument("image", help="a JPEG, PNG, TIFF or FITS file")
+    similar.add_argument("--number", type=_count, default=11, help="galaxies to show (11)")
+    similar.add_argument("--out", type=Path, default=Path("similar.png"), help="the contact sheet (similar.png)")
+    _add_model_options(similar)
+    similar.set_defaults(run=_similar)
+    export = commands.add_parser("export", help="write backbone and head as one file, or the features for other tools")
+    export.add_argument("out", type=Path, help="model.onnx, model.pt2 (torch.export), or features.parquet")
+    export.add_argument("--image-size", type=_count, help="px of the images that the file will take (those of training)")
+    _add_model_options(export)
+    export.set_defaults(run=_export)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +82,37 @@ def _predict(options: argparse.Namespace) -> None:
     model = load(options.model_dir, weights=options.weights, device=options.device)
     num_workers = RuntimeParams("auto", 1, "auto" if options.num_workers is None else options.num_workers).count_workers()
     settings = PredictOptions(options.batch_size, num_workers, options.limit, options.allow_outside, options.metrics)
-    predict_inputs(options.input, options.out, model, settings)
+    counts = predict_inputs(options.input, options.out, model, settings)
+    print(
+        f"{options.out}: {counts['rows']:,} rows, {counts['error']:,} with an error; {counts['abstain']:,} are left to a "
+        f"person, of which {counts['is_novel']:,} are unlike the training galaxies."
+    )
+
+
+def _similar(options: argparse.Namespace) -> None:
+    from galaxies.prediction import load
+    from galaxies.similarity import draw_similar, find_similar
+
+    model = load(options.model_dir, weights=options.weights, device=options.device)
+    image, found = find_similar(options.image, model, folder=Path(), number=options.number)
+    draw_similar(options.out, image, found, title=f"Most similar to {options.image}, with class, id and distance")
+    for galaxy in found:
+        print(f"{galaxy.distance:6.3f}  row {galaxy.row:<6} {galaxy.id:<12} {galaxy.class_name}")
+    print(f"{options.out} shows them.")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from galaxies.export import export_model
+    from galaxies.feature_table import export_features
+    from galaxies.files import format_bytes
+    from galaxies.prediction import load
+
+    model = load(options.model_dir, weights=options.weights, device="cpu")
+    if options.out.suffix.lower() == ".parquet":
+        export_features(Path("features") / f"{model.trained.recipe['layer']}.zarr", options.out, folder=Path())
+    else:
+        export_model(model, options.out, image_size=options.image_size)
+    print(f"{options.out}: {format_bytes(options.out.stat().st_size)}")
 
 
 def _count(text: str) -> int:

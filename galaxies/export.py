@@ -7,6 +7,7 @@ Legend: B images, S their size, s image size of the backbone, C features, K clas
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
     if out.suffix.lower() == ".onnx":
         _save_onnx(program, out, about)
         return
-    with replacing(out) as temporary, temporary.open("wb") as file:
+    with replacing(out) as temporary, temporary.open("wb") as file, warnings.catch_warnings():
+        # torch warns that tensors which share memory may be saved twice.
+        warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)
         torch.export.save(program, file, extra_files={_METADATA_NAME: json.dumps(about, indent=1)})
 
 
@@ -102,8 +105,9 @@ class ExportedModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the calibrated probabilities."""
         pixels = images.permute(0, 3, 1, 2).float()
-        # The resized image is rounded to whole numbers, as that of 8-bit pixels is.
-        resized = (self.weights @ pixels @ self.weights.T).round().clamp(0, 255)  # (B, 3, s, s)
+        # Whole numbers after each of the two passes: so does the resize of 8-bit pixels.
+        across = (pixels @ self.weights.T).round().clamp(0, 255)
+        resized = (self.weights @ across).round().clamp(0, 255)  # (B, 3, s, s)
         activations = self.prefix((resized - self.mean) / self.std)
         if self._pool == "cls":
             parts = [take_class_token(activations[node]) for node in self._nodes]
@@ -116,7 +120,7 @@ class ExportedModel(nn.Module):
 def resize_weights(size: int, new_size: int, interpolation: str) -> Tensor:
     """Return the matrix (new_size, size) that resizes one axis as the transform does: two products resize an image.
 
-    Not every program that runs ONNX knows an antialiased resize, and those that do differ from PyTorch; a product is a product.
+    Not every program that runs ONNX knows an antialiased resize, and those that do differ from PyTorch's.
     """
     mode = {InterpolationMode.BILINEAR.value: "bilinear", InterpolationMode.BICUBIC.value: "bicubic"}.get(interpolation)
     if mode is None:

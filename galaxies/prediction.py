@@ -111,7 +111,7 @@ class Model:
         """Predict images (H, W, 3) of any sizes in one forward pass."""
         trained = self.trained
         if len(images):
-            features = self._activations(images)
+            features = self.compute_features(images)
             probabilities = trained.probabilities(features).numpy()
             novelty = trained.novelty.score(features).numpy() if trained.novelty else np.full(len(images), np.nan)
         else:
@@ -120,8 +120,9 @@ class Model:
         threshold = trained.novelty.threshold if trained.novelty else np.inf
         return Predictions(self.class_names, probabilities, sets, novelty, threshold)
 
-    def _activations(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Return the activations (B, C) of images, made exactly as ``extract`` makes those of the first view."""
+    @torch.inference_mode()
+    def compute_features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Return the features (B, C) of images, made exactly as ``extract`` makes those of the first view."""
         runs = (np.stack(list(run)) for _, run in itertools.groupby(images, key=np.shape))
         # Resized before they are one batch: files have many sizes.
         resized = [self._resize(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2)) for run in runs]

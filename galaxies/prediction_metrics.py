@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from galaxies.conformal import predict_sets
 from galaxies.errors import InputError
-from galaxies.evaluation import PROBABILITY_PREFIX, measure
+from galaxies.evaluation import PROBABILITY_PREFIX, measure, measure_calibration
 from galaxies.files import write_text
 from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.head import TrainedHead
@@ -47,7 +48,10 @@ def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> Non
         seen = f"the labels are {', '.join(sorted(others)[:10])}" if others else "there are no labels"
         raise InputError(f"--metrics: {seen}; expected are the head's classes: {', '.join(names)}.")
     train_counts = np.array(trained.train_counts)
-    metrics = measure(all_targets, np.concatenate(probabilities), train_counts=train_counts)
+    all_probabilities = np.concatenate(probabilities)
+    sets = predict_sets(all_probabilities, np.array(trained.set_thresholds))
+    metrics = measure(all_targets, all_probabilities, train_counts=train_counts)
+    metrics |= measure_calibration(all_targets, all_probabilities, sets, temperature=trained.temperature)
     write_text(out, json.dumps({**metrics, **counts}, indent=2) + "\n")
 
 

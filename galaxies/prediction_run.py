@@ -29,7 +29,15 @@ from galaxies.files import locked, write_text
 from galaxies.inputs import Input, Listing, list_inputs, survey_inputs
 from galaxies.prediction import Model
 from galaxies.prediction_metrics import measure_parts
-from galaxies.prediction_table import SCHEMA_VERSION, join_parts, make_rows, make_schema, require_result_name, write_part
+from galaxies.prediction_table import (
+    SCHEMA_VERSION,
+    count_rows,
+    join_parts,
+    make_rows,
+    make_schema,
+    require_result_name,
+    write_part,
+)
 from galaxies.workers import in_workers
 
 # A kill costs at most this many rows. Of ten classes they are 200 kB.
@@ -53,8 +61,11 @@ class PredictOptions:
     metrics: Path | None = None  # where to write metrics of labelled inputs
 
 
-def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions) -> None:
+def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions) -> dict[str, int]:
     """Write a row for each input that ``source`` names (``inputs.list_inputs``) to ``out``, in order.
+
+    Returns:
+        How many rows there are (``rows``), with an ``error``, ``is_novel``, and ``abstain``.
 
     Raises:
         InputError: ``source`` names no inputs, ``out`` no format, or metrics are wanted of inputs without labels.
@@ -85,7 +96,9 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         join_parts(parts, out, schema)
         if options.metrics is not None:
             measure_parts(parts, model.trained, options.metrics)
+        counts = count_rows(parts)
         shutil.rmtree(folder)
+    return counts
 
 
 def _make_key(listing: Listing, model: Model, options: PredictOptions) -> str:

@@ -124,6 +124,18 @@ def join_parts(parts: Iterable[Path], out: Path, schema: pa.Schema) -> None:
                 rows.writerows([make_safe(value) for value in row] for row in zip(*columns, strict=True))
 
 
+def count_rows(parts: Iterable[Path]) -> dict[str, int]:
+    """Return how many rows the parts have, and how many of them have an error, are novel, and are left to a person."""
+    counts = dict.fromkeys(("rows", "error", "is_novel", "abstain"), 0)
+    for part in parts:
+        table = pq.read_table(part, columns=["error", "is_novel", "abstain"])
+        counts["rows"] += len(table)
+        counts["error"] += len(table) - table["error"].null_count
+        for name in ("is_novel", "abstain"):
+            counts[name] += table[name].to_pylist().count(True)
+    return counts
+
+
 def make_safe(value: Any) -> str:
     """Return a CSV cell that no spreadsheet takes for a formula: such text gets an apostrophe in front.
 

@@ -69,7 +69,7 @@ def test_every_input_is_a_row_in_order_also_the_broken_one(
     assert table["id"].tolist() == [f"{index:02d}" for index in range(11)]
     assert table["error"].notna().tolist() == [index == 7 for index in range(11)]
     broken, good = table.loc[7], table.drop(index=7)
-    assert broken["error"] == "not an image"
+    assert broken["error"] == "not an image (JPEG, PNG or TIFF)"
     assert broken["abstain"]
     assert broken[["predicted", "confidence", "novelty"]].isna().all()
     assert good["confidence"].between(1 / 3, 1).all()
@@ -183,6 +183,8 @@ def test_metrics_of_inputs_without_labels_are_refused(folder: Path, model: Model
 def test_the_command_predicts(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["--model-dir", str(folder / "models"), "--num-workers", "0", "--device", "cpu"]
     assert main(["predict", str(folder / "images"), "--out", str(tmp_path / "out.csv"), "--limit", "3", *common]) == 0
-    assert len(pd.read_csv(tmp_path / "out.csv")) == 3
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert len(table) == 3
+    assert f"3 rows, 0 with an error; {table['abstain'].sum()} are left to a person" in capsys.readouterr().out
     assert main(["predict", str(folder / "images"), "--out", str(tmp_path / "out.xls"), *common]) == 1
     assert "found the ending .xls" in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""How large the gallery of 2,000 test galaxies is, and how long it takes to write and to open.
+
+Usage: python -m benchmarks.gallery GALAXIES_H5. The galaxies of the file stand for 13,300 rows, each as often as it takes;
+probabilities and features are drawn by chance, so that neighbours are as scattered as they can be.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from galaxies.catalog import Catalog, Splits
+from galaxies.galaxy_file import GalaxyFile
+from galaxies.gallery import write_gallery
+from galaxies.runtime import RuntimeParams
+from tests.browser import open_browser
+
+_NUM_ROWS, _NUM_TEST, _NUM_CLASSES, _NUM_FEATURES = 13_300, 2_000, 10, 512
+
+
+def main() -> None:
+    """Print megabytes and seconds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("galaxies", type=Path)
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        start = time.perf_counter()
+        _write(page, parser.parse_args().galaxies)
+        print(f"written: {page.stat().st_size / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
+        with open_browser() as browser:
+            start = time.perf_counter()
+            browser.open(page)
+            browser.wait("return document.querySelector('.card img')?.naturalWidth")
+            print(f"opened, to the first galaxy: {time.perf_counter() - start:.1f} s")
+            heap = browser.run("return performance.memory.usedJSHeapSize")
+            print(f"JavaScript's heap: {heap / 1e6:.0f} MB")
+
+
+def _write(page: Path, path: Path) -> None:
+    generator = np.random.default_rng(0)
+    rows = np.arange(_NUM_ROWS)
+    split = np.where(np.isin(rows, generator.choice(_NUM_ROWS, _NUM_TEST, replace=False)), "test", "train")
+    label = rows * _NUM_CLASSES // _NUM_ROWS
+    splits = Splits(label, tuple(f"class {number}" for number in label), rows, split)
+    with GalaxyFile(path) as galaxies:
+        galaxy = rows * galaxies.num_galaxies // _NUM_ROWS
+        write_gallery(
+            page,
+            galaxies,
+            Catalog(galaxy, tuple(f"{row:06d}" for row in rows), ("",) * _NUM_ROWS),
+            splits,
+            features=generator.normal(size=(_NUM_ROWS, _NUM_FEATURES)).astype(np.float32),
+            probabilities=generator.dirichlet(np.full(_NUM_CLASSES, 0.3), _NUM_TEST).round(4),
+            suspects=[],
+            facts={},
+            num_workers=RuntimeParams(device="cpu", batch_size=1, num_workers="auto").count_workers(),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -158,10 +158,11 @@ def _scratch(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    path = Path("metrics/test.json")
-    if not path.is_file():
-        raise InputError(f"There is no {path}; `dvc repro` makes it.")
-    metrics, intervals = (json.loads(file.read_text(encoding="utf-8")) for file in (path, path.with_name("intervals.json")))
+    paths = (Path("metrics/test.json"), Path("metrics/intervals.json"))
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(f"There is no {missing[0]}; `dvc repro` makes it.")
+    metrics, intervals = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
     print("\nOn the test galaxies:")
     for name, value in metrics.items():
         ends = intervals.get(name)

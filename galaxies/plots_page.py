@@ -13,6 +13,9 @@ from galaxies.files import write_text
 PAGE_NAME = "plots_page.html"
 """The template's name in the folder ``.dvc``."""
 
+# Templates, DVC's own too, say Vega-Lite 5, which later versions draw as well, but with a warning for each plot.
+_SNIPPET = "window.vegaEmbed = (element, { $schema, ...spec }) => vegaEmbed(element, spec, { mode: 'vega-lite' });"
+
 # {plot_divs} and {refresh_tag} are DVC's; without {scripts} its links to the CDN are left out. The bundle stands in a function
 # of its own, because DVC's scripts use global names such as `spec`.
 _PAGE = """<!DOCTYPE html>
@@ -41,7 +44,7 @@ def install_plots_page(dvc_folder: Path) -> None:
     # Of the development tools: nothing else of this package needs it.
     import vl_convert
 
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    bundle = vl_convert.javascript_bundle(_SNIPPET)
     write_text(dvc_folder / PAGE_NAME, _PAGE.replace("@bundle@", bundle))
     command = ("dvc", "config", "--local", "plots.html_template", PAGE_NAME)
     subprocess.run(command, cwd=dvc_folder.parent, check=True)

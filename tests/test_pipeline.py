@@ -7,11 +7,15 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.pipelines import Pipeline, make_pipeline, write_params
 from tests.toys import toy_images, tree_bytes, write_toy_galaxies
+
+if TYPE_CHECKING:
+    from tests.browser import Browser
 
 pytestmark = pytest.mark.pipeline
 
@@ -192,3 +196,30 @@ def test_a_mistyped_parameter_stops_the_stage_with_one_sentence(finished: Pipeli
     printed = pipeline.run("dvc", "exp", "run", "-S", "train.learning_rate=fast", check=False)
     assert "train.learning_rate: found 'fast', allowed is a number" in printed
     assert "Traceback" not in printed
+
+
+def test_the_plots_are_drawn_without_network(finished: Pipeline, tmp_path: Path, browser: "Browser") -> None:
+    pipeline = finished.copy(tmp_path / "copy")
+    pipeline.run("dvc", "plots", "show")
+    page = pipeline.folder / "dvc_plots" / "index.html"
+    assert "https://cdn." in page.read_text()  # DVC's own page still works where nobody ran `make setup`.
+    pipeline.run("python", "-m", "galaxies", "plots-page")
+    assert pipeline.run("git", "status", "--porcelain") == ""
+    for command, num_revisions in ((("show",), 1), (("diff", "HEAD"), 2)):
+        pipeline.run("dvc", "plots", *command)
+        browser.open(page)
+        num_plots = page.read_text().count("vegaEmbed('#")
+        assert num_plots >= 9
+        browser.wait(f"return document.querySelectorAll('.vega-embed svg.marks').length == {num_plots}")
+        num_marks = browser.run(NUM_MARKS)
+        assert len(num_marks) == num_plots
+        assert min(num_marks) > 0
+        sizes = browser.run("return [...document.images].map(image => image.naturalWidth)")
+        assert sizes == [1200] * num_revisions
+        assert browser.complaints() == []
+        assert browser.external_requests() == []
+
+
+# Of each plot; titles, axes and grids have other roles.
+NUM_MARKS = """return [...document.querySelectorAll('.vega-embed')].map(plot => [...plot.querySelectorAll('.role-mark path')].filter(
+    path => path.getBBox().width + path.getBBox().height > 0).length)"""

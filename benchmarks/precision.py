@@ -1,0 +1,96 @@
+"""Which precision of the forward pass: its speed, its error against float32, and what it does to a head on real galaxies.
+
+    python -m benchmarks.precision real/efigi.h5 mobilenet_v2 weights/mobilenet_v2_imagenet.pth features.18
+
+Every precision sees the same galaxies, batch by batch in turns, so that a busy machine slows them alike; the time is processor
+time. On a CPU without bfloat16 instructions bfloat16 is the slower, so float32 is the default. The head is a logistic
+regression (C = 0.01) on standardised features, in five stratified splits of 80 and 20 %.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm import trange
+
+from galaxies.backbone import Backbone, load_backbone
+from galaxies.forward import make_forward
+from galaxies.galaxy_file import GalaxyFile
+
+_PRECISIONS = ("float32", "bfloat16")
+_HALF = (0.5, 0.5, 0.5)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("galaxies", type=Path, help="in the Galaxy10 schema")
+    parser.add_argument("backbone")
+    parser.add_argument("weights", help="a state dict whose images were scaled to [-1, 1]")
+    parser.add_argument("layer")
+    parser.add_argument("--image-size", type=int, default=160)
+    parser.add_argument("--num-galaxies", type=int, default=1 << 30, help="use so many, evenly spread over the file")
+    parser.add_argument("--batch-size", type=int, default=32)
+    options = parser.parse_args()
+    backbone = load_backbone(
+        options.backbone,
+        weights=options.weights,
+        layers=[options.layer],
+        weights_sha256="any",
+        image_size=options.image_size,
+        mean=_HALF,
+        std=_HALF,
+    )
+    with GalaxyFile(options.galaxies) as galaxies:
+        num_galaxies = min(options.num_galaxies, galaxies.num_galaxies)
+        indices = np.linspace(0, galaxies.num_galaxies - 1, num_galaxies).astype(np.int64)
+        features, seconds = extract_all(backbone, options.layer, galaxies, indices, options.batch_size)
+        labels = galaxies.labels[indices]
+    reference = features["float32"]
+    print(f"{options.backbone} {options.layer}, {num_galaxies} galaxies of {options.galaxies.name} at {options.image_size} px")
+    print("precision  time/float32  error/float32  accuracy         trained on float32")
+    for name, found in features.items():
+        error = float(np.sqrt(np.square(found - reference).mean() / np.square(reference).mean()))
+        own, crossed = (accuracy(train, found, labels) for train in (found, reference))
+        print(
+            f"{name:<9}  {seconds[name] / seconds['float32']:12.2f}  {error:13.2g}  {own.mean():.3f} ± {own.std():.3f}   "
+            f"{crossed.mean():.3f}"
+        )
+
+
+def extract_all(
+    backbone: Backbone, layer: str, galaxies: GalaxyFile, indices: NDArray[np.int64], batch_size: int
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
+    """Return the features (N, C) and the processor seconds of each precision."""
+    device = torch.device("cpu")
+    forwards = {name: make_forward(backbone, [layer], pool="avg", precision=name, device=device) for name in _PRECISIONS}
+    seconds = dict.fromkeys(_PRECISIONS, 0.0)
+    features: dict[str, list[torch.Tensor]] = {name: [] for name in _PRECISIONS}
+    for start in trange(0, len(indices), batch_size, unit="batch"):
+        images = torch.from_numpy(galaxies.read_images(indices[start : start + batch_size]))
+        for name, forward in forwards.items():
+            started = time.process_time()
+            features[name].append(forward(images)[layer][:, 0])
+            seconds[name] += time.process_time() - started
+    return {name: torch.cat(parts).numpy() for name, parts in features.items()}, seconds
+
+
+def accuracy(train: NDArray[np.float32], test: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the accuracy of each split, of a head trained on features (N, C) of ``train`` and tested on those of ``test``."""
+    splits = StratifiedShuffleSplit(5, test_size=0.2, random_state=0).split(train, labels)
+    scores = []
+    for train_rows, test_rows in splits:
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+        scores.append(head.fit(train[train_rows], labels[train_rows]).score(test[test_rows], labels[test_rows]))
+    return np.array(scores)
+
+
+if __name__ == "__main__":
+    main()

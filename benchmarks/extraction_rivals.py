@@ -1,0 +1,156 @@
+"""Extraction beside two other ways to keep the same maps of the same galaxies: throughput, peak memory, bytes on disk.
+
+    python -m benchmarks.extraction_rivals
+    python -m benchmarks.extraction_rivals --backbone resnet50 --layer layer2 --num-galaxies 4096
+
+- this: the engine of the `extract` stage; float16, zstd, resumable.
+- all in memory: read all images, forward in a loop, collect, save one float32 HDF5 file at the end; what the project did that
+  this one replaces.
+- DataLoader: torch's, with two worker processes, a forward hook, and torch.save of what was collected.
+
+Each has a process of its own; they take turns, and the table shows medians. Time counts from the loaded network to the file
+on disk. Weights are random: neither time nor memory depends on them.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.measuring import (
+    describe_machine,
+    extract_params,
+    interleave,
+    load,
+    make_parser,
+    peak_bytes,
+    run_apart,
+    run_extraction,
+    tree_bytes,
+    write_noise,
+)
+from galaxies.backbone import Backbone, cut
+from galaxies.catalog import Catalog, read_catalog, write_catalog
+from galaxies.galaxy_file import GalaxyFile
+from galaxies.identity import ExtractParams
+
+_NUM_WORKERS = 2
+
+
+def main() -> None:
+    """Print a row for each way, or, with ``--way``, run one and print its figures as JSON."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--layer", default="layer3")
+    parser.add_argument("--num-galaxies", type=int, default=512)
+    parser.add_argument("--image-size", type=int, default=128, help="px in the file and of the backbone")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS, help="used by the benchmark itself")
+    parser.add_argument("--folder", type=Path, help="used by the benchmark itself")
+    arguments = parser.parse_args()
+    params = extract_params(backbone=arguments.backbone, layers=(arguments.layer,), pool="map", image_size=arguments.image_size)
+    if arguments.way:
+        print(json.dumps(run_way(arguments.way, arguments.folder, params, arguments.batch_size)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        catalog = write_noise(folder / "galaxies.h5", arguments.num_galaxies, arguments.image_size)
+        write_catalog(folder / "catalog.csv", catalog)
+        options: list[object] = ["--backbone", arguments.backbone, "--layer", arguments.layer, "--folder", folder]
+        options += ["--image-size", arguments.image_size, "--batch-size", arguments.batch_size]
+        figures: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+
+        def turn(way: str) -> Callable[[], float]:
+            def run() -> float:
+                figures[way].append(run_apart("benchmarks.extraction_rivals", "--way", way, *options))
+                return figures[way][-1]["rate"]
+
+            return run
+
+        rates = interleave({way: turn(way) for way in WAYS}, arguments.rounds)
+    print(describe_machine(torch.device("cpu")))
+    print(f"{arguments.backbone} {arguments.layer} maps of {arguments.num_galaxies} galaxies of {arguments.image_size} px")
+    print(f"{'':<16}{'images/s':>10}{'peak memory':>14}{'on disk, a galaxy':>20}")
+    for way in WAYS:
+        memory, disk = (statistics.median(figure[key] for figure in figures[way]) for key in ("memory", "disk"))
+        disk /= arguments.num_galaxies
+        print(f"{way:<16}{statistics.median(rates[way]):>10.1f}{memory / 1e6:>11.0f} MB{disk / 1e3:>17.1f} kB")
+
+
+def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> dict[str, float]:
+    """Return the rate (images/s), peak memory and bytes on disk of one way."""
+    backbone, catalog = load(params), read_catalog(folder / "catalog.csv")
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        started = time.perf_counter()
+        path = WAYS[way](Path(name), folder / "galaxies.h5", catalog, backbone, params, batch_size)
+        seconds = time.perf_counter() - started
+        return {"rate": len(catalog) / seconds, "memory": peak_bytes(), "disk": tree_bytes(path)}
+
+
+def _run_this(folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int) -> Path:
+    with GalaxyFile(source) as galaxies:
+        (store,) = run_extraction(
+            folder, galaxies, catalog, backbone, params, batch_size=batch_size, device=torch.device("cpu")
+        )
+    return store
+
+
+@torch.inference_mode()
+def _run_all_in_memory(
+    folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int
+) -> Path:
+    # inference_mode, which the older project lacked: without it each image costs 85 MiB (measured) and this way ends early.
+    module = cut(backbone.module, list(params.layers))
+    with h5py.File(source) as file:
+        images = torch.from_numpy(file["images"][:]).permute(0, 3, 1, 2)
+    collected = [module(backbone.transform(batch))[params.layers[0]] for batch in images.split(batch_size)]
+    with h5py.File(folder / "maps.h5", "w") as file:
+        file["maps"] = torch.cat(collected).numpy()
+    return folder / "maps.h5"
+
+
+class _Images(Dataset[Tensor]):
+    """Opens the file in each worker: an open HDF5 file does not outlive a fork."""
+
+    def __init__(self, source: Path, backbone: Backbone, num_galaxies: int) -> None:
+        self._source, self._transform, self._num_galaxies = source, backbone.transform, num_galaxies
+        self._file: h5py.File | None = None
+
+    def __len__(self) -> int:
+        return self._num_galaxies
+
+    def __getitem__(self, index: int) -> Tensor:
+        if self._file is None:
+            self._file = h5py.File(self._source)
+        image = torch.from_numpy(np.asarray(self._file["images"][index]))
+        return self._transform(image.permute(2, 0, 1).unsqueeze(0))[0]
+
+
+@torch.inference_mode()
+def _run_data_loader(
+    folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int
+) -> Path:
+    collected: list[Tensor] = []
+    layer = backbone.module.get_submodule(params.layers[0])
+    layer.register_forward_hook(lambda module, inputs, output: collected.append(output.clone()))
+    loader = DataLoader(_Images(source, backbone, len(catalog)), batch_size, num_workers=_NUM_WORKERS)
+    for batch in loader:
+        backbone.module(batch)
+    torch.save(torch.cat(collected), folder / "maps.pt")
+    return folder / "maps.pt"
+
+
+WAYS = {"this": _run_this, "all in memory": _run_all_in_memory, "DataLoader": _run_data_loader}
+
+
+if __name__ == "__main__":
+    main()

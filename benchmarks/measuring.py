@@ -1,0 +1,150 @@
+"""What the measurements share: galaxies to work on, turns that interleave, processes that report their peak memory, tables."""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from galaxies.backbone import Backbone, load_backbone
+from galaxies.catalog import Catalog, image_sha256
+from galaxies.extraction import extract
+from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.identity import ExtractParams, full_identity, pass_key
+from galaxies.scratch import open_scratch
+
+_BLOCK_GALAXIES = 256
+
+
+def interleave(turns: Mapping[str, Callable[[], float]], num_rounds: int) -> dict[str, list[float]]:
+    """Call each of ``turns`` once a round, so that what slows the machine down slows all of them; return what they gave."""
+    given: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(num_rounds):
+        for name, turn in turns.items():
+            given[name].append(turn())
+    return given
+
+
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """Return the median over the rounds of the ratio within a round."""
+    return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
+
+
+def write_noise(path: Path, num_galaxies: int, image_size: int) -> Catalog:
+    """Write galaxies of noise, and return the catalog that uses all of them. For speed the pixels do not matter."""
+    generator = np.random.default_rng(0)
+    digests: list[str] = []
+
+    def blocks() -> Iterator[GalaxyBlock]:
+        for start in range(0, num_galaxies, _BLOCK_GALAXIES):
+            num = min(_BLOCK_GALAXIES, num_galaxies - start)
+            images = generator.integers(0, 256, (num, image_size, image_size, 3), dtype=np.uint8)
+            digests.extend(map(image_sha256, images))
+            unknown = np.full(num, np.nan)
+            yield GalaxyBlock(images, np.zeros(num, np.uint8), unknown, unknown, unknown, unknown)
+
+    write_galaxies(path, blocks(), num_galaxies=num_galaxies, image_size=image_size, class_names=["noise"])
+    return Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))), tuple(digests))
+
+
+def extract_params(**changes: Any) -> ExtractParams:
+    """Return the section ``extract`` for random weights, with ``changes``."""
+    values: dict[str, Any] = {
+        "backbone": "resnet50",
+        "weights": "random",
+        "weights_sha256": None,
+        "seed": 0,
+        "layers": ("layer4",),
+        "pool": "avg",
+        "views": 1,
+        "image_size": None,
+        "mean": None,
+        "std": None,
+        "precision": "float32",
+        "dtype": "auto",
+        "version": 1,
+    }
+    return ExtractParams(**{**values, **changes})
+
+
+def load(params: ExtractParams) -> Backbone:
+    """Return the backbone of ``params``."""
+    return load_backbone(
+        params.backbone,
+        weights=params.weights,
+        weights_sha256=params.weights_sha256,
+        layers=params.layers,
+        seed=params.seed,
+        image_size=params.image_size,
+        mean=params.mean,
+        std=params.std,
+    )
+
+
+def run_extraction(
+    folder: Path,
+    galaxies: GalaxyFile,
+    catalog: Catalog,
+    backbone: Backbone,
+    params: ExtractParams,
+    *,
+    batch_size: int,
+    device: torch.device,
+) -> list[Path]:
+    """Run the engine as the stage does, in ``folder``, and return the published stores."""
+    identities = {layer: full_identity(params, layer, catalog, backbone.recipe()) for layer in params.layers}
+    outs = [folder / "features" / f"{layer}.zarr" for layer in params.layers]
+    with open_scratch(folder, pass_key(next(iter(identities.values())))) as scratch:
+        extract(
+            galaxies,
+            catalog,
+            backbone=backbone,
+            identities=identities,
+            pool=params.pool,
+            views=params.views,
+            dtype=params.dtype,
+            precision=params.precision,
+            device=device,
+            batch_size=batch_size,
+            scratch=scratch,
+        )
+        for layer, out in zip(params.layers, outs, strict=True):
+            scratch.publish(layer, out)
+    return outs
+
+
+def run_apart(module: str, *arguments: object) -> dict[str, Any]:
+    """Run ``python -m module`` in a process of its own and return the JSON object in its last line of output."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = {**os.environ, "TQDM_DISABLE": "1"}
+    printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return dict(json.loads(printed.splitlines()[-1]))
+
+
+def peak_bytes() -> int:
+    """Return the largest resident memory this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB.
+
+
+def tree_bytes(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def describe_machine(device: torch.device) -> str:
+    """Return the line above a table: what it was measured on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return f"{name}; torch {torch.__version__}; load average {os.getloadavg()[0]:.1f}"
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that shows the module's docstring as it is."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

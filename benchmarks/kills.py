@@ -18,8 +18,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from tests.kills import Kill, Outcome, draw_kill, expected_digest, make_fresh_pipeline, survive
 from tqdm import tqdm
+
+from tests.kills import Kill, Outcome, draw_kill, expected_digest, make_fresh_pipeline, survive
 
 
 def main() -> int:

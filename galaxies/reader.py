@@ -136,7 +136,7 @@ def _draw_batches(
 def _require_finite(activations: NDArray[Any], store: Store, rows: NDArray[np.int64]) -> None:
     if activations.dtype.kind != "f":
         return
-    # A float is finite unless all bits of its exponent are set. For float16 this is 5 to 17 times faster than np.isfinite (measured).
+    # A float is finite unless all bits of its exponent are set. For float16 this is 5 to 17 times faster than np.isfinite.
     bits = activations.view(f"u{activations.itemsize}")
     infinity = np.array(np.inf, activations.dtype).view(bits.dtype)
     if (bits << 1).max(initial=0) >= infinity << 1:

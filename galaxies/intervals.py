@@ -2,8 +2,9 @@
 
 Galaxies of one sky group are not independent, so whole groups are drawn. Every metric here is a function of sums over
 galaxies, and the sums of all resamples are one matrix product: 2,000 resamples of 2,000 galaxies take 0.25 s.
-Method: the percentile interval (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13). Its correction for
-bias and skewness (BCa) covered no better in simulation; `python -m benchmarks.interval_coverage` measures what is covered.
+Method: the percentile interval (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13). A test
+simulates what the interval of the accuracy covers; where a class has only a few galaxies, those of its F1 and of the
+macro-F1 are too narrow.
 
 Legend: B test rows, G sky groups, K classes, R resamples, M sums (3 K + 3), P metrics (K + 4).
 """

@@ -14,7 +14,9 @@ PAGE_NAME = "plots_page.html"
 """The template's name in the folder ``.dvc``."""
 
 # Templates, DVC's own too, say Vega-Lite 5, which later versions draw as well, but with a warning for each plot.
-_SNIPPET = "window.vegaEmbed = (element, { $schema, ...spec }) => vegaEmbed(element, spec, { mode: 'vega-lite' });"
+# A plot without data has no spec, only {}: there is nothing to draw.
+_SNIPPET = """window.vegaEmbed = (element, { $schema, ...spec }) =>
+  Object.keys(spec).length && vegaEmbed(element, spec, { mode: 'vega-lite' });"""
 
 # {plot_divs} and {refresh_tag} are DVC's; without {scripts} its links to the CDN are left out. The bundle stands in a function
 # of its own, because DVC's scripts use global names such as `spec`.

@@ -208,8 +208,10 @@ def test_the_plots_are_drawn_without_network(finished: Pipeline, tmp_path: Path,
     for command, num_revisions in ((("show",), 1), (("diff", "HEAD"), 2)):
         pipeline.run("dvc", "plots", *command)
         browser.open(page)
-        num_plots = page.read_text().count("vegaEmbed('#")
-        assert num_plots >= 9
+        text = page.read_text()
+        # The toys have no positions, so their tables of strata are empty, and DVC writes an empty plot.
+        num_plots = text.count("vegaEmbed('#") - text.count("var spec = {};")
+        assert num_plots >= 8
         browser.wait(f"return document.querySelectorAll('.vega-embed svg.marks').length == {num_plots}")
         num_marks = browser.run(NUM_MARKS)
         assert len(num_marks) == num_plots
@@ -221,5 +223,6 @@ def test_the_plots_are_drawn_without_network(finished: Pipeline, tmp_path: Path,
 
 
 # Of each plot; titles, axes and grids have other roles.
-NUM_MARKS = """return [...document.querySelectorAll('.vega-embed')].map(plot => [...plot.querySelectorAll('.role-mark path')].filter(
-    path => path.getBBox().width + path.getBBox().height > 0).length)"""
+NUM_MARKS = """return [...document.querySelectorAll('.vega-embed')].map(
+    plot => [...plot.querySelectorAll('.role-mark path')].filter(
+        path => path.getBBox().width + path.getBBox().height > 0).length)"""

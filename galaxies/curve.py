@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from galaxies.head import TrainedHead
 from galaxies.training import Epoch, Fit
@@ -35,25 +33,23 @@ def tabulate_curve(epochs: Sequence[Epoch]) -> pd.DataFrame:
 
 
 def report_fit(
-    fit: Fit, trained: TrainedHead, val_features: NDArray[np.float32], val_targets: NDArray[np.int64]
+    fit: Fit, trained: TrainedHead, val_probabilities: NDArray[np.float64], val_targets: NDArray[np.int64]
 ) -> dict[str, float]:
     """Return how training went, by name; ``val_nll`` is that of the calibrated probabilities, unweighted.
 
     Args:
         fit: what was trained.
         trained: its head with the temperature.
-        val_features: of the rows that chose the epoch, (B, C).
+        val_probabilities: calibrated, of the rows that chose the epoch, (B, K).
         val_targets: their classes, (B,).
     """
     best = fit.epochs[fit.best_epoch - 1]
-    with torch.inference_mode():
-        logits = trained.head(torch.from_numpy(val_features)).double() / trained.temperature
-    val_nll = float(functional.cross_entropy(logits, torch.from_numpy(val_targets)))
+    val_nll = -np.log(val_probabilities[np.arange(len(val_targets)), val_targets]).mean()
     return {
         "best_epoch": best.epoch,
         "train_accuracy": round(best.train_accuracy, _DIGITS),
         "val_accuracy": round(best.val_accuracy, _DIGITS),
-        "val_nll": round(val_nll, _DIGITS),
+        "val_nll": round(float(val_nll), _DIGITS),
         "temperature": round(trained.temperature, _DIGITS),
         "num_features": fit.head.num_features,
         "num_classes": fit.head.num_classes,

@@ -1,13 +1,15 @@
 """The fully connected head: standardised features in, logits out; and the one file that holds all one needs to use it.
 
-Legend: B rows, C features, K classes.
+Legend: B rows, C features, K classes, S seeds.
 """
+
+from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +19,11 @@ from galaxies.files import replacing
 from galaxies.framing import FieldOfView
 from galaxies.novelty import Novelty
 
+if TYPE_CHECKING:
+    from galaxies.ending import Ending
+
 FORMAT = "galaxies-head"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -32,7 +37,26 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 _AGAIN = "`dvc repro --force train` makes a head."
 
 HiddenLayers = Sequence[int | str]
-"""Widths and names of ACTIVATIONS, in order, as in ``(512, "relu", 128, "relu")``; empty: a linear probe."""
+"""Widths, names of ACTIVATIONS and dropout, in order, as in ``(512, "relu", "dropout 0.5")``; empty: a linear probe."""
+
+
+def make_layer(layer: int | str) -> nn.Module | None:
+    """Return the module that an element of HiddenLayers names; None for a width, which is a Linear."""
+    if isinstance(layer, int):
+        return None
+    name, _, probability = layer.partition(" ")
+    return nn.Dropout(float(probability)) if name == "dropout" else ACTIVATIONS[layer]()
+
+
+def describe_layer_problem(layer: int | str) -> str | None:
+    """Return what is allowed where an element of HiddenLayers is wrong, else None."""
+    try:
+        make_layer(layer)
+        if not isinstance(layer, int) or layer >= 1:
+            return None
+    except (ValueError, KeyError):
+        pass
+    return f"allowed are widths of at least 1, {', '.join(ACTIVATIONS)}, and dropout with its probability, as in `dropout 0.5`"
 
 
 class Head(nn.Module):
@@ -49,11 +73,8 @@ class Head(nn.Module):
         layers: list[nn.Module] = []
         width = num_features
         for layer in hidden_layers:
-            if isinstance(layer, int):
-                layers.append(nn.Linear(width, layer))
-                width = layer
-            else:
-                layers.append(ACTIVATIONS[layer]())
+            layers.append(make_layer(layer) or nn.Linear(width, int(layer)))
+            width = layer if isinstance(layer, int) else width
         self.layers = nn.Sequential(*layers, nn.Linear(width, num_classes))
 
     def standardise(self, features: Tensor) -> Tensor:
@@ -68,39 +89,64 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """A head and what its numbers mean."""
+    """A head, the ending before it where that was kept, and what its numbers mean."""
 
     head: Head
     class_names: tuple[str, ...]  # of the K logits
     temperature: float  # divides the logits before softmax, so that probabilities are calibrated
     set_thresholds: tuple[float, ...]  # of the K classes: the probability at which each enters a prediction set
-    recipe: Mapping[str, Any]  # identity of the store it was trained on: how to make its features again
+    recipe: Mapping[str, Any]  # identity of the store it was trained on: how to make its activations again
     train_counts: tuple[int, ...] | None = None  # train galaxies in each of the K classes
     field: FieldOfView | None = None  # what the training images show
     novelty: Novelty | None = None  # where the training features lie
+    ending: Ending | None = None  # from activations to features; None where activations are features
+    others: tuple[TrainedHead, ...] = ()  # of the further seeds, in order
 
     @torch.inference_mode()
-    def probabilities(self, features: Tensor) -> Tensor:
-        """Return calibrated probabilities (B, K) float64 of raw features (B, C)."""
-        self.head.eval()
-        return torch.softmax(self.head(features).double() / self.temperature, dim=1)
+    def features(self, activations: Tensor) -> Tensor:
+        """Return the features (B, C) float32 of one view's activations as the store gives them.
+
+        Those are features, or, for a kept ending, maps (B, C, H, W), tokens (B, T, C) or images (B, 3, s, s) uint8.
+        """
+        return self.ending.eval()(activations) if self.ending else activations.float()
+
+    @torch.inference_mode()
+    def logits(self, activations: Tensor) -> Tensor:
+        """Return the logits (B, K) of what :meth:`features` takes."""
+        logits: Tensor = self.head.eval()(self.features(activations))
+        return logits
+
+    def probabilities(self, activations: Tensor) -> Tensor:
+        """Return calibrated probabilities (B, K) float64 of what :meth:`features` takes."""
+        return torch.softmax(self.logits(activations).double() / self.temperature, dim=1)
+
+    def to(self, device: torch.device) -> TrainedHead:
+        """Move this head to a device, and return it."""
+        for module in (self.head, self.ending):
+            if module is not None:
+                module.to(device)
+        return self
 
 
 def save_head(path: Path, trained: TrainedHead) -> None:
-    """Write a head to one file that loads without running code."""
+    """Write a head, with those of the other seeds, to one file that loads without running code."""
+    members = (trained, *trained.others)
+    states = [member.head.state_dict() for member in members]
+    ending = trained.ending
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "num_features": trained.head.num_features,
         "hidden_layers": list(trained.head.hidden_layers),
         "class_names": list(trained.class_names),
-        "temperature": trained.temperature,
-        "set_thresholds": list(trained.set_thresholds),
+        "temperatures": [member.temperature for member in members],
+        "set_thresholds": [list(member.set_thresholds) for member in members],
         "recipe": dict(trained.recipe),
         "train_counts": None if trained.train_counts is None else list(trained.train_counts),
         "field": None if trained.field is None else vars(trained.field),
         "novelty": None if trained.novelty is None else vars(trained.novelty),
-        "state_dict": {name: tensor.cpu() for name, tensor in trained.head.state_dict().items()},
+        "state_dict": {name: torch.stack([state[name].cpu() for state in states]) for name in states[0]},  # (S, ...)
+        "ending": {"recipe": ending.recipe, "state_dict": _on_cpu(ending)} if ending else None,
     }
     # Through an open file: given a path, torch writes its name, a temporary one here, into the archive's bytes.
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -127,17 +173,40 @@ def load_head(path: Path) -> TrainedHead:
             "that wrote it, or train again."
         )
     try:
-        head = Head(content["num_features"], len(content["class_names"]), content["hidden_layers"])
-        head.load_state_dict(content["state_dict"])
-        return TrainedHead(
-            head.eval(),
-            tuple(content["class_names"]),
-            float(content["temperature"]),
-            tuple(content["set_thresholds"]),
-            content["recipe"],
-            None if content["train_counts"] is None else tuple(content["train_counts"]),
-            None if content["field"] is None else FieldOfView(**content["field"]),
-            None if content["novelty"] is None else Novelty(**content["novelty"]),
-        )
+        ending = _load_ending(content["ending"])
+        first, *others = (_load_member(content, seed, ending) for seed in range(len(content["temperatures"])))
+        return replace(first, others=tuple(others))
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: its parts do not fit together ({error}); {_AGAIN}") from error
+
+
+def _load_member(content: Mapping[str, Any], seed: int, ending: Ending | None) -> TrainedHead:
+    names = tuple(content["class_names"])
+    head = Head(content["num_features"], len(names), content["hidden_layers"])
+    head.load_state_dict({name: stacked[seed] for name, stacked in content["state_dict"].items()})
+    temperature, thresholds = float(content["temperatures"][seed]), tuple(content["set_thresholds"][seed])
+    return TrainedHead(
+        head.eval(),
+        names,
+        temperature,
+        thresholds,
+        content["recipe"],
+        None if content["train_counts"] is None else tuple(content["train_counts"]),
+        None if content["field"] is None else FieldOfView(**content["field"]),
+        None if content["novelty"] is None else Novelty(**content["novelty"]),
+        ending,
+    )
+
+
+def _load_ending(saved: Mapping[str, Any] | None) -> Ending | None:
+    if saved is None:
+        return None
+    # The code of the backbones takes seconds to import, and most heads do without.
+    from galaxies.ending import rebuild_ending
+
+    return rebuild_ending(saved["recipe"], saved["state_dict"])
+
+
+def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    # Cloned, since a view would be saved with all the memory it looks at.
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}

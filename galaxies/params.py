@@ -77,6 +77,11 @@ def _convert(value: object, hint: Any) -> Any:
         if not isinstance(value, (list, tuple)):
             raise _Mismatch
         return tuple(_convert(element, arguments[0]) for element in value)
+    if dataclasses.is_dataclass(hint):
+        own = typing.get_type_hints(hint, include_extras=True)
+        if not isinstance(value, Mapping) or set(value) != set(own):
+            raise _Mismatch
+        return typing.cast(Any, hint)(**{name: _convert(value[name], own[name]) for name in own})
     return _convert_plain(value, hint)
 
 
@@ -134,6 +139,9 @@ def _describe(hint: Any) -> str:
         return " or ".join(_describe(argument) for argument in arguments)
     if origin is tuple:
         return f"a list of {_describe(arguments[0])}"
+    if dataclasses.is_dataclass(hint):
+        own = typing.get_type_hints(hint, include_extras=True)
+        return f"a mapping of {', '.join(f'{name} ({_describe(value)})' for name, value in own.items())}"
     words = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null"}
     return words[hint]
 

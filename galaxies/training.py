@@ -1,56 +1,29 @@
-"""Train a head on features that are resident on the device: minibatches are slices of a tensor, no loader makes them.
+"""Train heads, and the ending before them where it is kept: one pass over the data serves every seed and every setting.
 
-Legend: N rows, B rows in a batch, C features, K classes.
+Legend: N rows, B rows in a batch, C features, K classes, S seeds, G settings.
 """
 
-import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 from tqdm import trange
 
+from galaxies.batches import Batches, ResidentBatches
+from galaxies.checkpoint import Checkpoint
+from galaxies.ensemble import Ensemble
 from galaxies.errors import InputError
-from galaxies.head import ACTIVATIONS, Head, HiddenLayers
-from galaxies.params import Limits
+from galaxies.head import Head, TrainedHead
+from galaxies.sweep import Setting, choose_setting, expand_sweep, tabulate_sweep
+from galaxies.train_params import TrainParams
 
-# A feature that varies less than this, relative to its mean where that is above 1, carries nothing on the train rows:
-# what is left is float32's rounding, and dividing by its deviation would blow that up.
-_SMALLEST_STD = 1e-6
-
-
-@dataclass(frozen=True)
-class TrainParams:
-    """The section ``train`` of params.yaml."""
-
-    layer: str  # one of extract.layers
-    ending: Literal["drop"]  # the backbone's blocks after the layer
-    hidden_layers: tuple[int | str, ...]  # widths and activation names; empty: a linear probe
-    optimizer: Literal["adamw", "sgd"]  # sgd has Nesterov momentum 0.9
-    learning_rate: Annotated[float, Limits(1e-10, 1e3)]
-    decrease_on_plateau: Annotated[float, Limits(0.0, 1.0)]  # factor of the learning rate; 1: never
-    patience: Annotated[int, Limits(0, 10_000)]  # epochs without a lower validation loss before the decrease
-    weight_decay: Annotated[float, Limits(0.0, 1e3)]  # adamw: each step shrinks weights by learning_rate * weight_decay
-    num_epochs: Annotated[int, Limits(1, 100_000)]
-    batch_size: Annotated[int, Limits(1, 1_000_000)]
-    class_weight: Literal["none", "balanced"]  # balanced: every class weighs the same in the loss
-    seed: Annotated[int, Limits(0, 2**63 - 1)]
-
-    def problems(self) -> Iterator[str]:
-        """Yield what the types cannot say."""
-        for element in self.hidden_layers:
-            if (isinstance(element, int) and element < 1) or (isinstance(element, str) and element not in ACTIVATIONS):
-                yield f"hidden_layers: found {element!r}, allowed are widths of at least 1 and {', '.join(ACTIVATIONS)}"
-        if self.optimizer == "adamw" and self.learning_rate * self.weight_decay >= 1:
-            yield (
-                f"weight_decay: found {self.weight_decay:g}, which with learning_rate {self.learning_rate:g} wipes the weights "
-                f"out in every step of adamw; allowed is less than {1 / self.learning_rate:g}"
-            )
+if TYPE_CHECKING:
+    from galaxies.ending import Ending
 
 
 @dataclass(frozen=True)
@@ -59,9 +32,9 @@ class Epoch:
 
     epoch: int  # counted from 1
     learning_rate: float
-    train_loss: float  # mean over the epoch's minibatches, while the head was changing
+    train_loss: float  # mean over the epoch's minibatches, while the head was changing; with label smoothing
     train_accuracy: float
-    val_loss: float  # after the epoch
+    val_loss: float  # after the epoch, without label smoothing
     val_accuracy: float
 
 
@@ -75,15 +48,11 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Some rows on the device, with how much each class weighs in the loss."""
+class Fits:
+    """What training came to: the heads of the best setting, one a seed, and how all settings did."""
 
-    features: Tensor  # (N, C) standardised
-    targets: Tensor  # (N,)
-    weight: Tensor | None  # (K,)
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, targets, self.weight)
+    seeds: tuple[Fit, ...]
+    settings: pd.DataFrame  # as galaxies.sweep.tabulate_sweep says
 
 
 def fit_head(
@@ -96,158 +65,122 @@ def fit_head(
     params: TrainParams,
     device: torch.device | None = None,
 ) -> Fit:
-    """Train a head and keep the epoch with the lowest validation loss.
+    """Train on features in memory, (N, C), and return the head of the first seed; see :func:`fit_heads`."""
+    device = device or torch.device("cpu")
+
+    def batches(rows: NDArray[np.int64]) -> ResidentBatches:
+        chosen, own = (torch.from_numpy(array[rows]).to(device) for array in (features, targets))
+        return ResidentBatches(chosen.unsqueeze(1), own, batch_size=params.batch_size)
+
+    return fit_heads(batches(train_rows), batches(val_rows), class_names=class_names, params=params).seeds[0]
+
+
+def fit_heads(
+    train: Batches,
+    val: Batches,
+    *,
+    class_names: Sequence[str],
+    params: TrainParams,
+    ending: "Ending | None" = None,
+    start: TrainedHead | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Fits:
+    """Train a head for every seed and setting, and keep of each the epoch with the lowest validation loss.
 
     The loss chooses, not the accuracy: it moves with every galaxy, where the accuracy moves with the few that cross the
-    line, and it asks for honest probabilities too. The same seed gives the same head, bit for bit on one CPU.
+    line, and it asks for honest probabilities too. The same seed gives the same head, bit for bit on one CPU, with and without
+    an interruption.
 
     Args:
-        features: (N, C); only the given rows are used.
-        targets: index into ``class_names``, (N,).
-        train_rows: everything is fitted on these, standardisation included.
-        val_rows: choose the epoch and lower the learning rate.
+        train: everything is fitted on these rows, standardisation included. Features that are resident are standardised in
+            place.
+        val: choose the epoch and the setting, and lower the learning rate. Changed as ``train`` is.
         class_names: of the K classes.
         params: how to train.
-        device: to train on; None is the CPU.
+        ending: from activations to features, on the device of the batches; it is trained in place, for one seed and setting.
+        start: a head to start from, with its standardisation and its ending.
+        checkpoint: where to continue from, and to keep the state.
 
     Raises:
-        InputError: a class has no train row, there are no val rows, or the loss is not finite.
+        InputError: a class has no train row, there are no val rows, ``start`` does not fit, or the loss is not finite.
     """
-    _require_rows(targets[train_rows], val_rows, class_names)
-    head, train, val = _prepare(features, targets, train_rows, val_rows, len(class_names), params, device)
-    optimizer = _make_optimizer(head, params)
-    scheduler = _make_scheduler(optimizer, params)
-    generator = torch.Generator().manual_seed(params.seed)
-    epochs: list[Epoch] = []
-    best_epoch, best_loss, best_state = 0, float("inf"), head.state_dict()
-    with trange(1, params.num_epochs + 1, desc="train", unit="epoch") as progress:
-        for number in progress:
-            learning_rate = float(optimizer.param_groups[0]["lr"])
-            order = torch.randperm(len(train.features), generator=generator)
-            trained = _train_epoch(head, optimizer, train, order, params.batch_size, f"epoch {number}")
-            epoch = Epoch(number, learning_rate, *trained, *_validate(head, val, f"epoch {number}"))
-            epochs.append(epoch)
-            # Without a refresh of its own: a line an epoch would cost time and fill logs.
-            progress.set_postfix(
-                {"val_loss": f"{epoch.val_loss:.3f}", "val_accuracy": f"{epoch.val_accuracy:.3f}"}, refresh=False
-            )
-            if epoch.val_loss < best_loss:
-                best_epoch, best_loss, best_state = number, epoch.val_loss, copy.deepcopy(head.state_dict())
-            if scheduler:
-                scheduler.step(epoch.val_loss)
-    head.load_state_dict(best_state)
-    return Fit(head.cpu().eval(), best_epoch, tuple(epochs))
+    _require_rows(train.targets.cpu().numpy(), len(val.targets), class_names)
+    settings = expand_sweep(params)
+    saved = checkpoint.load() if checkpoint else None
+    with _own_randomness(train.targets.device):
+        ensemble = Ensemble(train, val, len(class_names), params, settings, ending=ending, start=start, saved=saved)
+        with trange(1, params.num_epochs + 1, desc="train", unit="epoch", initial=ensemble.epoch) as progress:
+            for _ in range(ensemble.epoch, params.num_epochs):
+                if not ensemble.schedule.is_active.any():
+                    break
+                record = ensemble.run_epoch()
+                # Without a refresh of its own: a line an epoch would cost time and fill logs.
+                progress.set_postfix({"val_loss": f"{record.val_loss.min():.3f}"}, refresh=False)
+                progress.update()
+                if checkpoint:
+                    checkpoint.save(ensemble.state(), is_last=ensemble.epoch == params.num_epochs)
+        return _collect(ensemble, settings, params.num_seeds)
 
 
-def _prepare(
-    features: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    train_rows: NDArray[np.int64],
-    val_rows: NDArray[np.int64],
-    num_classes: int,
-    params: TrainParams,
-    device: torch.device | None,
-) -> tuple[Head, _Rows, _Rows]:
-    """Return a fresh head and the train and val rows, standardised once and not in every step, all on the device."""
-    device = device or torch.device("cpu")
-    train_features = torch.from_numpy(features[train_rows]).to(device)
-    head = _make_head(train_features, num_classes, params.hidden_layers, params.seed).to(device)
-    train_targets = torch.from_numpy(targets[train_rows]).to(device)
-    weight = _class_weight(train_targets, num_classes) if params.class_weight == "balanced" else None
-    val_features = torch.from_numpy(features[val_rows]).to(device)
-    val_targets = torch.from_numpy(targets[val_rows]).to(device)
-    return (
-        head,
-        _Rows(head.standardise(train_features), train_targets, weight),
-        _Rows(head.standardise(val_features), val_targets, weight),
-    )
-
-
-def _train_epoch(
-    head: Head, optimizer: torch.optim.Optimizer, rows: _Rows, order: Tensor, batch_size: int, where: str
-) -> tuple[float, float]:
-    """Return the mean loss and the accuracy of one pass over the rows in the given order."""
-    head.train()
-    order = order.to(rows.features.device)
-    batches = torch.split(order, batch_size)
-    # Kept on the device until the epoch ends: asking for a number in every step would make a GPU wait.
-    losses = torch.empty(len(batches), device=order.device)
-    num_correct = torch.zeros((), device=order.device, dtype=torch.int64)
-    for index, batch in enumerate(batches):
-        batch_targets = rows.targets[batch]
-        # Measured 1.5 to 3 times faster than indexing with brackets.
-        logits = head.layers(rows.features.index_select(0, batch))  # (B, K)
-        loss = rows.loss(logits, batch_targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses[index] = loss.detach()
-        num_correct += (logits.detach().argmax(1) == batch_targets).sum()
-    head.eval()
-    broken = torch.nonzero(~losses.isfinite())
-    if len(broken):
-        raise InputError(_not_finite(f"{where}, batch {int(broken[0, 0]) + 1} of {len(batches)}"))
-    sizes = torch.tensor([len(batch) for batch in batches], device=order.device)
-    return float((losses * sizes).sum()) / len(order), int(num_correct) / len(order)
-
-
-@torch.inference_mode()
-def _validate(head: Head, rows: _Rows, where: str) -> tuple[float, float]:
-    """Return the loss and the accuracy on the rows."""
-    logits = head.layers(rows.features)
-    loss = float(rows.loss(logits, rows.targets))
-    if not np.isfinite(loss):
-        raise InputError(_not_finite(f"{where}, in validation"))
-    return loss, float((logits.argmax(1) == rows.targets).float().mean())
-
-
-def _not_finite(where: str) -> str:
-    return f"train: the loss is not finite in {where}; lower train.learning_rate, e.g. to a tenth."
-
-
-def _make_head(train_features: Tensor, num_classes: int, hidden_layers: HiddenLayers, seed: int) -> Head:
-    """Return a head with seeded weights and the standardisation of the train rows."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head = Head(train_features.shape[1], num_classes, hidden_layers)
-    # In two passes, so that float32 is exact enough; by way of float64 this takes several times as long (measured).
-    mean = train_features.mean(dim=0)
-    std = (train_features - mean).square_().mean(dim=0).sqrt()
-    head.mean.copy_(mean)
-    # A constant feature becomes 0, whatever its value is elsewhere.
-    head.std.copy_(torch.where(std > _SMALLEST_STD * mean.abs().clamp(min=1), std, torch.inf))
-    return head
-
-
-def _make_optimizer(head: Head, params: TrainParams) -> torch.optim.Optimizer:
-    """Return the optimizer. Only weights decay: a bias carries how frequent a class is, and shrinking it would be wrong."""
-    parameters = list(head.parameters())
-    groups = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": params.weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+def _collect(ensemble: Ensemble, settings: Sequence[Setting], num_seeds: int) -> Fits:
+    """Return the heads of the best setting, and how all did; the ending becomes that of the best epoch."""
+    schedule, history = ensemble.schedule, ensemble.history
+    chosen = choose_setting(schedule.best_loss)
+    ensemble.restore_best_ending()
+    seeds = [
+        Fit(
+            ensemble.best_head(seed, chosen),
+            int(schedule.best_epoch[seed, chosen]),
+            tuple(
+                Epoch(number, *(float(values[seed, chosen]) for values in record))
+                for number, record in enumerate(history[: int(schedule.last_epoch[seed, chosen])], 1)
+            ),
+        )
+        for seed in range(num_seeds)
     ]
-    if params.optimizer == "sgd":
-        return torch.optim.SGD(groups, params.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, params.learning_rate, fused=True)
+    accuracy = np.array([record.val_accuracy for record in history])  # (epochs, S, G)
+    best = np.maximum(schedule.best_epoch - 1, 0)
+    table = tabulate_sweep(
+        settings,
+        val_loss=schedule.best_loss,
+        val_accuracy=np.take_along_axis(accuracy, best[None], 0)[0],
+        best_epoch=schedule.best_epoch,
+    )
+    return Fits(tuple(seeds), table)
 
 
-def _make_scheduler(optimizer: torch.optim.Optimizer, params: TrainParams) -> torch.optim.lr_scheduler.ReduceLROnPlateau | None:
-    if params.decrease_on_plateau == 1:
-        return None
-    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=params.decrease_on_plateau, patience=params.patience)
+def require_start(start: TrainedHead, params: TrainParams, backbone: str, class_names: Sequence[str]) -> None:
+    """Raise InputError, which names each difference, unless ``start`` is a head that these parameters could have made."""
+    trained_on = start.ending.recipe if start.ending else {**start.recipe, **start.recipe["params"]}
+    pairs = {
+        "extract.backbone": (trained_on["backbone"], backbone),
+        "train.layer": (start.recipe["layer"], params.layer),
+        "train.ending": ("keep" if start.ending else "drop", params.ending),
+        "train.hidden_layers": (list(start.head.hidden_layers), list(params.hidden_layers)),
+        "classes": (list(start.class_names), list(class_names)),
+    }
+    differences = [
+        f"  {name}: it has {found}, wanted is {wanted}" for name, (found, wanted) in pairs.items() if found != wanted
+    ]
+    if params.sweep.hidden_layers:
+        differences.append("  train.sweep.hidden_layers: a head to start from has one architecture; wanted is []")
+    if differences:
+        listing = "\n".join(differences)
+        raise InputError(f"train.start_from: {params.start_from} is a head of another kind:\n{listing}")
 
 
-def _class_weight(targets: Tensor, num_classes: int) -> Tensor:
-    """Return the weight of each class, (K,): the inverse of its share, so that they average to 1 over the rows."""
-    counts = torch.bincount(targets, minlength=num_classes)
-    return len(targets) / (num_classes * counts.float())
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave the global generators alone, which dropout in an ending draws from."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
-def _require_rows(train_targets: NDArray[np.int64], val_rows: NDArray[np.int64], class_names: Sequence[str]) -> None:
+def _require_rows(train_targets: NDArray[np.int64], num_val: int, class_names: Sequence[str]) -> None:
     absent = [name for target, name in enumerate(class_names) if not (train_targets == target).any()]
     if absent:
         raise InputError(
             f"train: no galaxy to train on in {', '.join(absent)}; add galaxies of that class, or leave the class out."
         )
-    if not len(val_rows):
+    if not num_val:
         raise InputError("train: no galaxy to validate with; raise split.val_fraction.")

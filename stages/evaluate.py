@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from galaxies.catalog import Catalog, Splits, read_catalog, read_splits
@@ -23,6 +22,7 @@ from galaxies.evaluation import (
 from galaxies.files import write_text
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.head import TrainedHead, load_head
+from galaxies.inference import predict_rows
 from galaxies.intervals import bootstrap
 from galaxies.plots import Tile, choose_galaxies, draw_figure
 from galaxies.reliability import change_temperature, tabulate_reliability
@@ -45,7 +45,7 @@ def main() -> None:
 
     rows = splits.rows("test")
     targets, group = splits.targets[rows], splits.group[rows]
-    probabilities = trained.probabilities(torch.from_numpy(store.read_features(rows))).numpy()
+    probabilities = predict_rows(trained, store, rows)
 
     train_counts = np.bincount(splits.targets[splits.rows("train")], minlength=len(splits.classes))
     metrics = measure(targets, probabilities, train_counts=train_counts)

@@ -1,77 +1,113 @@
-"""Train a head on the cached activations: models/head.pt, its curve, and how training went."""
+"""Train heads on the cached activations: models/head.pt, its curve, how training went, and how each setting did."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from galaxies.calibration import divide_val, fit_temperature
+from galaxies.batches import open_batches
+from galaxies.calibration import divide_val
 from galaxies.catalog import read_catalog, read_splits
-from galaxies.conformal import fit_set_thresholds
+from galaxies.checkpoint import open_checkpoint
 from galaxies.curve import report_fit, tabulate_curve
-from galaxies.files import write_text
+from galaxies.files import file_sha256, require_digest, write_text
 from galaxies.framing import FieldOfView
 from galaxies.galaxy_file import GalaxyFile
-from galaxies.head import TrainedHead, save_head
+from galaxies.head import TrainedHead, load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
+from galaxies.inference import calibrate, predict_rows, read_features
 from galaxies.novelty import fit_novelty
 from galaxies.runtime import RuntimeParams
 from galaxies.scratch import discard_scratch
 from galaxies.store import Store
-from galaxies.training import TrainParams, fit_head
-from stages import main_repository, read_params, run_stage
+from galaxies.train_params import TrainParams, require_trainable
+from galaxies.training import fit_heads, require_start
+from stages import main_repository, read_params, run_stage, user_path
 
 
 def main() -> None:
-    """Fit on train rows, choose the epoch on one half of val, calibrate on the other; the test rows are not used."""
-    params, runtime = read_params("train", TrainParams), read_params("runtime", RuntimeParams)
+    """Fit on train rows, choose on one half of val, calibrate on the other; the test rows are not used."""
+    params, runtime, extract = (
+        read_params("train", TrainParams),
+        read_params("runtime", RuntimeParams),
+        read_params("extract", ExtractParams),
+    )
+    require_trainable(params, extract)
     catalog = read_catalog(Path("data/catalog.csv"))
     splits = read_splits(Path("data/splits.csv"), catalog)
     store = Store(Path("features") / f"{params.layer}.zarr")
-    store.require(expected_identity(read_params("extract", ExtractParams), params.layer, catalog))
+    store.require(expected_identity(extract, params.layer, catalog))
     # The store is recorded and sound, so nobody needs to publish it again.
     discard_scratch(main_repository(), store.identity)
 
-    # From here on there are no test rows: positions count train and val rows only.
-    used = np.flatnonzero(splits.split != "test")
-    features, targets, split = store.read_features(used), splits.targets[used], splits.split[used]
-    val = np.flatnonzero(split == "val")
+    device, targets = runtime.pick_device(), splits.targets
+    train, val = splits.rows("train"), splits.rows("val")
     # One fixed division: heads of other seeds are chosen and calibrated on the same galaxies.
-    halves = divide_val(targets[val], splits.group[used][val], generator=np.random.default_rng(0))
+    halves = divide_val(targets[val], splits.group[val], generator=np.random.default_rng(0))
     choosing, calibrating = (val[half] for half in halves)
-    fit = fit_head(
-        features,
-        targets,
-        train_rows=np.flatnonzero(split == "train"),
-        val_rows=choosing,
-        class_names=splits.classes,
-        params=params,
-        device=runtime.pick_device(),
-    )
-    with torch.inference_mode():
-        logits = fit.head(torch.from_numpy(features[calibrating]))
-    temperature = fit_temperature(logits, torch.from_numpy(targets[calibrating]))
-    probabilities = torch.softmax(logits.double() / temperature, dim=1).numpy()
-    thresholds = tuple(fit_set_thresholds(targets[calibrating], probabilities).tolist())
+    start, start_digest = _load_start(params)
+    if start:
+        require_start(start, params, extract.backbone, splits.classes)
+    ending = None
+    if params.ending == "keep":
+        # The code of the backbones takes seconds to import, and most trainings do without.
+        from galaxies.ending import make_ending
 
-    train = np.flatnonzero(split == "train")
+        ending = make_ending(extract, params.layer, folder=main_repository()).to(device)
+
+    batches = [
+        open_batches(
+            store,
+            rows,
+            targets[rows],
+            batch_size=params.batch_size,
+            augment=params.augment == "d4" and rows is train,
+            device=device,
+            num_workers=max(1, runtime.count_workers()),
+        )
+        for rows in (train, choosing)
+    ]
+    conditions = {
+        "params": asdict(params),
+        "store": store.key,
+        "start": start_digest,
+        "rows": [train.tolist(), choosing.tolist()],
+        "targets": targets[np.concatenate([train, choosing])].tolist(),
+        "device": device.type,
+        "num_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    with open_checkpoint(main_repository(), conditions) as checkpoint:
+        fits = fit_heads(*batches, class_names=splits.classes, params=params, ending=ending, start=start, checkpoint=checkpoint)
+
     with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
-        field = FieldOfView.of_images(galaxies.image_size, galaxies.pxscale[catalog.galaxy[used[train]]])
-    trained = TrainedHead(
-        fit.head,
-        splits.classes,
-        temperature,
-        thresholds,
-        store.identity,
-        train_counts=tuple(np.bincount(targets[train], minlength=len(splits.classes)).tolist()),
-        field=field,
-        novelty=fit_novelty(torch.from_numpy(features[train]), torch.from_numpy(features[calibrating])),
-    )
+        field = FieldOfView.of_images(galaxies.image_size, galaxies.pxscale[catalog.galaxy[train]])
+    counts = tuple(np.bincount(targets[train], minlength=len(splits.classes)).tolist())
+    raw = TrainedHead(fits.seeds[0].head, splits.classes, 1.0, (), store.identity, counts, field, ending=ending)
+    novelty = fit_novelty(*(read_features(raw, store, rows, device=device) for rows in (train, calibrating)))
+    members = [
+        calibrate(replace(raw, head=fit.head, novelty=novelty), store, calibrating, targets[calibrating], device=device)
+        for fit in fits.seeds
+    ]
+    trained = replace(members[0], others=tuple(members[1:]))
     save_head(Path("models/head.pt"), trained)
-    write_text(Path("metrics/training.csv"), tabulate_curve(fit.epochs).to_csv(index=False, lineterminator="\n"))
-    report = report_fit(fit, trained, features[choosing], targets[choosing])
+    curve = tabulate_curve(fits.seeds[0].epochs)
+    for name, table in (("training", curve), ("sweep", fits.settings)):
+        write_text(Path(f"metrics/{name}.csv"), table.to_csv(index=False, lineterminator="\n"))
+    report = report_fit(fits.seeds[0], trained, predict_rows(trained, store, choosing, device=device), targets[choosing])
     write_text(Path("metrics/train.json"), json.dumps(report, indent=2) + "\n")
+
+
+def _load_start(params: TrainParams) -> tuple[TrainedHead | None, str | None]:
+    """Return the head to start from and its digest."""
+    if params.start_from is None:
+        return None, None
+    path = user_path(params.start_from)
+    start, digest = load_head(path), file_sha256(path)
+    require_digest(digest, params.start_from_sha256, key="train.start_from_sha256", what=str(path))
+    return start, digest
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ def test_the_report_is_of_the_best_epoch_with_a_calibrated_nll() -> None:
         for parameter in head.parameters():
             parameter.copy_(torch.eye(2) if parameter.ndim == 2 else torch.zeros(2))
     fit = Fit(head, 2, EPOCHS)
-    features = np.array([[2, 0], [2, 0]], np.float32)  # Logits 2 and 0, at a temperature of 2: probability 1 / (1 + 1/e).
-    report = report_fit(fit, TrainedHead(head, ("a", "b"), 2.0, (0.5, 0.5), {}), features, np.array([0, 1]))
+    trained = TrainedHead(head, ("a", "b"), 2.0, (0.5, 0.5), {})
+    # Logits 2 and 0, at a temperature of 2: probability 1 / (1 + 1/e).
+    probabilities = trained.probabilities(torch.tensor([[2.0, 0.0], [2.0, 0.0]])).numpy()
+    report = report_fit(fit, trained, probabilities, np.array([0, 1]))
     right, wrong = np.log(1 + np.exp(-1)), np.log(1 + np.exp(1))
     assert report.pop("val_nll") == pytest.approx((right + wrong) / 2, abs=1e-4)
     assert report == {

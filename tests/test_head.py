@@ -99,7 +99,13 @@ def test_the_same_head_gives_the_same_bytes_under_any_name(tmp_path: Path) -> No
 def test_a_head_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
     save_head(tmp_path / "head.pt", trained_head())
     content = torch.load(tmp_path / "head.pt", weights_only=True)
-    for name, value in (("num_features", 6), ("class_names", ["a"]), ("hidden_layers", ["rellu"]), ("temperature", None)):
+    for name, value in (
+        ("num_features", 6),
+        ("class_names", ["a"]),
+        ("hidden_layers", ["rellu"]),
+        ("temperatures", None),
+        ("temperatures", []),
+    ):
         torch.save({**content, name: value}, tmp_path / "changed.pt")
         with pytest.raises(InputError, match="its parts do not fit together"):
             load_head(tmp_path / "changed.pt")

@@ -14,7 +14,7 @@ from galaxies.params import Limits, parse_section
 from galaxies.runtime import RuntimeParams
 from galaxies.sources import DownloadParams
 from galaxies.splits import SplitParams
-from galaxies.training import TrainParams
+from galaxies.train_params import TrainParams
 from stages import PARAMS_PATH, read_params
 from tests.pipelines import REPOSITORY
 
@@ -199,7 +199,7 @@ def test_numbers_are_read_as_dvc_writes_them(folder: Path) -> None:
     assert read_params("runtime", RuntimeParams).batch_size == 15
     with pytest.raises(InputError, match=r"train\.layer: missing") as caught:
         read_params("train", TrainParams)
-    assert "learning_rate" not in str(caught.value)
+    assert "train.learning_rate" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.store import Layout, create_store
 from stages import evaluate, measure, report, train
+from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
 
 NUM_GALAXIES = 240
@@ -61,9 +62,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_params(**changes: Any) -> None:
+    defaults = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())["train"]
     sections = {
         "extract": {name: list(value) if isinstance(value, tuple) else value for name, value in EXTRACT.items()},
-        "train": {**TRAIN, **changes},
+        "train": {**defaults, **TRAIN, **changes},
         "runtime": {"device": "cpu", "batch_size": 8, "num_workers": 0},
     }
     with Path("params.yaml").open("w") as file:
@@ -81,6 +83,7 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
     assert set(written_bytes(folder)) == {
         "head.pt",
         "training.csv",
+        "sweep.csv",
         "train.json",
         "test.json",
         "intervals.json",

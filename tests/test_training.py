@@ -7,13 +7,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from galaxies.batches import ResidentBatches
+from galaxies.ensemble import Ensemble
 from galaxies.errors import InputError
 from galaxies.params import parse_section
-from galaxies.training import Fit, TrainParams, _make_optimizer, _prepare, _train_epoch, fit_head
+from galaxies.sweep import expand_sweep
+from galaxies.train_params import SweepParams, TrainParams
+from galaxies.training import Fit, fit_head
 
 PARAMS: dict[str, Any] = {
     "layer": "layer4",
     "ending": "drop",
+    "ending_lr_factor": 0.1,
+    "ending_batch_norm": "frozen",
     "hidden_layers": (),
     "optimizer": "adamw",
     "learning_rate": 0.01,
@@ -24,7 +30,18 @@ PARAMS: dict[str, Any] = {
     "batch_size": 16,
     "class_weight": "none",
     "seed": 0,
+    "schedule": "plateau",
+    "warmup_epochs": 0,
+    "early_stopping": None,
+    "label_smoothing": 0.0,
+    "augment": "none",
+    "precision": "float32",
+    "num_seeds": 1,
+    "start_from": None,
+    "start_from_sha256": None,
+    "sweep": SweepParams((), (), (), ()),
 }
+NO_SWEEP: dict[str, Any] = {"learning_rate": [], "weight_decay": [], "label_smoothing": [], "hidden_layers": []}
 NAMES = ("a", "b", "c")
 TRAIN, VAL, TEST = np.arange(0, 120), np.arange(120, 180), np.arange(180, 240)
 
@@ -40,6 +57,10 @@ def separable(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def fit(features: NDArray[np.float32], targets: NDArray[np.int64], **changes: Any) -> Fit:
     params = TrainParams(**{**PARAMS, **changes})
     return fit_head(features, targets, train_rows=TRAIN, val_rows=VAL, class_names=NAMES, params=params)
+
+
+def resident(features: NDArray[np.float32], targets: NDArray[np.int64], rows: NDArray[np.int64]) -> ResidentBatches:
+    return ResidentBatches(torch.from_numpy(features[rows])[:, None], torch.from_numpy(targets[rows]), batch_size=16)
 
 
 def accuracy(fitted: Fit, features: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
@@ -171,13 +192,17 @@ def test_a_loss_that_is_not_finite_names_the_epoch_the_batch_and_what_to_do() ->
 
 def test_the_batch_named_is_the_first_whose_loss_is_not_finite() -> None:
     features, targets = separable()
-    order = torch.randperm(120, generator=torch.Generator().manual_seed(0)).tolist()
+    train, val = resident(features, targets, TRAIN), resident(features, targets, VAL)
+    params = TrainParams(**PARAMS)
+    ensemble = Ensemble(train, val, 3, params, expand_sweep(params), ending=None, start=None, saved=None)
     # Damaged after the standardisation, whose mean would spread it over all rows.
-    head, train, _ = _prepare(features, targets, TRAIN, VAL, 3, TrainParams(**PARAMS), None)
-    train.features[37] = torch.nan
-    batch = order.index(37) // 16 + 1
+    train.activations[37] = torch.nan
+    ensemble.epoch = 1
+    order = train.shuffled([ensemble._generator(0, "order")])
+    batch = next(number for number, (activations, _) in enumerate(order, 1) if activations.isnan().any())
+    ensemble.epoch = 0
     with pytest.raises(InputError, match=f"not finite in epoch 1, batch {batch} of 8"):
-        _train_epoch(head, _make_optimizer(head, TrainParams(**PARAMS)), train, torch.tensor(order), 16, "epoch 1")
+        ensemble.run_epoch()
 
 
 def test_a_validation_that_is_not_finite_says_so() -> None:
@@ -254,9 +279,23 @@ def test_a_gpu_trains_a_head_that_comes_back_to_the_cpu() -> None:
         ({"learning_rate": "fast"}, "learning_rate: found 'fast'"),
         ({"seed": -1}, "seed: found -1, allowed is an integer from 0"),
         ({"learning_rate": 0.1, "weight_decay": 10.0}, "weight_decay: found 10, .* allowed is less than 10"),
-        ({"ending": "keep"}, "ending: found 'keep', allowed is drop"),
+        ({"ending": "kept"}, r"ending: found 'kept', allowed is drop \| keep"),
+        ({"hidden_layers": ["dropout 1.5"]}, "hidden_layers: found 'dropout 1.5', allowed are .* as in `dropout 0.5`"),
+        ({"hidden_layers": ["dropout"]}, "hidden_layers: found 'dropout', allowed are"),
+        (
+            {"sweep": {**NO_SWEEP, "learning_rate": [0.1, 2.0], "weight_decay": [0.6]}},
+            "weight_decay: found 0.6, .* less than 0.5",
+        ),
+        ({"sweep": {**NO_SWEEP, "hidden_layers": [["x"]]}}, "sweep.hidden_layers: found 'x'"),
+        (
+            {"sweep": {**NO_SWEEP, "momentum": [1]}},
+            r"sweep: found .*momentum.*, allowed is a mapping of learning_rate \(a list of a number",
+        ),
+        ({"ending": "keep", "num_seeds": 2}, "ending: found keep, with num_seeds or sweep; .*Queue the runs"),
+        ({"layer": "input"}, "ending: found drop, but at layer input there are no features yet"),
+        ({"start_from_sha256": "any"}, "start_from_sha256: found a digest, but start_from names no head"),
     ],
 )
 def test_parameters_that_make_no_head_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        parse_section(TrainParams, {**PARAMS, **change}, "train")
+        parse_section(TrainParams, {**PARAMS, "sweep": NO_SWEEP, **change}, "train")

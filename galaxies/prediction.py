@@ -141,11 +141,16 @@ def load(
         device: to compute on; auto takes CUDA where there is one.
 
     Raises:
-        InputError: no head of this project, no weights, or other weights than those of training.
+        InputError: no head of this project, one that keeps an ending, no weights, or other weights than those of training.
     """
     path = Path(path)
     path = path / HEAD_NAME if path.is_dir() else path
     trained = load_head(path)
+    if trained.ending is not None:
+        raise InputError(
+            f"{path}: this head keeps the backbone's ending after {trained.recipe['layer']}, which prediction cannot run; "
+            "train one on pooled features: `dvc exp run -S train.ending=drop -S extract.pool=avg`."
+        )
     recipe, params = trained.recipe, trained.recipe["params"]
     chosen = str(params["weights"] if weights is None else Path(weights).resolve())
     # What stands before the head in its repository, where a relative path of weights begins.

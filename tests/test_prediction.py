@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 import galaxies
+from galaxies.ending import make_ending
 from galaxies.errors import InputError
 from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams
@@ -106,6 +107,14 @@ def test_missing_weights_are_asked_for(folder: Path, expected: NDArray[np.float6
 
 def test_a_folder_without_a_head_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no head"):
+        galaxies.load(tmp_path)
+
+
+def test_a_head_with_a_kept_ending_is_refused(folder: Path, expected: NDArray[np.float64], tmp_path: Path) -> None:
+    ending = make_ending(ExtractParams(**EXTRACT), "layer1")
+    kept = replace(load_head(folder / "models" / "head.pt"), ending=ending)
+    save_head(tmp_path / "head.pt", kept)
+    with pytest.raises(InputError, match=r"keeps the backbone's ending after layer1.*train\.ending=drop"):
         galaxies.load(tmp_path)
 
 

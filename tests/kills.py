@@ -1,6 +1,6 @@
 """Random kills of a whole pipeline: who is killed, by what, when; and what must be true after the next run.
 
-Used by the tests for a few kills and by ``python -m benchmarks.kills`` for many.
+Used by ``python -m benchmarks.kills``.
 """
 
 import json

@@ -29,8 +29,9 @@ def correct_labels(
     table = _read_table(path)
     require_digest(file_sha256(path), sha256, key="split.corrections_sha256", what=str(path))
     index = {name: position for position, name in enumerate(ids)}
-    label_of = {name: position for position, name in enumerate(class_names)}
-    label_of |= {str(position): position for position in range(len(class_names))}
+    label_of = {str(position): position for position in range(len(class_names))}
+    # Names come last: a class may be called by another one's number.
+    label_of |= {name: position for position, name in enumerate(class_names)}
     corrected, complaints = labels.copy(), []
     for line, (galaxy, label) in enumerate(zip(table["id"], table["label"], strict=True), start=2):
         if galaxy not in index:

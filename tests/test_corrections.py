@@ -25,6 +25,12 @@ def test_labels_are_given_by_name_or_number(tmp_path: Path) -> None:
     assert LABELS.tolist() == [0, 1, 1]
 
 
+def test_a_class_called_by_another_ones_number_is_meant_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,label\na,1\nb,0\n")
+    corrected = correct_labels(LABELS, IDS, ("1", "0"), path=tmp_path / "c.csv", sha256="any")
+    assert corrected.tolist() == [0, 1, 1]
+
+
 def test_more_columns_are_no_matter(tmp_path: Path) -> None:
     assert correct(tmp_path / "c.csv", "id,label,seen by\na,1,me\n") == [1, 1, 1]
 

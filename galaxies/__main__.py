@@ -167,7 +167,19 @@ def _show(options: argparse.Namespace) -> None:
     for name, value in metrics.items():
         ends = intervals.get(name)
         print(f"  {name:<27} {value:<7}" + (f" (95 %: {ends['low']} to {ends['high']})" if ends else ""))
+    _show_baselines(Path("metrics/baselines.json"), metrics)
     print("\nmetrics/galaxies.png shows some of them; `dvc plots show` writes all plots to dvc_plots/index.html.")
+
+
+def _show_baselines(path: Path, metrics: dict[str, float]) -> None:
+    """Print what simple methods make of the same features, below the head itself."""
+    if not path.is_file():
+        return
+    rows = {"this head": metrics, **json.loads(path.read_text(encoding="utf-8"))}
+    columns = ("accuracy", "balanced_accuracy", "macro_f1")
+    print("\nThe same features, other methods:" + " " * 5 + "".join(f"{name:>19}" for name in columns))
+    for name, values in rows.items():
+        print(f"  {name.replace('_', ' '):<35}" + "".join(f"{values[column]:>19}" for column in columns))
 
 
 def _compare(options: argparse.Namespace) -> None:

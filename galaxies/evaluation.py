@@ -50,10 +50,10 @@ def measure(
     _require_finite(targets, probabilities)
     prior = np.tile(train_counts / train_counts.sum(), (len(targets), 1))
     predicted = probabilities.argmax(axis=1)
-    majority = _measure_predicted(targets, np.full_like(targets, train_counts.argmax()))
+    majority = measure_predicted(targets, np.full_like(targets, train_counts.argmax()))
     two_best = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     metrics = {
-        **_measure_predicted(targets, predicted),
+        **measure_predicted(targets, predicted),
         "top2_accuracy": float((two_best == targets[:, None]).any(axis=1).mean()),
         "mcc": _mcc(targets, predicted),
         **_measure_probabilities(targets, probabilities),
@@ -62,6 +62,17 @@ def measure(
     }
     counts = {"num_galaxies": len(targets), "num_classes": len(np.unique(targets))}
     return {**round_values(metrics), **counts}
+
+
+def measure_predicted(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
+    """Return accuracy, balanced accuracy and macro-F1 of predicted classes (B,); classes without a galaxy take no part."""
+    present = np.unique(targets)
+    return {
+        "accuracy": float(accuracy_score(targets, predicted)),
+        # The mean recall is the balanced accuracy; scikit-learn's own warns of predicted classes that no galaxy has.
+        "balanced_accuracy": float(recall_score(targets, predicted, labels=present, average="macro")),
+        "macro_f1": float(f1_score(targets, predicted, labels=present, average="macro")),
+    }
 
 
 def measure_calibration(
@@ -180,16 +191,6 @@ def _require_finite(targets: NDArray[np.int64], probabilities: NDArray[np.float6
             f"evaluate: the probabilities of test galaxy {broken[0]} are not finite; the head is damaged. Train again: "
             "`dvc repro --force train`."
         )
-
-
-def _measure_predicted(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
-    present = np.unique(targets)
-    return {
-        "accuracy": float(accuracy_score(targets, predicted)),
-        # The mean recall is the balanced accuracy; scikit-learn's own warns of predicted classes that no galaxy has.
-        "balanced_accuracy": float(recall_score(targets, predicted, labels=present, average="macro")),
-        "macro_f1": float(f1_score(targets, predicted, labels=present, average="macro")),
-    }
 
 
 def _mcc(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:

@@ -18,7 +18,15 @@ _SMALLEST_STD = 1e-6
 def read_standardised(store: Store) -> NDArray[np.float32]:
     """Return a feature vector a row of the store, (N, C) float32, each feature with mean 0 and standard deviation 1.
 
-    Views and positions (of maps or tokens) are averaged first, so that every store can be asked. A constant feature is 0.
+    Views and positions are averaged first, so that every store can be asked. A constant feature is 0. Raises InputError when a
+    row is not finite.
+    """
+    return standardise(read_averaged(store, num_views=store.num_views))
+
+
+def read_averaged(store: Store, *, num_views: int) -> NDArray[np.float32]:
+    """Return the mean over the first views and all positions (of maps or tokens) of each row, (N, C) float32.
+
     Memory grows by the result alone, not by the maps. Raises InputError when a row is not finite.
     """
     array = store.activations
@@ -29,12 +37,12 @@ def read_standardised(store: Store) -> NDArray[np.float32]:
     features = np.empty((num_rows, array.shape[channel_axis]), np.float32)
     block_rows = (array.shards or array.chunks)[0]
     for start in range(0, num_rows, block_rows):
-        block = np.asarray(array[start : start + block_rows])
+        block = np.asarray(array[start : start + block_rows])[:, :num_views]
         features[start : start + block_rows] = block.mean(axis=averaged, dtype=np.float32)
     broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(broken):
         raise InputError(f"{store.path}: row {broken[0]} is not finite; the store is damaged. Delete it and run `dvc repro`.")
-    return standardise(features)
+    return features
 
 
 def standardise(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galaxies.errors import InputError
-from galaxies.neighbours import find_neighbours, read_standardised, standardise
+from galaxies.neighbours import find_neighbours, read_averaged, read_standardised, standardise
 from galaxies.store import Layout, Store, create_store
 
 APART = np.arange(700)
@@ -66,3 +66,10 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     activations[1, 0, 1] = np.nan
     with pytest.raises(InputError, match="row 1 is not finite"):
         read_standardised(write_store(tmp_path / "x.zarr", activations))
+
+
+def test_the_average_of_one_view_leaves_the_others_out(tmp_path: Path) -> None:
+    maps = np.random.default_rng(0).random((5, 8, 3, 2, 2), np.float32)
+    store = write_store(tmp_path / "maps.zarr", maps)
+    np.testing.assert_allclose(read_averaged(store, num_views=1), maps[:, 0].mean(axis=(2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(read_averaged(store, num_views=8), maps.mean(axis=(1, 3, 4)), rtol=1e-5)

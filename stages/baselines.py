@@ -1,0 +1,33 @@
+"""Say what simple methods make of the same features: metrics/baselines.json, the lines that a head has to beat.
+
+Usage: python -m stages.baselines LAYER.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from galaxies.baselines import measure_baselines
+from galaxies.catalog import read_catalog, read_splits
+from galaxies.files import write_text
+from galaxies.identity import ExtractParams, expected_identity
+from galaxies.neighbours import read_averaged
+from galaxies.store import Store
+from stages import read_params, run_stage
+
+
+def main() -> None:
+    """Fit on train rows, choose on val rows, measure on test rows; of maps and tokens the means, of several views the first."""
+    layer = sys.argv[1]
+    catalog = read_catalog(Path("data/catalog.csv"))
+    splits = read_splits(Path("data/splits.csv"), catalog)
+    store = Store(Path("features") / f"{layer}.zarr")
+    store.require(expected_identity(read_params("extract", ExtractParams), layer, catalog))
+    features = read_averaged(store, num_views=1)
+    rows = {name: splits.rows(name) for name in ("train", "val", "test")}
+    baselines = measure_baselines(features, splits.targets, **rows)
+    write_text(Path("metrics/baselines.json"), json.dumps(baselines, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_stage(main)

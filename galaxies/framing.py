@@ -1,9 +1,12 @@
 """How much of the sky an image shows: what the training images showed, and how another image is made to show the same.
 
-A galaxy twice as large on the image is another galaxy to a network. H x W pixels of any image, S image size of training.
+A galaxy twice as large on the image is another galaxy to a network. `split` writes ``data/field_of_view.json``, so that
+`train`, which puts it into the head, need not read the galaxies. H x W pixels of any image, S image size of training.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galaxies.errors import InputError
+from galaxies.files import write_text
 
 # A larger image only costs memory: the backbone sees some 224 px of it.
 _LARGEST_SIZE = 1024
@@ -48,6 +52,23 @@ class FieldOfView:
         return image_size == self.image_size and (
             self.finest * (1 - _SAME_SCALE) <= pxscale <= self.coarsest * (1 + _SAME_SCALE)
         )
+
+
+def write_field(path: Path, field: FieldOfView) -> None:
+    """Write ``field_of_view.json``."""
+    write_text(path, json.dumps(asdict(field), indent=2) + "\n")
+
+
+def read_field(path: Path) -> FieldOfView:
+    """Read ``field_of_view.json``. Raises InputError when it is missing or not one that ``split`` wrote."""
+    try:
+        return FieldOfView(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}; `dvc repro split` makes it.") from None
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is not what the stage split writes ({error}). Do not edit it; `dvc repro --force split` makes it again."
+        ) from error
 
 
 def frame_image(image: NDArray[np.uint8], pxscale: float, field: FieldOfView | None) -> tuple[NDArray[np.uint8], list[str]]:

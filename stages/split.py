@@ -1,4 +1,4 @@
-"""Decide which galaxies are used and how they are divided: data/catalog.csv, data/splits.csv and a report."""
+"""Decide which galaxies are used and how they are divided: data/catalog.csv, data/splits.csv, and what there is to know."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from galaxies.catalog import image_sha256, write_catalog, write_splits
 from galaxies.census import count_classes, describe_data
 from galaxies.corrections import correct_labels
 from galaxies.files import write_text
+from galaxies.framing import FieldOfView, write_field
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.sources import DownloadParams, discard_galaxy10
 from galaxies.splits import SplitParams, make_tables, select_galaxies
@@ -20,7 +21,7 @@ _BLOCK_ROWS = 64
 
 
 def main() -> None:
-    """Read the galaxies once, then write the two tables and what there is to know about the data."""
+    """Read the galaxies once, then write the two tables, the field of view of the train rows, and a report."""
     params = read_params("split", SplitParams)
     with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
         source = read_params("download", DownloadParams)
@@ -41,9 +42,11 @@ def main() -> None:
         catalog, splits = make_tables(
             selection, labels, digests=digests, ids=galaxies.ids, class_names=galaxies.class_names, params=params
         )
+        field = FieldOfView.of_images(galaxies.image_size, galaxies.pxscale[catalog.galaxy[splits.rows("train")]])
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
     write_catalog(Path("data/catalog.csv"), catalog)
     write_splits(Path("data/splits.csv"), splits)
+    write_field(Path("data/field_of_view.json"), field)
     write_text(Path("metrics/data.json"), json.dumps(report, indent=2) + "\n")
     write_text(Path("metrics/data_classes.csv"), count_classes(splits))
 

@@ -13,8 +13,7 @@ from galaxies.catalog import read_catalog, read_splits
 from galaxies.checkpoint import open_checkpoint
 from galaxies.curve import report_fit, tabulate_curve
 from galaxies.files import file_sha256, require_digest, write_text
-from galaxies.framing import FieldOfView
-from galaxies.galaxy_file import GalaxyFile
+from galaxies.framing import read_field
 from galaxies.head import TrainedHead, load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.inference import calibrate, predict_rows, read_features
@@ -82,8 +81,7 @@ def main() -> None:
     with open_checkpoint(main_repository(), conditions) as checkpoint:
         fits = fit_heads(*batches, class_names=splits.classes, params=params, ending=ending, start=start, checkpoint=checkpoint)
 
-    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
-        field = FieldOfView.of_images(galaxies.image_size, galaxies.pxscale[catalog.galaxy[train]])
+    field = read_field(Path("data/field_of_view.json"))
     counts = tuple(np.bincount(targets[train], minlength=len(splits.classes)).tolist())
     raw = TrainedHead(fits.seeds[0].head, splits.classes, 1.0, (), store.identity, counts, field, ending=ending)
     novelty = fit_novelty(*(read_features(raw, store, rows, device=device) for rows in (train, calibrating)))

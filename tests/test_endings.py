@@ -14,6 +14,7 @@ from galaxies.batches import open_batches, turn_each
 from galaxies.catalog import Splits, write_catalog, write_splits
 from galaxies.ending import Ending, make_ending
 from galaxies.errors import InputError
+from galaxies.framing import FieldOfView, write_field
 from galaxies.head import load_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.inference import predict_rows, read_features
@@ -22,7 +23,7 @@ from galaxies.store import Layout, Store, create_store
 from galaxies.train_params import TrainParams, require_trainable
 from stages import train
 from tests.pipelines import REPOSITORY
-from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
+from tests.toys import EXTRACT, toy_catalog, toy_images
 
 NUM_GALAXIES = 60
 SHAPES = {"layer4": (512, 1, 1), "input": (3, 32, 32)}
@@ -36,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     images = toy_images(NUM_GALAXIES)
     Path("data").mkdir()
-    write_toy_galaxies(Path("data/galaxies.h5"), images)
+    write_field(Path("data/field_of_view.json"), FieldOfView(32, None, None, None))
     write_catalog(Path("data/catalog.csv"), toy_catalog(images))
     label = ROWS * 3 // NUM_GALAXIES
     split = np.tile(["train", "train", "train", "val", "test"], NUM_GALAXIES // 5)

@@ -1,11 +1,13 @@
 """An image of known scale comes to show the field of the training images; any other is taken as it is, and says so."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from galaxies.errors import InputError
-from galaxies.framing import FieldOfView, frame_image
+from galaxies.framing import FieldOfView, frame_image, read_field, write_field
 
 FIELD = FieldOfView(image_size=64, pxscale=0.5, finest=0.5, coarsest=1.0)  # 32 arcsec across
 
@@ -25,6 +27,23 @@ def test_the_field_is_the_median_of_what_is_known() -> None:
     assert field == FieldOfView(256, 0.262, 0.262, 0.524)
     assert field.arcsec == pytest.approx(67.07, abs=0.01)
     assert FieldOfView.of_images(256, np.array([np.nan])).arcsec is None
+
+
+@pytest.mark.parametrize("field", [FIELD, FieldOfView(64, None, None, None)], ids=["known", "unknown"])
+def test_the_field_comes_back_from_its_file(tmp_path: Path, field: FieldOfView) -> None:
+    write_field(tmp_path / "field.json", field)
+    assert read_field(tmp_path / "field.json") == field
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "There is no file .*dvc repro split"), ("[]", "not what the stage split writes"), ('{"a": 1}', "Do not edit it")],
+)
+def test_another_file_is_not_taken_for_a_field(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "field.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_field(tmp_path / "field.json")
 
 
 @pytest.mark.parametrize("pxscale", [0.1, 0.25, 0.7, 1.3])

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from galaxies.catalog import image_sha256, read_catalog, read_splits
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
+from galaxies.framing import read_field
 from galaxies.galaxy_file import GalaxyBlock, write_galaxies
 from galaxies.sky import neighbour_pairs
 from stages import split
@@ -28,6 +29,7 @@ LABELS = (np.arange(NUM_GALAXIES) // 80).astype(np.uint8)  # Sorted by class, as
 # Every fifth galaxy has a neighbour 30 arcsec away.
 RA: NDArray[np.float64] = np.arange(NUM_GALAXIES, dtype=np.float64) * 0.5
 RA[1::5] = RA[::5] + 30 / 3600
+PXSCALE = np.linspace(0.262, 0.524, NUM_GALAXIES)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     unknown = np.full(NUM_GALAXIES, np.nan)
-    block = GalaxyBlock(IMAGES, LABELS, RA, np.zeros(NUM_GALAXIES), unknown, unknown)
+    block = GalaxyBlock(IMAGES, LABELS, RA, np.zeros(NUM_GALAXIES), unknown, PXSCALE)
     path = Path("data/galaxies.h5")
     write_galaxies(path, [block], num_galaxies=NUM_GALAXIES, image_size=4, class_names=["a", "b", "c"])
     return tmp_path
@@ -77,6 +79,15 @@ def test_row_i_is_one_galaxy_in_every_table(folder: Path) -> None:
     assert splits.label.tolist() == LABELS[catalog.galaxy].tolist()
     assert splits.class_name == tuple("abc"[label] for label in splits.label)
     assert catalog.ids == tuple(f"{galaxy:06d}" for galaxy in catalog.galaxy)
+
+
+def test_the_field_of_view_is_that_of_the_train_rows(folder: Path) -> None:
+    run()
+    catalog = read_catalog(Path("data/catalog.csv"))
+    train = read_splits(Path("data/splits.csv"), catalog).rows("train")
+    field, pxscale = read_field(Path("data/field_of_view.json")), PXSCALE[catalog.galaxy[train]]
+    assert field.image_size == 4
+    assert (field.pxscale, field.finest, field.coarsest) == pytest.approx((np.median(pxscale), pxscale.min(), pxscale.max()))
 
 
 def test_the_report_counts_what_the_policies_did(folder: Path) -> None:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from galaxies.calibration import divide_val
 from galaxies.catalog import Splits, read_splits, write_catalog, write_splits
 from galaxies.errors import InputError
+from galaxies.framing import FieldOfView, write_field
 from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.store import Layout, create_store
@@ -48,6 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     catalog = toy_catalog(images)
     Path("data").mkdir()
     write_toy_galaxies(Path("data/galaxies.h5"), images)
+    write_field(Path("data/field_of_view.json"), FieldOfView(32, None, None, None))
     write_catalog(Path("data/catalog.csv"), catalog)
     label = np.arange(NUM_GALAXIES) * 3 // NUM_GALAXIES
     split = np.tile(["train", "train", "train", "val", "test"], NUM_GALAXIES // 5)

@@ -167,8 +167,19 @@ def _show(options: argparse.Namespace) -> None:
     for name, value in metrics.items():
         ends = intervals.get(name)
         print(f"  {name:<27} {value:<7}" + (f" (95 %: {ends['low']} to {ends['high']})" if ends else ""))
+    _show_seeds(Path("metrics/seeds.json"))
     _show_baselines(Path("metrics/baselines.json"), metrics)
     print("\nmetrics/galaxies.png shows some of them; `dvc plots show` writes all plots to dvc_plots/index.html.")
+
+
+def _show_seeds(path: Path) -> None:
+    """Print mean and standard deviation over the seeds, where there are several."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    num_seeds = found.pop("num_seeds", 1)
+    if num_seeds > 1:
+        print(f"\nOver {num_seeds} seeds of training:")
+    for name, values in found.items():
+        print(f"  {name:<27} {values['mean']} ± {values['std']}")
 
 
 def _show_baselines(path: Path, metrics: dict[str, float]) -> None:

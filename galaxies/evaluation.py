@@ -4,6 +4,7 @@ Legend: B test rows, K classes.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,22 @@ def measure_predicted(targets: NDArray[np.int64], predicted: NDArray[np.int64]) 
         "balanced_accuracy": float(recall_score(targets, predicted, labels=present, average="macro")),
         "macro_f1": float(f1_score(targets, predicted, labels=present, average="macro")),
     }
+
+
+def measure_seeds(targets: NDArray[np.int64], probabilities: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """Return the number of seeds and, where there are several, mean and standard deviation over them of a few metrics.
+
+    Args:
+        targets: true classes, (B,).
+        probabilities: of each seed's head, (B, K).
+    """
+    each = [{**measure_predicted(targets, one.argmax(axis=1)), "nll": _nll(targets, one)} for one in probabilities]
+    found: dict[str, Any] = {"num_seeds": len(each)}
+    if len(each) > 1:
+        for name in each[0]:
+            values = [metrics[name] for metrics in each]
+            found[name] = round_values({"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))})
+    return found
 
 
 def measure_calibration(

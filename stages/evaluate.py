@@ -15,6 +15,7 @@ from galaxies.evaluation import (
     list_intervals,
     measure,
     measure_calibration,
+    measure_seeds,
     tabulate_classes,
     tabulate_confusion,
     tabulate_predictions,
@@ -54,6 +55,8 @@ def main() -> None:
     _write_json("test", metrics)
     _write_json("intervals", list_intervals(intervals))
     _write_json("calibration", measure_calibration(targets, probabilities, sets, temperature=trained.temperature))
+    others = [predict_rows(other, store, rows) for other in trained.others]
+    _write_json("seeds", measure_seeds(targets, [probabilities, *others]))
 
     with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
         tables = {

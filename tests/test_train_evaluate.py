@@ -12,6 +12,7 @@ import torch
 import zarr
 from ruamel.yaml import YAML
 
+from galaxies.__main__ import main as command
 from galaxies.calibration import divide_val
 from galaxies.catalog import Splits, read_splits, write_catalog, write_splits
 from galaxies.errors import InputError
@@ -90,6 +91,7 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
         "test.json",
         "intervals.json",
         "calibration.json",
+        "seeds.json",
         "predictions.csv",
         "confusion.csv",
         "classes.csv",
@@ -99,6 +101,7 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
         "strata.csv",
         "galaxies.png",
     }
+    assert json.loads(Path("metrics/seeds.json").read_text()) == {"num_seeds": 1}
     metrics = json.loads(Path("metrics/test.json").read_text())
     assert metrics["accuracy"] > 0.9
     assert metrics["num_galaxies"] == 48
@@ -115,7 +118,10 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
     assert {"best_epoch", "val_accuracy", "val_nll", "temperature", "num_features", "num_classes"} <= set(report)
 
 
-def test_the_same_input_gives_the_same_bytes(folder: Path) -> None:
+def test_several_seeds_have_a_mean_and_a_deviation_and_the_same_bytes_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(num_seeds=3, num_epochs=1, learning_rate=1e-3)
     measure.main()
     written = []
     for _ in range(2):
@@ -123,6 +129,19 @@ def test_the_same_input_gives_the_same_bytes(folder: Path) -> None:
         evaluate.main()
         written.append(written_bytes(folder))
     assert written[0] == written[1]
+    found = json.loads(Path("metrics/seeds.json").read_text())
+    assert found.pop("num_seeds") == 3
+    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    trained, rows = load_head(Path("models/head.pt")), splits.rows("test")
+    features = torch.from_numpy(np.asarray(zarr.open_array("features/layer2.zarr/activations")[:])[rows, 0])
+    right = [
+        (member.logits(features).argmax(1).numpy() == splits.targets[rows]).mean() for member in (trained, *trained.others)
+    ]
+    assert len(set(right)) > 1
+    assert found["accuracy"] == {"mean": round(np.mean(right), 4), "std": round(np.std(right, ddof=1), 4)}
+    assert list(found) == ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
+    assert command(["show"]) == 0
+    assert "Over 3 seeds of training:\n  accuracy " in capsys.readouterr().out
 
 
 def test_train_does_not_use_the_test_rows(folder: Path) -> None:

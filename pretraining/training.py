@@ -18,20 +18,23 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
-from torch.nn import functional
 from torchvision.models import get_model
 
 from galaxies.errors import InputError
 from galaxies.files import replacing
-from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.narrow_resnet import resnet18_half
 from pretraining.augmentation import augment
+from pretraining.objectives import (
+    EXPANDED,
+    NUM_ANSWERS,
+    class_loss,
+    invariance_loss,
+    make_expander,
+    parameter_loss,
+    sum_weighted,
+)
 from pretraining.shards import read_shard, shard_path
-from pretraining.stream import TARGET_NAMES
 
-_NUM_CLASSES = len(GALAXY10_CLASS_NAMES)
-_SMOOTHING = 0.05  # of the labels: neighbouring classes have no sharp border
-_TARGET_WEIGHT = 2.0  # of the parameters' loss beside the class's
 _CLIP_NORM = 5.0
 _WARMUP_STEPS = 100
 
@@ -58,6 +61,9 @@ class Settings:
 
     network: str = "resnet18_half"
     seed: int = 0
+    class_weight: float = 1.0  # of the losses; one of weight 0 is not computed
+    parameter_weight: float = 2.0
+    invariance_weight: float = 0.0
     batch_size: int = 64  # of all processes together
     num_processes: int = 2  # each normalises its own part of the batch
     rendered_size: int = 128  # px
@@ -85,14 +91,6 @@ class Stream:
         return images.permute(0, 3, 1, 2), self._labels[list(rows)], self._targets[list(rows)]
 
 
-def multitask_loss(outputs: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the losses of class and parameters; outputs are (B, K + T), and NaN targets do not count."""
-    class_loss = functional.cross_entropy(outputs[:, :_NUM_CLASSES], labels, label_smoothing=_SMOOTHING)
-    known = ~targets.isnan()
-    difference = functional.smooth_l1_loss(outputs[:, _NUM_CLASSES:], targets.nan_to_num(), reduction="none")
-    return class_loss, (difference * known).sum() / known.sum()
-
-
 class Training:
     """The whole state of a run: weights, their average, the optimizer, the step."""
 
@@ -100,16 +98,20 @@ class Training:
         self.settings, self.rank = settings, rank
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.model = build_network(settings.network, _NUM_CLASSES + len(TARGET_NAMES))
+            is_compared = settings.invariance_weight > 0
+            self.model = build_network(settings.network, NUM_ANSWERS + (EXPANDED if is_compared else 0))
+            # Beside the network, not in it: it is thrown away after the training.
+            self.expander = make_expander() if is_compared else nn.Identity()
         self.model.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        decayed = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
-        free = [parameter for parameter in self.model.parameters() if parameter.ndim <= 1]
+        self._learning = [*self.model.parameters(), *self.expander.parameters()]
+        decayed = [parameter for parameter in self._learning if parameter.ndim > 1]
+        free = [parameter for parameter in self._learning if parameter.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}], lr=0.0
         )
         self.step = 0
-        self.losses: tuple[float, float] | None = None  # of class and parameters, running averages for the log
+        self.losses: dict[str, float] = {}  # running averages for the log
 
     def advance(self, stream: Stream, phase: Phase, first_step: int) -> None:
         """Take one step of a phase that began at ``first_step``."""
@@ -118,35 +120,54 @@ class Training:
         rate = (begin + (end - begin) * share) * min((self.step + 1) / _WARMUP_STEPS, 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        of_class, of_targets = self.compute_gradients(stream, phase)
+        losses = self.compute_gradients(stream, phase)
         self._share_gradients()
-        nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP_NORM)
+        nn.utils.clip_grad_norm_(self._learning, _CLIP_NORM)
         self.optimizer.step()
         self.step += 1
         self._follow(phase.average_decay)
-        before = self.losses or (of_class, of_targets)
-        self.losses = (0.98 * before[0] + 0.02 * of_class, 0.98 * before[1] + 0.02 * of_targets)
+        self.losses = {name: 0.98 * self.losses.get(name, loss) + 0.02 * loss for name, loss in losses.items()}
 
-    def compute_gradients(self, stream: Stream, phase: Phase) -> tuple[float, float]:
-        """Leave in the model the gradients of this process's part of the batch; return the losses of class and parameters."""
+    def compute_gradients(self, stream: Stream, phase: Phase) -> dict[str, float]:
+        """Leave in the model the gradients of this process's part of the batch; return the losses by name."""
         # One seed for each step: nothing but the step's number has to be remembered to continue.
         choice = np.random.default_rng([self.settings.seed, self.step])
         rows = choice.integers(0, phase.num_shards * stream.shard_galaxies, self.settings.batch_size)
         images, labels, targets = stream.batch(rows[self.rank :: self.settings.num_processes].tolist())
         generator = torch.Generator().manual_seed(int(choice.integers(2**62)) + self.rank)
+        num_views = 1 if self.settings.invariance_weight == 0 else 2
+        images, labels, targets = (part.repeat(num_views, *[1] * (part.ndim - 1)) for part in (images, labels, targets))
         pixels, magnification = augment(images, phase.image_size, generator)
         targets[:, 0] += magnification.log() / stream.target_std[0]
         outputs = self.model(normalize(pixels).contiguous(memory_format=torch.channels_last))
-        class_loss, target_loss = multitask_loss(outputs, labels, targets)
+        losses = self._losses(outputs, labels, targets)
         self.optimizer.zero_grad()
-        (class_loss + _TARGET_WEIGHT * target_loss).backward()  # type: ignore[no-untyped-call]
-        return class_loss.item(), target_loss.item()
+        sum_weighted(losses, self._weights).backward()  # type: ignore[no-untyped-call]
+        return {name: loss.item() for name, loss in losses.items()}
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        settings = self.settings
+        weights = {
+            "class": settings.class_weight,
+            "parameters": settings.parameter_weight,
+            "invariance": settings.invariance_weight,
+        }
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+    def _losses(self, outputs: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        compute = {
+            "class": lambda: class_loss(outputs, labels),
+            "parameters": lambda: parameter_loss(outputs, targets),
+            "invariance": lambda: invariance_loss(*self.expander(outputs[:, NUM_ANSWERS:]).chunk(2)),
+        }
+        return {name: compute[name]() for name in self._weights}
 
     def _share_gradients(self) -> None:
         """Average the gradients of all processes, in one message."""
         if self.settings.num_processes == 1:
             return
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in self._learning if parameter.grad is not None]
         message = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(message)
         message /= self.settings.num_processes
@@ -173,6 +194,7 @@ class Training:
                     "step": self.step,
                     "model": self.model.state_dict(),
                     "average": self.average.state_dict(),
+                    "expander": self.expander.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                 },
                 temporary,
@@ -187,6 +209,7 @@ class Training:
             )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
+        self.expander.load_state_dict(state["expander"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
@@ -245,7 +268,7 @@ def _work(
         number = bisect.bisect_right(ends, training.step)
         training.advance(stream, phases[number], ends[number] - phases[number].num_steps)
         if rank == 0 and (training.step % save_every == 0 or training.step == stop):
-            _logger.info("step %d: losses of class and parameters %s", training.step, training.losses)
+            _logger.info("step %d: %s", training.step, {name: round(loss, 4) for name, loss in training.losses.items()})
             training.save(checkpoint)
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,14 +38,26 @@ class Pipeline:
         self.environment |= {"GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@localhost"}
         self.environment |= {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".site"), "TQDM_DISABLE": "1"}
 
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command to its end and return what it printed; with ``check``, a failure shows it."""
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}")
-        return done.stdout
+    def run(self, *command: str, check: bool = True, seconds: float = 600) -> str:
+        """Run a command to its end and return what it printed; with ``check``, a failure shows it.
+
+        Its output goes to a file: the workers of DVC's queue inherit it and may outlive the command, and whoever reads a pipe
+        waits for them too.
+        """
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=output, stderr=output, start_new_session=True
+            )
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill_strays()
+                code = process.wait()
+            output.seek(0)
+            printed = output.read()
+        if check and code != 0:
+            raise AssertionError(f"{' '.join(command)} exited with {code}:\n{printed}")
+        return printed
 
     def start(self, *command: str) -> "subprocess.Popen[bytes]":
         """Start a command in a process group of its own."""

@@ -1,6 +1,7 @@
 """Pretraining: what the network sees, what it is asked for, and that an interrupted run is the uninterrupted one."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ import torch
 
 from galaxies.errors import InputError
 from pretraining.augmentation import augment
+from pretraining.objectives import NUM_ANSWERS, class_loss, invariance_loss, parameter_loss
 from pretraining.shards import render_shards
 from pretraining.stream import TARGET_NAMES
-from pretraining.training import Phase, Settings, multitask_loss, train
+from pretraining.training import Phase, Settings, train
 
 TOY = Settings(batch_size=4, rendered_size=32, num_processes=1)
 PHASES = (Phase(2, 1, 32, (1e-3, 1e-3)), Phase(2, 2, 24, (1e-3, 0.0)))
@@ -46,27 +48,37 @@ def test_augmentation_follows_its_generator() -> None:
 
 
 def test_unknown_targets_do_not_count() -> None:
-    outputs = torch.zeros(2, 10 + len(TARGET_NAMES), requires_grad=True)
+    outputs = torch.zeros(2, NUM_ANSWERS, requires_grad=True)
     targets = torch.full((2, len(TARGET_NAMES)), math.nan)
     targets[0, 3] = 0.5
-    class_loss, target_loss = multitask_loss(outputs, torch.tensor([0, 1]), targets)
-    assert class_loss.item() == pytest.approx(math.log(10))
-    assert target_loss.item() == pytest.approx(0.5 * 0.5**2)
-    target_loss.backward()  # type: ignore[no-untyped-call]
+    assert class_loss(outputs, torch.tensor([0, 1])).item() == pytest.approx(math.log(10))
+    loss = parameter_loss(outputs, targets)
+    assert loss.item() == pytest.approx(0.5 * 0.5**2)
+    loss.backward()  # type: ignore[no-untyped-call]
     assert outputs.grad is not None
     assert outputs.grad.count_nonzero() == 1
 
 
-def test_interrupted_training_continues_bit_for_bit(shards: Path, tmp_path: Path) -> None:
-    train(shards, tmp_path / "whole.pt", settings=TOY, phases=PHASES)
+def test_the_invariance_loss_is_that_of_its_paper() -> None:
+    first, second = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([[1.0, 0.5], [-1.0, -0.5]])
+    # Distance: two of four values differ by 0.5. Spread: variances 2 and 0 (hinge 1 - 0.01), 2 and 0.5.
+    # Covariances: 0, and 1 off the diagonal, twice, over two dimensions.
+    spread = ((1 - 1e-4**0.5) / 2 + (1 - (0.5 + 1e-4) ** 0.5) / 2) / 2
+    assert invariance_loss(first, second).item() == pytest.approx(0.125 + spread + 1 / 25)
+    assert invariance_loss(first.zero_(), first).item() > 0.9  # All alike: the very thing that must not pay.
+
+
+@pytest.mark.parametrize("settings", [TOY, replace(TOY, invariance_weight=1.0)], ids=["default", "two-views"])
+def test_interrupted_training_continues_bit_for_bit(shards: Path, tmp_path: Path, settings: Settings) -> None:
+    train(shards, tmp_path / "whole.pt", settings=settings, phases=PHASES)
     # Interrupted after the third step, inside the second phase: as if the machine had gone away.
-    train(shards, tmp_path / "parts.pt", settings=TOY, phases=PHASES, last_step=3)
+    train(shards, tmp_path / "parts.pt", settings=settings, phases=PHASES, last_step=3)
     parts = torch.load(tmp_path / "parts.pt", weights_only=True)
     assert parts["step"] == 3
-    train(shards, tmp_path / "parts.pt", settings=TOY, phases=PHASES)
+    train(shards, tmp_path / "parts.pt", settings=settings, phases=PHASES)
     whole, parts = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 4
-    for part in ("model", "average"):
+    for part in ("model", "average", "expander"):
         for name, tensor in whole[part].items():
             assert torch.equal(tensor, parts[part][name]), name
 

@@ -6,6 +6,7 @@ Git, DVC 3.67 would fail wherever the file is missing: it then takes the path fo
 """
 
 import subprocess
+import sys
 from pathlib import Path
 
 from galaxies.files import write_text
@@ -48,5 +49,5 @@ def install_plots_page(dvc_folder: Path) -> None:
 
     bundle = vl_convert.javascript_bundle(_SNIPPET)
     write_text(dvc_folder / PAGE_NAME, _PAGE.replace("@bundle@", bundle))
-    command = ("dvc", "config", "--local", "plots.html_template", PAGE_NAME)
+    command = (sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", PAGE_NAME)
     subprocess.run(command, cwd=dvc_folder.parent, check=True)

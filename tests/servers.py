@@ -82,8 +82,8 @@ def send(
         handler.send_header("Last-Modified", LAST_MODIFIED)
         handler.end_headers()
         body = content[start:] if limit is None else content[start : start + limit]
+        handler.server.num_bytes += len(body)  # First: whoever has read it all may look at once.
         handler.wfile.write(body)
-        handler.server.num_bytes += len(body)
 
     return answer
 

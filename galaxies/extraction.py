@@ -7,7 +7,7 @@ Legend: N rows, B rows in a batch, S image size in the file, V views.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from galaxies.backbone import Backbone
 from galaxies.catalog import Catalog, image_sha256
 from galaxies.errors import InputError
 from galaxies.files import format_bytes, require_free_disk
-from galaxies.forward import forward_batches, make_forward
+from galaxies.forward import Forward, forward_batches, make_forward
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.identity import Identity
 from galaxies.scratch import Scratch
@@ -91,23 +91,56 @@ def extract(
         )
         for layer, identity in identities.items()
     }
-    spans = list(_missing_spans(writers.values(), len(catalog), unit_rows, batch_rows))
-    num_missing = sum(stop - start for start, stop in spans)
+    blocks = list(_missing_blocks(writers.values(), len(catalog), unit_rows))
+    num_missing = sum(map(len, blocks))
     _require_room(scratch, layouts, checked, len(catalog), num_missing)
+    with tqdm(
+        total=len(catalog), initial=len(catalog) - num_missing, desc="extract", unit="galaxy", smoothing=0.05
+    ) as progress:
+        for num_rows in fill_blocks(
+            galaxies, catalog, forward=forward, writers=writers, blocks=blocks, batch_rows=batch_rows, device=device
+        ):
+            progress.update(num_rows)
+
+
+def fill_blocks(
+    galaxies: GalaxyFile,
+    catalog: Catalog,
+    *,
+    forward: Forward,
+    writers: Mapping[str, ShardWriter],
+    blocks: Sequence[range],
+    batch_rows: int,
+    device: torch.device,
+) -> Iterator[int]:
+    """Compute the activations of blocks of rows and write them; yield the number of rows of each batch that is computed.
+
+    Blocks are independent: whoever has the galaxies, the network and writers of the same stores may fill any of them, in any
+    order, and the stores' bytes are the same. All is written when the iterator ends.
+
+    Args:
+        galaxies: the images.
+        catalog: which of them, in which order.
+        forward: from images to the activations of each layer.
+        writers: of each layer's store, which also keep its record.
+        blocks: rows to fill; each begins and ends where a shard of every layer does.
+        batch_rows: B; batches begin with the block, so a block always makes the same ones.
+        device: of the forward pass.
+    """
+    spans = [
+        (start, min(start + batch_rows, block.stop)) for block in blocks for start in range(block.start, block.stop, batch_rows)
+    ]
     batches = in_advance(_read_batch(galaxies, catalog, start, stop, device) for start, stop in spans)
 
     @torch.inference_mode()
     def compute(images: Tensor) -> dict[str, Packed]:
-        return {layer: pack(activation, layouts[layer].dtype) for layer, activation in forward(images).items()}
+        return {layer: pack(activation, writers[layer].dtype) for layer, activation in forward(images).items()}
 
-    with (
-        tqdm(total=len(catalog), initial=len(catalog) - num_missing, desc="extract", unit="galaxy", smoothing=0.05) as progress,
-        in_background() as write,
-    ):
+    with in_background() as write:
         for (start, stop), packed in zip(spans, forward_batches(compute, batches, device), strict=True):
             for layer, (rows, largest) in packed.items():
                 write(writers[layer].add, start, rows, largest)
-            progress.update(stop - start)
+            yield stop - start
 
 
 def read_images(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int) -> NDArray[np.uint8]:
@@ -147,16 +180,8 @@ def _require_room(
     require_free_disk(scratch.folder, int(num_bytes), f"Keeping the activations of {', '.join(layouts)}")
 
 
-def _missing_spans(
-    writers: Collection[ShardWriter], num_rows: int, unit_rows: int, batch_rows: int
-) -> Iterator[tuple[int, int]]:
-    """Yield the (start, stop) of each batch that some layer still lacks.
-
-    Batches never straddle a shard of any layer, so a resumed run makes the same batches as an uninterrupted one.
-    """
-    for unit in range(0, num_rows, unit_rows):
-        if all(writer.has_row(unit) for writer in writers):
-            continue
-        end = min(unit + unit_rows, num_rows)
-        for start in range(unit, end, batch_rows):
-            yield start, min(start + batch_rows, end)
+def _missing_blocks(writers: Collection[ShardWriter], num_rows: int, unit_rows: int) -> Iterator[range]:
+    """Yield the rows of each unit, a shard of the layer that has the smallest ones, that some layer still lacks."""
+    for start in range(0, num_rows, unit_rows):
+        if not all(writer.has_row(start) for writer in writers):
+            yield range(start, min(start + unit_rows, num_rows))

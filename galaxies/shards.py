@@ -41,6 +41,11 @@ class ShardWriter:
         self._num_rows = self._array.shape[0]
         self._shard = np.empty((layout.shard_rows, *layout.row_shape), layout.dtype)
 
+    @property
+    def dtype(self) -> str:
+        """Of the store."""
+        return self._layout.dtype
+
     def has_row(self, row: int) -> bool:
         """Tell whether the shard of a row is finished."""
         return self._scratch.has_shard(row // self._layout.shard_rows)

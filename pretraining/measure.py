@@ -32,7 +32,7 @@ Features = NDArray[np.float32]  # (N, C)
 Labels = NDArray[np.int64]  # (N,)
 
 _PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1)  # the C of scikit-learn, from which validation rows choose
-_NUM_SPLITS, _TEST_FRACTION, _VAL_FRACTION = 5, 0.2, 0.2  # the last one of what is no test row
+NUM_SPLITS, TEST_FRACTION, _VAL_FRACTION = 5, 0.2, 0.2  # the last one of what is no test row
 _BATCH = 64
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -79,7 +79,7 @@ def fit_head(features: Features, labels: Labels, penalty: float) -> Any:
 
 def score_splits(features: Features, labels: Labels) -> list[dict[str, float]]:
     """Score a linear head on five stratified splits of 80 % to fit and choose with, and 20 % to test on."""
-    splits = StratifiedShuffleSplit(_NUM_SPLITS, test_size=_TEST_FRACTION, random_state=0)
+    splits = StratifiedShuffleSplit(NUM_SPLITS, test_size=TEST_FRACTION, random_state=0)
     scores = []
     for number, (rest, test) in enumerate(splits.split(features, labels)):
         penalty, val_score = choose_penalty(features[rest], labels[rest], number)
@@ -105,7 +105,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[
     as by Nadeau & Bengio 2003 (Machine Learning 52, 239).
     """
     differences = np.subtract(first, second)
-    factor = 1 / len(differences) + _TEST_FRACTION / (1 - _TEST_FRACTION)
+    factor = 1 / len(differences) + TEST_FRACTION / (1 - TEST_FRACTION)
     return float(differences.mean()), float(np.sqrt(factor * differences.var(ddof=1)))
 
 

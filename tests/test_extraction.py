@@ -14,11 +14,13 @@ import torch
 
 from galaxies.backbone import cut
 from galaxies.errors import InputError
-from galaxies.extraction import read_images
+from galaxies.extraction import fill_blocks, read_images
+from galaxies.forward import make_forward
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams, full_identity, identity_key, pass_key
 from galaxies.scratch import SCRATCH_FOLDER, open_scratch
-from galaxies.store import Store
+from galaxies.shards import ShardWriter
+from galaxies.store import Store, plan_layout
 from tests.toys import EXTRACT, fill, run_extract, toy_backbone, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
 
 REPOSITORY = Path(__file__).parents[1]
@@ -206,6 +208,28 @@ def start_extraction(folder: Path) -> "subprocess.Popen[bytes]":
 
 def num_finished_shards(folder: Path) -> int:
     return sum(path.name.startswith("c.") for path in (folder / SCRATCH_FOLDER).rglob("c.*.0"))
+
+
+def test_blocks_are_filled_in_any_order_by_anyone(tmp_path: Path) -> None:
+    """What several workers would do, each with a network of its own, and no state shared but the store and its record."""
+    images = toy_images(1100, size=16)
+    params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
+    catalog, cpu = toy_catalog(images), torch.device("cpu")
+    whole = run_extract(tmp_path / "whole", images, layers=("layer1",), image_size=16, batch_size=100)["layer1"]
+    identity = full_identity(params, "layer1", catalog, toy_backbone(params).recipe())
+    out = tmp_path / "out.zarr"
+    with open_scratch(tmp_path, pass_key(identity)) as scratch, GalaxyFile(tmp_path / "whole" / "galaxies.h5") as galaxies:
+        for block in (range(1024, 1100), range(0, 512), range(512, 1024)):
+            forward = make_forward(toy_backbone(params), ["layer1"], pool="avg", device=cpu)
+            layout = plan_layout(forward(torch.from_numpy(images[:1]))["layer1"].numpy(), "auto")
+            stored = scratch.open_layer("layer1", num_rows=len(catalog), layout=layout, identity=identity)
+            writers = {"layer1": ShardWriter(stored, layout, "layer1", "float32")}
+            filled = fill_blocks(
+                galaxies, catalog, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu
+            )
+            assert sum(filled) == len(block)
+        scratch.publish("layer1", out)
+    assert tree_bytes(out) == tree_bytes(whole)
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from galaxies.catalog import Catalog, Splits
+from galaxies.exhibits import collect_exhibits
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.gallery import write_gallery
 from galaxies.runtime import RuntimeParams
@@ -46,17 +47,16 @@ def _write(page: Path, path: Path) -> None:
     splits = Splits(label, tuple(f"class {number}" for number in label), rows, split)
     with GalaxyFile(path) as galaxies:
         galaxy = rows * galaxies.num_galaxies // _NUM_ROWS
-        write_gallery(
-            page,
+        exhibits = collect_exhibits(
             galaxies,
             Catalog(galaxy, tuple(f"{row:06d}" for row in rows), ("",) * _NUM_ROWS),
             splits,
             features=generator.normal(size=(_NUM_ROWS, _NUM_FEATURES)).astype(np.float32),
-            probabilities=generator.dirichlet(np.full(_NUM_CLASSES, 0.3), _NUM_TEST).round(4),
             suspects=[],
             facts={},
             num_workers=RuntimeParams(device="cpu", batch_size=1, num_workers="auto").count_workers(),
         )
+    write_gallery(page, exhibits, generator.dirichlet(np.full(_NUM_CLASSES, 0.3), _NUM_TEST).round(4).tolist())
 
 
 if __name__ == "__main__":

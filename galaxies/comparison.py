@@ -15,10 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from galaxies.errors import InputError
-from galaxies.evaluation import PROBABILITY_PREFIX
 from galaxies.intervals import METRICS, NUM_RESAMPLES, metrics_of_sums, percentiles, resample_sums, sum_groups
+from galaxies.predictions import PREDICTIONS_PATH, PROBABILITY_PREFIX
 
-PREDICTIONS_PATH = "metrics/predictions.csv"
 WORKSPACE = "workspace"
 """DVC's word for the files as they are now."""
 

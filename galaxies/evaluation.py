@@ -23,9 +23,8 @@ from sklearn.metrics import (
 
 from galaxies.errors import InputError
 from galaxies.intervals import METRICS, Intervals
+from galaxies.predictions import PROBABILITY_PREFIX
 from galaxies.reliability import change_temperature, expected_calibration_error
-
-PROBABILITY_PREFIX = "p "
 
 # Four digits say more than 2,000 test galaxies can, and keep diffs readable.
 DIGITS = 4

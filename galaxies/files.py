@@ -12,11 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from tqdm import tqdm
 
 from galaxies.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DIGEST_BLOCK_BYTES = 1 << 20
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -121,11 +124,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_text_table(path: Path) -> pd.DataFrame:
+def read_text_table(path: Path) -> "pd.DataFrame":
     """Read a CSV (UTF-8) as text: "007" stays "007". Raises ValueError for anything else.
 
     A row longer than the header is an error: pandas by itself would take the first column for row names and shift the rest.
     """
+    # Everybody writes files, few read such tables: importing pandas costs as much as a whole stage may take.
+    import pandas as pd
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:

@@ -1,136 +1,48 @@
 """The gallery: one page, with no need of a network, on which the test galaxies and doubtful labels can be looked at.
 
-The page itself is plain HTML, CSS and JavaScript in ``gallery_page/``; here it is filled in. Legend: N rows of the catalog,
-B test rows, K classes, G galaxies on the page, J neighbours.
+The page itself is plain HTML, CSS and JavaScript in ``gallery_page/``; here it is filled in. What it shows of the galaxies was
+collected before any head was trained (`galaxies.exhibits`), so that a new head has its page in a moment.
 """
 
 import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from galaxies.catalog import Catalog, Splits
-from galaxies.errors import InputError
-from galaxies.evaluation import PROBABILITY_PREFIX
 from galaxies.files import write_text
-from galaxies.galaxy_file import GalaxyFile
-from galaxies.label_errors import Suspect
-from galaxies.neighbours import find_neighbours
-from galaxies.thumbnails import choose_side, encode_thumbnails
 
-NUM_NEIGHBOURS = 8
-"""Shown of each galaxy."""
-
-_PAGE = Path(__file__).parent / "gallery_page"
 SCRIPTS = ("data.js", "selection.js", "matrix.js", "grid.js", "detail.js", "main.js")
 
-# As many as one looks through in a sitting; the suspects beyond are in the CSV.
-_MAX_SUSPECTS = 200
-# Together with the text they keep the page under 25 MB (2,000 simulated test galaxies: 14.6 MB, `benchmarks/gallery.py`).
-_MAX_CHARS_SHOWN, _MAX_CHARS_NEIGHBOURS = 14_000_000, 6_000_000
-_LARGEST_NEIGHBOUR_PX = 96
-_DIGITS = 4
+_PAGE = Path(__file__).parent / "gallery_page"
 
 
-def read_predictions(path: Path, splits: Splits) -> NDArray[np.float64]:
-    """Return the probabilities of the test rows, (B, K), in the order of ``splits.rows("test")`` and ``splits.classes``.
-
-    Raises InputError when the file is missing, or is not about these galaxies and classes.
-    """
-    try:
-        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path}; `dvc repro evaluate` makes it.") from None
-    columns = [f"{PROBABILITY_PREFIX}{name}" for name in splits.classes]
-    absent = [column for column in ("row", *columns) if column not in table.columns]
-    if absent:
-        raise InputError(f"{path} lacks the columns {absent}; `dvc repro evaluate` makes it again.")
-    if table["row"].tolist() != splits.rows("test").tolist():
-        raise InputError(
-            f"{path} has {len(table)} rows that are not the {len(splits.rows('test'))} test rows of data/splits.csv; "
-            "`dvc repro evaluate` makes it again."
-        )
-    return table[columns].to_numpy(np.float64)
+def list_test_rows(exhibits: Mapping[str, Any]) -> list[int]:
+    """Return the rows of the test galaxies among what `galaxies.exhibits` collected."""
+    return [galaxy["row"] for galaxy in exhibits["galaxies"] if galaxy["split"] == "test"]
 
 
-def write_gallery(
-    path: Path,
-    galaxies: GalaxyFile,
-    catalog: Catalog,
-    splits: Splits,
-    *,
-    features: NDArray[np.float32],
-    probabilities: NDArray[np.float64],
-    suspects: Sequence[Suspect],
-    facts: Mapping[str, str],
-    num_workers: int,
-) -> None:
+def write_gallery(path: Path, exhibits: Mapping[str, Any], probabilities: Sequence[Sequence[float]]) -> None:
     """Write the page.
 
     Args:
         path: of the page.
-        galaxies: the images, positions and redshifts.
-        catalog: the N rows.
-        splits: their labels and splits.
-        features: standardised, (N, C): what neighbours are near in.
-        probabilities: of the test rows, (B, K).
-        suspects: the most striking first; the first 200 are shown.
-        facts: what stands below the title, by name.
-        num_workers: threads that encode thumbnails.
+        exhibits: all that is shown but for what the head says, as `galaxies.exhibits` collects it.
+        probabilities: of the test galaxies, in the order of ``list_test_rows``: a number a class each.
     """
-    test, suspects = splits.rows("test"), suspects[:_MAX_SUSPECTS]
-    shown = np.union1d(test, np.array([suspect.row for suspect in suspects], np.int64))
-    neighbours = find_neighbours(features, shown, group=splits.group, num_neighbours=NUM_NEIGHBOURS)
-    rows = np.union1d(shown, neighbours)  # (G,)
-    entries = _describe(rows, galaxies, catalog, splits)
-    for row, entry in zip(np.searchsorted(rows, test), probabilities.tolist(), strict=True):
-        entries[row]["probabilities"] = entry
-    for row, near in zip(np.searchsorted(rows, shown), np.searchsorted(rows, neighbours).tolist(), strict=True):
-        entries[row]["neighbours"] = near
-    for rank, suspect in enumerate(suspects):
-        entries[np.searchsorted(rows, suspect.row)]["suspicion"] = _describe_suspect(suspect, rank)
-    thumbnails = list(_encode(galaxies, catalog.galaxy[rows], np.isin(rows, shown), num_workers))
-    for entry, thumbnail in zip(entries, thumbnails, strict=True):
-        entry["chars"] = len(thumbnail)
-    content = {"classes": splits.classes, "facts": facts, "galaxies": entries}
-    write_text(path, fill_page(content, "".join(thumbnails)))
-
-
-def _describe(rows: NDArray[np.int64], galaxies: GalaxyFile, catalog: Catalog, splits: Splits) -> list[dict[str, Any]]:
-    """Return what is known of each galaxy on the page, as JSON values: what is unknown is left out."""
-    entries = []
-    for row in rows.tolist():
-        index = catalog.galaxy[row]
-        entry = {"row": row, "id": catalog.ids[row], "label": int(splits.targets[row]), "split": str(splits.split[row])}
-        numbers = {"ra": galaxies.ra[index], "dec": galaxies.dec[index], "redshift": galaxies.redshift[index]}
-        entries.append(entry | {name: float(number) for name, number in numbers.items() if np.isfinite(number)})
-    return entries
-
-
-def _describe_suspect(suspect: Suspect, rank: int) -> dict[str, Any]:
-    return {
-        "rank": rank,
-        "suggested": suspect.suggested,
-        "confidence": round(suspect.confidence, _DIGITS),
-        "labelConfidence": round(suspect.label_confidence, _DIGITS),
-        "numAgreeing": suspect.num_agreeing,
-        "numNeighbours": suspect.num_neighbours,
-    }
-
-
-def _encode(galaxies: GalaxyFile, indices: NDArray[np.int64], is_shown: NDArray[np.bool_], num_workers: int) -> Iterator[str]:
-    """Yield the thumbnails: as large as fits of galaxies shown for themselves, small ones of mere neighbours."""
-    large = choose_side(galaxies, indices[is_shown], max_chars=_MAX_CHARS_SHOWN)
-    small = choose_side(galaxies, indices[~is_shown], max_chars=_MAX_CHARS_NEIGHBOURS)
-    sides = np.where(is_shown, large, min(small, large, _LARGEST_NEIGHBOUR_PX))
-    return encode_thumbnails(galaxies, indices, sides, num_workers=num_workers)
+    said = dict(zip(list_test_rows(exhibits), probabilities, strict=True))
+    galaxies, thumbnails = [], []
+    for exhibit in exhibits["galaxies"]:
+        # All pictures are one text beside the JSON: parsing millions of characters would keep the page closed for a second.
+        galaxy = {name: value for name, value in exhibit.items() if name != "thumbnail"}
+        galaxy["chars"] = len(exhibit["thumbnail"])
+        if exhibit["row"] in said:
+            galaxy["probabilities"] = said[exhibit["row"]]
+        galaxies.append(galaxy)
+        thumbnails.append(exhibit["thumbnail"])
+    write_text(path, fill_page({**exhibits, "galaxies": galaxies}, "".join(thumbnails)))
 
 
 def fill_page(content: Mapping[str, Any], thumbnails: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from tqdm import trange
 
 from galaxies.catalog import Catalog, Splits
 from galaxies.neighbours import find_neighbours
@@ -66,7 +67,7 @@ def predict_held_out(
     part = _deal(targets, group, generator)
     components = _project(features)
     probabilities = np.full((len(targets), num_classes), np.nan)
-    for number in range(_NUM_PARTS):
+    for number in trange(_NUM_PARTS, desc="predict held-out galaxies", unit="fit", delay=2):
         held_out, seen = np.flatnonzero(part == number), np.flatnonzero(part != number)
         known = np.unique(targets[seen])
         if len(known) < 2 or not len(held_out):

@@ -5,6 +5,7 @@ Legend: N rows of the catalog, C channels, B rows asked about, J neighbours of e
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import trange
 
 from galaxies.errors import InputError
 from galaxies.store import Store
@@ -36,7 +37,7 @@ def read_averaged(store: Store, *, num_views: int) -> NDArray[np.float32]:
     averaged = tuple(axis for axis in range(1, array.ndim) if axis != channel_axis)
     features = np.empty((num_rows, array.shape[channel_axis]), np.float32)
     block_rows = (array.shards or array.chunks)[0]
-    for start in range(0, num_rows, block_rows):
+    for start in trange(0, num_rows, block_rows, desc="read features", unit="shard", delay=2):
         block = np.asarray(array[start : start + block_rows])[:, :num_views]
         features[start : start + block_rows] = block.mean(axis=averaged, dtype=np.float32)
     broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
@@ -74,7 +75,7 @@ def find_neighbours(
     num_neighbours = min(num_neighbours, len(features) - int(np.bincount(group).max(initial=0)))
     squares = np.square(features).sum(axis=1)
     neighbours = np.empty((len(rows), num_neighbours), np.int64)
-    for start in range(0, len(rows), _BLOCK_ROWS):
+    for start in trange(0, len(rows), _BLOCK_ROWS, desc="find neighbours", unit="block", delay=2):
         block = rows[start : start + _BLOCK_ROWS]
         # What is left out, the square of the row itself, changes no order.
         distances = squares - 2 * (features[block] @ features.T)  # (B, N)

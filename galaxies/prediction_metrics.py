@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from galaxies.conformal import predict_sets
 from galaxies.errors import InputError
-from galaxies.evaluation import PROBABILITY_PREFIX, measure, measure_calibration
+from galaxies.evaluation import measure, measure_calibration
 from galaxies.files import write_text
 from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.head import TrainedHead
+from galaxies.predictions import PROBABILITY_PREFIX
 
 
 def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> None:

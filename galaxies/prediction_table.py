@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from galaxies.decoding import Decoded
 from galaxies.errors import InputError
-from galaxies.evaluation import PROBABILITY_PREFIX
 from galaxies.files import replacing
 from galaxies.prediction import Predictions
+from galaxies.predictions import PROBABILITY_PREFIX
 
 SCHEMA_VERSION = 1
 """Raised when a column changes its name, type or meaning."""

@@ -2,12 +2,13 @@
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Literal
-
-import torch
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from galaxies.errors import InputError
 from galaxies.params import Limits
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,11 @@ class RuntimeParams:
     batch_size: Annotated[int, Limits(1, 65536)]  # galaxies in one forward pass of the backbone
     num_workers: Annotated[int, Limits(0, 1024)] | Literal["auto"]  # processes or threads beside the main one; auto: all cores
 
-    def pick_device(self) -> torch.device:
+    def pick_device(self) -> "torch.device":
         """Return the device to compute on. Raises InputError when CUDA is asked for and absent."""
+        # Stages that only count workers need not wait for torch.
+        import torch
+
         available = torch.cuda.is_available()
         if self.device == "cuda" and not available:
             raise InputError("runtime.device: found cuda, but torch sees no CUDA device here; use `-S runtime.device=auto`.")

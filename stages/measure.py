@@ -6,7 +6,7 @@ A stage of its own, so that a new head does not measure the same galaxies again.
 from pathlib import Path
 
 import pandas as pd
-from tqdm import trange
+from tqdm import tqdm
 
 from galaxies.catalog import read_catalog, read_splits
 from galaxies.files import write_text
@@ -25,12 +25,13 @@ def main() -> None:
     catalog = read_catalog(Path("data/catalog.csv"))
     rows = read_splits(Path("data/splits.csv"), catalog).rows("test")
     tables = [pd.DataFrame({"row": [], "radius": [], "brightness": []}).astype({"row": int})]
-    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
-        for start in trange(0, len(rows), _BLOCK_ROWS, desc="measure", unit="block"):
+    with GalaxyFile(Path("data/galaxies.h5")) as galaxies, tqdm(total=len(rows), desc="measure", unit="galaxy") as progress:
+        for start in range(0, len(rows), _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]
             images = shrink_images(galaxies.read_images(catalog.galaxy[block]), _IMAGE_SIZE)
             measured = measure_images(images)[["radius", "brightness"]].round(5)
             tables.append(measured.assign(row=block)[["row", "radius", "brightness"]])
+            progress.update(len(block))
     text = pd.concat(tables[1:] or tables).to_csv(index=False, lineterminator="\n")
     write_text(Path("data/measurements.csv"), text)
 

@@ -1,54 +1,18 @@
-"""Make the gallery and the list of labels that are probably wrong: metrics/report.html, metrics/suspected_labels.csv.
+"""Make the gallery of the test galaxies: metrics/report.html."""
 
-Usage: python -m stages.report LAYER.
-"""
-
-import sys
+import json
 from pathlib import Path
 
-import numpy as np
-
-from galaxies.catalog import read_catalog, read_splits
-from galaxies.files import write_text
-from galaxies.galaxy_file import GalaxyFile
-from galaxies.gallery import read_predictions, write_gallery
-from galaxies.identity import ExtractParams, expected_identity
-from galaxies.label_errors import find_suspects, predict_held_out, tabulate_suspects
-from galaxies.neighbours import read_standardised
-from galaxies.runtime import RuntimeParams
-from galaxies.store import Store
-from stages import read_params, run_stage
+from galaxies.gallery import list_test_rows, write_gallery
+from galaxies.predictions import PREDICTIONS_PATH, read_probabilities
+from stages import run_stage
 
 
 def main() -> None:
-    """Look at all rows for suspicious labels, then write the page about them and the test galaxies."""
-    layer = sys.argv[1]
-    params, runtime = read_params("extract", ExtractParams), read_params("runtime", RuntimeParams)
-    catalog = read_catalog(Path("data/catalog.csv"))
-    splits = read_splits(Path("data/splits.csv"), catalog)
-    probabilities = read_predictions(Path("metrics/predictions.csv"), splits)
-    store = Store(Path("features") / f"{layer}.zarr")
-    store.require(expected_identity(params, layer, catalog))
-    features = read_standardised(store)
-
-    # One fixed division: another seed of the split or of training accuses no other labels.
-    held_out = predict_held_out(features, splits.targets, splits.group, generator=np.random.default_rng(0))
-    suspects = find_suspects(features, splits.targets, splits.group, held_out)
-    table = tabulate_suspects(suspects, catalog, splits)
-    write_text(Path("metrics/suspected_labels.csv"), table.to_csv(index=False, lineterminator="\n"))
-
-    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
-        write_gallery(
-            Path("metrics/report.html"),
-            galaxies,
-            catalog,
-            splits,
-            features=features,
-            probabilities=probabilities,
-            suspects=suspects,
-            facts={"backbone": params.backbone, "layer": layer},
-            num_workers=runtime.count_workers(),
-        )
+    """Put what the head says beside what `audit` has collected."""
+    exhibits = json.loads(Path("data/exhibits.json").read_text(encoding="utf-8"))
+    probabilities = read_probabilities(Path(PREDICTIONS_PATH), list_test_rows(exhibits), exhibits["classes"])
+    write_gallery(Path("metrics/report.html"), exhibits, probabilities)
 
 
 if __name__ == "__main__":

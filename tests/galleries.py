@@ -1,11 +1,13 @@
 """A small gallery whose every number is known, with ids and class names that try to break out of the page."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.catalog import Catalog, Splits
+from galaxies.exhibits import collect_exhibits
 from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.gallery import write_gallery
 from galaxies.label_errors import Suspect
@@ -54,15 +56,14 @@ def make_gallery(folder: Path) -> Path:
     catalog, splits = make_tables()
     page = folder / "report.html"
     with GalaxyFile(path) as galaxies:
-        write_gallery(
-            page,
+        exhibits = collect_exhibits(
             galaxies,
             catalog,
             splits,
             features=standardise(rows[:, None].astype(np.float32)),
-            probabilities=predict(),
             suspects=SUSPECTS,
             facts={"backbone": "<b>toy</b>"},
             num_workers=1,
         )
+    write_gallery(page, json.loads(json.dumps(exhibits)), predict().tolist())
     return page

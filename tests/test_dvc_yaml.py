@@ -37,7 +37,7 @@ def imported_files(script: Path) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("name", ["train", "baselines", "measure", "evaluate", "report"])
+@pytest.mark.parametrize("name", ["train", "baselines", "measure", "audit", "evaluate", "report"])
 def test_a_stage_depends_on_every_module_it_imports(name: str) -> None:
     listed = {Path(dep) for dep in stage(name)["deps"] if dep.endswith(".py")}
     assert listed == imported_files(Path("stages", f"{name}.py"))
@@ -61,7 +61,7 @@ def test_every_parameter_of_extract_but_the_layers_runs_it_again() -> None:
 
 
 def test_what_changes_speed_alone_is_in_no_stage() -> None:
-    for name in ("download", "split", "extract", "train", "baselines", "measure", "evaluate", "report"):
+    for name in ("download", "split", "extract", "train", "baselines", "measure", "audit", "evaluate", "report"):
         assert not [param for param in stage(name).get("params", []) if param.startswith("runtime")]
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from galaxies.errors import InputError
 from galaxies.evaluation import tabulate_predictions
-from galaxies.gallery import fill_page, read_predictions
-from tests.galleries import CLASS_NAMES, IDS, LABELS, NUM_GALAXIES, SUSPECTS, TEST, make_gallery, make_tables, predict
+from galaxies.gallery import fill_page
+from galaxies.predictions import read_probabilities
+from tests.galleries import CLASS_NAMES, IDS, LABELS, NUM_GALAXIES, SUSPECTS, TEST, make_gallery, predict
 
 
 @pytest.fixture(scope="module")
@@ -97,17 +98,17 @@ def write_predictions(path: Path) -> pd.DataFrame:
 
 def test_predictions_are_read_in_the_order_of_rows_and_classes(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.csv")
-    np.testing.assert_allclose(read_predictions(tmp_path / "p.csv", make_tables()[1]), predict(), rtol=1e-3)
+    np.testing.assert_allclose(read_probabilities(tmp_path / "p.csv", TEST.tolist(), CLASS_NAMES), predict(), rtol=1e-3)
 
 
 def test_predictions_for_other_galaxies_or_classes_are_refused(tmp_path: Path) -> None:
-    path, splits = tmp_path / "p.csv", make_tables()[1]
+    path = tmp_path / "p.csv"
     with pytest.raises(InputError, match=r"There is no file .*p\.csv; `dvc repro evaluate`"):
-        read_predictions(path, splits)
+        read_probabilities(path, TEST.tolist(), CLASS_NAMES)
     table = write_predictions(path)
     table.iloc[1:].to_csv(path, index=False)
     with pytest.raises(InputError, match="74 rows that are not the 75 test rows"):
-        read_predictions(path, splits)
+        read_probabilities(path, TEST.tolist(), CLASS_NAMES)
     table.drop(columns="p Ring").to_csv(path, index=False)
     with pytest.raises(InputError, match=r"lacks the columns \['p Ring'\]"):
-        read_predictions(path, splits)
+        read_probabilities(path, TEST.tolist(), CLASS_NAMES)

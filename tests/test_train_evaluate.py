@@ -1,4 +1,4 @@
-"""The stages train, evaluate and report on a store of toys: what they write and refuse, and that train leaves test alone."""
+"""The stages from train to report on a store of toys: what they write and refuse, and that train leaves test alone."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ from galaxies.framing import FieldOfView, write_field
 from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
 from galaxies.store import Layout, create_store
-from stages import evaluate, measure, report, train
+from stages import audit, evaluate, measure, report, train
 from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
 
@@ -213,7 +213,9 @@ def test_evaluate_refuses_features_made_by_another_recipe(folder: Path) -> None:
         evaluate.main()
 
 
-def test_the_report_lists_planted_label_errors_and_writes_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audit_finds_planted_label_errors_and_the_report_has_its_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
     planted = [0, 100, 200]
     label = splits.label.copy()
@@ -223,7 +225,8 @@ def test_the_report_lists_planted_label_errors_and_writes_the_page(folder: Path,
     train.main()
     measure.main()
     evaluate.main()
-    monkeypatch.setattr("sys.argv", ["report", "layer2"])
+    monkeypatch.setattr("sys.argv", ["audit", "layer2"])
+    audit.main()
     report.main()
     suspects = pd.read_csv("metrics/suspected_labels.csv", dtype={"id": str})
     assert set(planted) & set(suspects["row"])
@@ -237,4 +240,4 @@ def test_the_report_lists_planted_label_errors_and_writes_the_page(folder: Path,
     with Path("params.yaml").open("w") as file:
         YAML().dump(params, file)
     with pytest.raises(InputError, match=r"params\.image_size: the store has 32, wanted is 64"):
-        report.main()
+        audit.main()

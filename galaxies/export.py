@@ -23,7 +23,7 @@ from galaxies.files import replacing
 from galaxies.forward import plan_pooling
 from galaxies.head import TrainedHead
 from galaxies.identity import layer_nodes
-from galaxies.pooling import average_positions, take_class_token
+from galaxies.pooling import Positions, average_positions, take_class_token
 from galaxies.prediction import Model
 
 EXPORT_SUFFIXES = (".pt2", ".onnx")
@@ -91,12 +91,13 @@ class ExportedModel(nn.Module):
 
     def __init__(self, trained: TrainedHead, backbone: Backbone, image_size: int) -> None:
         super().__init__()
-        layer, self._pool = str(trained.recipe["layer"]), str(trained.recipe["params"]["pool"])
+        layer, self._pool = str(trained.recipe["layer"]), str(trained.recipe["params"].get("pool"))
         self._nodes = layer_nodes([layer])
-        cpu = torch.device("cpu")
-        self.prefix = cut(backbone.module, self._nodes).to(cpu)
-        self._positions = plan_pooling(backbone, self.prefix, self._nodes, self._pool, cpu)
-        self.head, self._temperature = trained.head, trained.temperature
+        self.prefix = cut(backbone.module, self._nodes).cpu() if self._nodes else None
+        self.ending, self.head, self._temperature = trained.ending, trained.head, trained.temperature
+        self._positions: dict[str, Positions] = {}
+        if self.prefix and not self.ending:
+            self._positions = plan_pooling(backbone, self.prefix, self._nodes, self._pool, torch.device("cpu"))
         transform = backbone.transform
         self.register_buffer("weights", resize_weights(image_size, transform.image_size, transform.interpolation))
         self.register_buffer("mean", 255 * torch.tensor(transform.mean).view(3, 1, 1))
@@ -108,13 +109,20 @@ class ExportedModel(nn.Module):
         # Whole numbers after each of the two passes: so does the resize of 8-bit pixels.
         across = (pixels @ self.weights.T).round().clamp(0, 255)
         resized = (self.weights @ across).round().clamp(0, 255)  # (B, 3, s, s)
-        activations = self.prefix((resized - self.mean) / self.std)
-        if self._pool == "cls":
-            parts = [take_class_token(activations[node]) for node in self._nodes]
-        else:
-            parts = [average_positions(activations[node], self._positions[node]) for node in self._nodes]
-        logits = self.head(torch.cat(parts, dim=1))
+        logits = self.head(self._features(resized))
         return torch.softmax(logits / self._temperature, dim=1)
+
+    def _features(self, resized: Tensor) -> Tensor:
+        """Return the features (B, C) of resized images."""
+        if not self.prefix:
+            assert self.ending is not None  # Of a cut at `input`; it normalises its images itself.
+            return self.ending(resized)  # type: ignore[no-any-return]
+        activations = self.prefix((resized - self.mean) / self.std)
+        if self.ending:
+            return self.ending(activations[self._nodes[0]])  # type: ignore[no-any-return]
+        if self._pool == "cls":
+            return torch.cat([take_class_token(activations[node]) for node in self._nodes], dim=1)
+        return torch.cat([average_positions(activations[node], self._positions[node]) for node in self._nodes], dim=1)
 
 
 def resize_weights(size: int, new_size: int, interpolation: str) -> Tensor:

@@ -34,7 +34,7 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
     with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
         ra, dec = galaxies.ra[catalog.galaxy], galaxies.dec[catalog.galaxy]
     if not store.is_pooled:
-        raise InputError(f"{store_path} holds maps; features for other tools are pooled: use `-S extract.pool=avg`.")
+        raise InputError(f"{store_path} holds maps or images; features for other tools are pooled: use `-S extract.pool=avg`.")
     num_features = store.activations.shape[-1]
     fields = [
         pa.field("row", pa.int64()),

@@ -116,9 +116,14 @@ class TrainedHead:
         logits: Tensor = self.head.eval()(self.features(activations))
         return logits
 
+    @torch.inference_mode()
+    def classify(self, features: Tensor) -> Tensor:
+        """Return calibrated probabilities (B, K) float64 of features (B, C)."""
+        return torch.softmax(self.head.eval()(features).double() / self.temperature, dim=1)
+
     def probabilities(self, activations: Tensor) -> Tensor:
         """Return calibrated probabilities (B, K) float64 of what :meth:`features` takes."""
-        return torch.softmax(self.logits(activations).double() / self.temperature, dim=1)
+        return self.classify(self.features(activations))
 
     def to(self, device: torch.device) -> TrainedHead:
         """Move this head to a device, and return it."""

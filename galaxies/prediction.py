@@ -1,6 +1,7 @@
 """A trained head with its backbone: from images to classes, in a notebook or for a million files.
 
-Legend: B images, H x W and S pixels, C features, K classes.
+Images go the way that they went in training: through the backbone up to the cut, through the ending where that was kept, and
+into the head. Legend: B images, H x W and S pixels, C features, K classes.
 """
 
 import itertools
@@ -12,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from galaxies.backbone import Backbone, load_backbone
 from galaxies.conformal import predict_sets
@@ -20,7 +21,7 @@ from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.forward import make_forward
 from galaxies.head import TrainedHead, load_head
-from galaxies.identity import is_path
+from galaxies.identity import INPUT, is_path
 from galaxies.runtime import RuntimeParams
 from galaxies.transform import Transform
 
@@ -75,17 +76,19 @@ class Model:
     Attributes:
         class_names: of the K classes.
         trained: the head, and what its numbers mean.
-        backbone: the frozen network with its transform.
+        backbone: the frozen network with its transform; of a head cut at ``input``, which holds all of it, the transform.
         device: that it computes on.
         digest: sha256 of the head's file.
     """
 
     def __init__(self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str) -> None:
-        self.trained, self.backbone, self.device, self.digest = trained, backbone, device, digest
+        self.trained, self.backbone, self.device, self.digest = trained.to(device), backbone, device, digest
         self.class_names = trained.class_names
         self._layer, params = str(trained.recipe["layer"]), trained.recipe["params"]
         self._resize = backbone.transform.resize
-        self._forward = make_forward(backbone, [self._layer], pool=params["pool"], precision=params["precision"], device=device)
+        # The identity of images names neither, for nothing is computed there.
+        pool, precision = params.get("pool", "map"), params.get("precision", "float32")
+        self._forward = make_forward(backbone, [self._layer], pool=pool, precision=precision, device=device)
 
     def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.
@@ -112,8 +115,8 @@ class Model:
         trained = self.trained
         if len(images):
             features = self.compute_features(images)
-            probabilities = trained.probabilities(features).numpy()
-            novelty = trained.novelty.score(features).numpy() if trained.novelty else np.full(len(images), np.nan)
+            probabilities = trained.classify(features).cpu().numpy()
+            novelty = trained.novelty.score(features.cpu()).numpy() if trained.novelty else np.full(len(images), np.nan)
         else:
             probabilities, novelty = np.empty((0, len(self.class_names))), np.empty(0)
         sets = predict_sets(probabilities, np.array(trained.set_thresholds))
@@ -122,11 +125,14 @@ class Model:
 
     @torch.inference_mode()
     def compute_features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Return the features (B, C) of images, made exactly as ``extract`` makes those of the first view."""
+        """Return the features (B, C) of images that the head sees, on the device.
+
+        They are made exactly as ``extract`` makes those of the first view, and, where the ending was kept, by that.
+        """
         runs = (np.stack(list(run)) for _, run in itertools.groupby(images, key=np.shape))
         # Resized before they are one batch: files have many sizes.
         resized = [self._resize(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2)) for run in runs]
-        return self._forward(torch.cat(resized).permute(0, 2, 3, 1))[self._layer][:, 0].cpu()
+        return self.trained.features(self._forward(torch.cat(resized).permute(0, 2, 3, 1))[self._layer][:, 0])
 
 
 def load(
@@ -137,20 +143,29 @@ def load(
     Args:
         path: the head's file, or the folder in which it is ``head.pt``.
         weights: a file with the backbone's weights; None takes them from where training took them: published weights are
-            downloaded once.
+            downloaded once. A head cut at ``input`` holds all weights and needs none.
         device: to compute on; auto takes CUDA where there is one.
 
     Raises:
-        InputError: no head of this project, one that keeps an ending, no weights, or other weights than those of training.
+        InputError: no head of this project, no weights, or other weights than those of training.
     """
     path = Path(path)
     path = path / HEAD_NAME if path.is_dir() else path
     trained = load_head(path)
-    if trained.ending is not None:
-        raise InputError(
-            f"{path}: this head keeps the backbone's ending after {trained.recipe['layer']}, which prediction cannot run; "
-            "train one on pooled features: `dvc exp run -S train.ending=drop -S extract.pool=avg`."
-        )
+    backbone = _load_beginning(path, trained, weights) if trained.recipe["layer"] != INPUT else _only_resize(trained)
+    return Model(trained, backbone, device=RuntimeParams(device, 1, 0).pick_device(), digest=file_sha256(path))
+
+
+def _only_resize(trained: TrainedHead) -> Backbone:
+    """Return what comes before a cut at ``input``."""
+    assert trained.ending is not None  # Without one, train refuses that layer.
+    saved, ending = trained.recipe["transform"], trained.ending.recipe
+    transform = Transform(saved["image_size"], tuple(ending["mean"]), tuple(ending["std"]), saved["interpolation"])
+    return Backbone(ending["backbone"], nn.Identity(), transform, "")
+
+
+def _load_beginning(path: Path, trained: TrainedHead, weights: str | Path | None) -> Backbone:
+    """Return the backbone, whole up to the cut, of a head that was read from ``path``."""
     recipe, params = trained.recipe, trained.recipe["params"]
     chosen = str(params["weights"] if weights is None else Path(weights).resolve())
     # What stands before the head in its repository, where a relative path of weights begins.
@@ -177,8 +192,7 @@ def load(
             f"{path} was trained on weights whose tensors have the digest {recipe['weights_digest']}, but {chosen} has "
             f"{backbone.weights_digest}: its features would mean something else. {_GIVE_WEIGHTS}"
         )
-    runtime = RuntimeParams(device, 1, 0)
-    return Model(trained, replace(backbone, transform=transform), device=runtime.pick_device(), digest=file_sha256(path))
+    return replace(backbone, transform=transform)
 
 
 _GIVE_WEIGHTS = "Give the file of the weights it was trained on: `--weights PATH`, or `galaxies.load(..., weights=PATH)`."

@@ -79,7 +79,7 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
     about = {
         "head_sha256": model.digest,
         "class_names": model.class_names,
-        "weights_digest": model.trained.recipe["weights_digest"],
+        "weights_digest": model.trained.recipe.get("weights_digest"),
     }
     schema = make_schema(model.class_names, about)
     folder = out.parent / f".{out.name}.parts"

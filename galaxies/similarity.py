@@ -1,4 +1,4 @@
-"""The galaxies of the catalogue that look most like an image to the backbone: nearest in the store's features.
+"""The galaxies of the catalogue that look most like an image to the network: nearest in the features that the head sees.
 
 Legend: N rows of the catalogue, C features, S image size in pixels.
 """
@@ -18,6 +18,7 @@ from galaxies.decoding import decode
 from galaxies.errors import InputError
 from galaxies.files import replacing
 from galaxies.galaxy_file import GalaxyFile
+from galaxies.inference import read_features
 from galaxies.inputs import list_inputs
 from galaxies.plots import BACKGROUND, FAINT, INK
 from galaxies.prediction import Model
@@ -58,7 +59,8 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
     catalog = read_catalog(folder / "data" / "catalog.csv")
     store = Store(folder / "features" / f"{model.trained.recipe['layer']}.zarr")
     store.require(model.trained.recipe)
-    distances = _measure_distances(torch.from_numpy(store.read_features()), model, decoded.image)
+    features = read_features(model.trained, store, np.arange(len(catalog)), device=model.device)
+    distances = _measure_distances(features, model, decoded.image)
     nearest = np.argsort(distances, kind="stable")[:number]
     with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
         found = []
@@ -82,8 +84,8 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
 def _measure_distances(features: torch.Tensor, model: Model, image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the distance of each row's features (N, C) from those of an image, (N,)."""
     head = model.trained.head
-    difference = head.standardise(features) - head.standardise(model.compute_features([image]))
-    distances: NDArray[np.float64] = difference.double().square().mean(dim=1).sqrt().numpy()
+    difference = head.standardise(features.to(model.device)) - head.standardise(model.compute_features([image]))
+    distances: NDArray[np.float64] = difference.double().square().mean(dim=1).sqrt().cpu().numpy()
     return distances
 
 

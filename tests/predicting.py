@@ -1,34 +1,41 @@
-"""A trained toy model, and the files of its head, made in a second."""
+"""A trained toy model, on any cut and with or without ending, and the files of its head, made in a second."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from galaxies.ending import make_ending
 from galaxies.framing import FieldOfView
 from galaxies.head import Head, TrainedHead, save_head
+from galaxies.identity import ExtractParams
+from galaxies.inference import predict_rows, read_features
 from galaxies.novelty import fit_novelty
+from galaxies.standardisation import measure_resident
 from galaxies.store import Store
-from tests.toys import run_extract, toy_images
+from tests.toys import EXTRACT, run_extract, toy_images
 
 CLASS_NAMES = ("round", "=spiral", "edge-on")
 NUM_GALAXIES = 40
 
 
-def save_toy_head(folder: Path, *, field: FieldOfView | None = None) -> NDArray[np.float64]:
+def save_toy_head(
+    folder: Path, *, layer: str = "layer1", keep: bool = False, field: FieldOfView | None = None
+) -> NDArray[np.float64]:
     """Extract toy galaxies in ``folder`` and write a head of them to ``models/head.pt``.
 
     Returns the probabilities of all rows that the evaluate stage would find, (40, 3).
     """
-    stores = run_extract(folder, toy_images(NUM_GALAXIES), layers=("layer1",))
-    store = Store(stores["layer1"])
-    features = torch.from_numpy(store.read_features())
+    changes: dict[str, Any] = {"layers": (layer,), "pool": "map" if keep else "avg"}
+    store = Store(run_extract(folder, toy_images(NUM_GALAXIES), **changes)[layer])
+    ending = make_ending(ExtractParams(**{**EXTRACT, **changes}), layer) if keep else None
+    rows = np.arange(NUM_GALAXIES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head = Head(features.shape[1], len(CLASS_NAMES))
-    head.mean.copy_(features.mean(0))
-    head.std.copy_(features.std(0))
+        head = Head(64 if ending is None else 512, len(CLASS_NAMES))
     trained = TrainedHead(
         head.eval(),
         CLASS_NAMES,
@@ -37,8 +44,14 @@ def save_toy_head(folder: Path, *, field: FieldOfView | None = None) -> NDArray[
         store.identity,
         train_counts=(10, 20, 10),
         field=field,
-        novelty=fit_novelty(features[:20], features[20:]),
+        ending=ending,
     )
+    features = read_features(trained, store, rows)
+    for buffer, measured in zip((head.mean, head.std), measure_resident(features), strict=True):
+        buffer.copy_(measured)
+    trained = replace(trained, novelty=fit_novelty(features[:20], features[20:]))
     (folder / "models").mkdir(exist_ok=True)
     save_head(folder / "models" / "head.pt", trained)
-    return trained.probabilities(features).numpy()
+    probabilities = predict_rows(trained, store, rows)
+    assert np.isfinite(probabilities).all()
+    return probabilities

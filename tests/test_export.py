@@ -20,6 +20,7 @@ from galaxies.errors import InputError
 from galaxies.export import export_model, resize_weights
 from galaxies.framing import FieldOfView
 from galaxies.prediction import Model
+from galaxies.similarity import find_similar
 from galaxies.store import Store
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import toy_catalog, toy_images
@@ -64,6 +65,24 @@ def test_torch_export_gives_the_same_probabilities(
     found = program.module()(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(found, model.predict(images).probabilities, atol=TOLERANCE)
     check_about(json.loads(extra["galaxies.json"]), model)
+
+
+@pytest.mark.parametrize("layer", ["layer3", "input"])
+def test_a_kept_ending_is_exported_and_compares_galaxies(tmp_path: Path, layer: str) -> None:
+    save_toy_head(tmp_path, layer=layer, keep=True, field=FieldOfView(40, None, None, None))
+    model = galaxies.load(tmp_path / "models", device="cpu")
+    export_model(model, tmp_path / "model.pt2")
+    images = toy_images(3, size=40, seed=3)
+    found = torch.export.load(tmp_path / "model.pt2").module()(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(found, model.predict(images).probabilities, atol=TOLERANCE)
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "galaxies.h5").rename(tmp_path / "data" / "galaxies.h5")
+    write_catalog(tmp_path / "data" / "catalog.csv", toy_catalog(toy_images(NUM_GALAXIES)))
+    Image.fromarray(toy_images(NUM_GALAXIES)[17]).save(tmp_path / "seventeen.png")
+    _, similar = find_similar(str(tmp_path / "seventeen.png"), model, folder=tmp_path, number=3)
+    assert similar[0].row == 17
+    assert similar[0].distance < 0.05 < similar[1].distance
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.onnx itself

@@ -1,7 +1,11 @@
-"""Honest probabilities: one temperature, fitted on validation rows that chose nothing else.
+"""Honest probabilities, and the confidence below which to abstain, from validation rows that chose nothing else.
 
-Method: Guo et al. 2017, "On Calibration of Modern Neural Networks". Legend: N validation rows, B rows, K classes.
+Methods: one temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks"); a threshold on the confidence that
+keeps the accuracy of what is answered (Geifman & El-Yaniv 2017, "Selective Classification for Deep Neural Networks").
+Legend: N validation rows, B rows, K classes.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -9,6 +13,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
+
+ANSWER_ACCURACY = 0.9
+"""The share of right answers that a head should reach where it does not abstain."""
 
 _TEMPERATURES = (0.05, 20.0)
 
@@ -65,3 +72,28 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     with torch.inference_mode():
         best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(best.x))
+
+
+def fit_confidence_threshold(
+    targets: NDArray[np.int64], probabilities: NDArray[np.float64], *, accuracy: float = ANSWER_ACCURACY
+) -> float:
+    """Return the lowest confidence such that of the rows that reach it at least ``accuracy`` are right.
+
+    One wrong answer more than there is is counted: the threshold is chosen on the rows that it is judged by, and on few rows
+    all may be right by chance. Without it the accuracy on new galaxies would lie below the promise; for 0.9 it takes 9 rows,
+    all right. Where no confidence does, the threshold is infinite, and the head always abstains.
+
+    Args:
+        targets: classes of rows that trained and chose nothing, (N,).
+        probabilities: calibrated, (N, K).
+        accuracy: to reach, between 0 and 1.
+    """
+    confidence = probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    confidence, is_wrong = confidence[order], (probabilities.argmax(axis=1) != targets)[order]
+    num_answered = np.arange(1, len(targets) + 1)
+    reaches = (1 + np.cumsum(is_wrong)) / (1 + num_answered) <= 1 - accuracy + 1e-9
+    # Rows of one confidence are answered together or not at all.
+    is_last = np.append(np.diff(confidence) < 0, True)[: len(targets)]
+    usable = confidence[reaches & is_last]
+    return float(usable[-1]) if len(usable) else math.inf

@@ -92,16 +92,23 @@ def measure_seeds(targets: NDArray[np.int64], probabilities: Sequence[NDArray[np
 
 
 def measure_calibration(
-    targets: NDArray[np.int64], probabilities: NDArray[np.float64], sets: NDArray[np.bool_], *, temperature: float
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    sets: NDArray[np.bool_],
+    *,
+    temperature: float,
+    confidence_threshold: float,
 ) -> dict[str, float]:
-    """Return what the temperature changed and what the prediction sets are worth, by name.
+    """Return what the temperature changed, and what the prediction sets and the head's confidence are worth, by name.
 
     Args:
         targets: true classes, (B,).
         probabilities: calibrated, (B, K).
         sets: the classes in each galaxy's prediction set, (B, K).
         temperature: that was fitted.
+        confidence_threshold: below it the head abstains. Where it always does, there is no ``confident_accuracy``.
     """
+    is_right, is_confident = probabilities.argmax(axis=1) == targets, probabilities.max(axis=1) >= confidence_threshold
     before = _measure_probabilities(targets, change_temperature(probabilities, 1 / temperature))
     size = sets.sum(axis=1)
     return round_values(
@@ -112,6 +119,8 @@ def measure_calibration(
             "set_coverage": float(sets[np.arange(len(targets)), targets].mean()),
             "set_size": float(size.mean()),
             "single_class_sets": float((size == 1).mean()),
+            "confident_share": float(is_confident.mean()),
+            **({"confident_accuracy": float(is_right[is_confident].mean())} if is_confident.any() else {}),
         }
     )
 

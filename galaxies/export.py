@@ -7,6 +7,7 @@ Legend: B images, S their size, s image size of the backbone, C features, K clas
 """
 
 import json
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,8 @@ def describe_export(model: Model, image_size: int) -> dict[str, Any]:
         "field_of_view": None if field is None else vars(field),
         "temperature": model.trained.temperature,
         "set_thresholds": list(model.trained.set_thresholds),
+        # JSON knows no infinity: null stands for a head that always abstains.
+        "confidence_threshold": threshold if math.isfinite(threshold := model.trained.confidence_threshold) else None,
         "identity": dict(model.trained.recipe),
         "head_sha256": model.digest,
     }

@@ -5,6 +5,7 @@ Legend: B rows, C features, K classes, S seeds.
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from galaxies.ending import Ending
 
 FORMAT = "galaxies-head"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -100,6 +101,7 @@ class TrainedHead:
     field: FieldOfView | None = None  # what the training images show
     novelty: Novelty | None = None  # where the training features lie
     ending: Ending | None = None  # from activations to features; None where activations are features
+    confidence_threshold: float = math.inf  # below it the head should abstain (calibration.fit_confidence_threshold)
     others: tuple[TrainedHead, ...] = ()  # of the further seeds, in order
 
     @torch.inference_mode()
@@ -146,6 +148,7 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         "class_names": list(trained.class_names),
         "temperatures": [member.temperature for member in members],
         "set_thresholds": [list(member.set_thresholds) for member in members],
+        "confidence_thresholds": [member.confidence_threshold for member in members],
         "recipe": dict(trained.recipe),
         "train_counts": None if trained.train_counts is None else list(trained.train_counts),
         "field": None if trained.field is None else vars(trained.field),
@@ -200,6 +203,7 @@ def _load_member(content: Mapping[str, Any], seed: int, ending: Ending | None) -
         None if content["field"] is None else FieldOfView(**content["field"]),
         None if content["novelty"] is None else Novelty(**content["novelty"]),
         ending,
+        float(content["confidence_thresholds"][seed]),
     )
 
 

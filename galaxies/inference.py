@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galaxies.calibration import fit_temperature
+from galaxies.calibration import fit_confidence_threshold, fit_temperature
 from galaxies.conformal import fit_set_thresholds
 from galaxies.errors import InputError
 from galaxies.head import TrainedHead
@@ -108,7 +108,7 @@ def calibrate(
     *,
     device: torch.device | None = None,
 ) -> TrainedHead:
-    """Return the head with the temperature and the thresholds of prediction sets that ``rows`` ask for.
+    """Return the head with the temperature, the thresholds of prediction sets and that of the confidence that ``rows`` ask for.
 
     Args:
         trained: a head whose numbers mean nothing yet.
@@ -120,5 +120,9 @@ def calibrate(
     logits = predict_logits(trained, store, rows, device=device)
     temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(targets))
     probabilities = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
-    thresholds = fit_set_thresholds(targets, probabilities)
-    return replace(trained, temperature=temperature, set_thresholds=tuple(thresholds.tolist()))
+    return replace(
+        trained,
+        temperature=temperature,
+        set_thresholds=tuple(fit_set_thresholds(targets, probabilities).tolist()),
+        confidence_threshold=fit_confidence_threshold(targets, probabilities),
+    )

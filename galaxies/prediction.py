@@ -37,6 +37,7 @@ class Predictions:
     sets: NDArray[np.bool_]  # (B, K) the classes that the galaxy may well be: in 9 of 10 cases the true one is among them
     novelty: NDArray[np.float64]  # (B,) distance from the training galaxies, near 1 for these; NaN where the head knows none
     novelty_threshold: float  # that 1 in 20 galaxies like those of training exceeds
+    confidence_threshold: float  # from which on galaxies like those of training are right 9 times in 10
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -65,9 +66,9 @@ class Predictions:
 
     @property
     def abstain(self) -> NDArray[np.bool_]:
-        """(B,) whether a person should look: several classes may be, or the image is unlike the training galaxies."""
-        is_clear: NDArray[np.bool_] = (self.sets.sum(axis=1) == 1) & ~self.is_novel
-        return ~is_clear
+        """(B,) whether a person should look: the head is not sure enough, or the image is unlike the training galaxies."""
+        is_unsure: NDArray[np.bool_] = (self.confidence < self.confidence_threshold) | self.is_novel
+        return is_unsure
 
 
 class Model:
@@ -121,7 +122,7 @@ class Model:
             probabilities, novelty = np.empty((0, len(self.class_names))), np.empty(0)
         sets = predict_sets(probabilities, np.array(trained.set_thresholds))
         threshold = trained.novelty.threshold if trained.novelty else np.inf
-        return Predictions(self.class_names, probabilities, sets, novelty, threshold)
+        return Predictions(self.class_names, probabilities, sets, novelty, threshold, trained.confidence_threshold)
 
     @torch.inference_mode()
     def compute_features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -52,7 +52,13 @@ def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> Non
     all_probabilities = np.concatenate(probabilities)
     sets = predict_sets(all_probabilities, np.array(trained.set_thresholds))
     metrics = measure(all_targets, all_probabilities, train_counts=train_counts)
-    metrics |= measure_calibration(all_targets, all_probabilities, sets, temperature=trained.temperature)
+    metrics |= measure_calibration(
+        all_targets,
+        all_probabilities,
+        sets,
+        temperature=trained.temperature,
+        confidence_threshold=trained.confidence_threshold,
+    )
     write_text(out, json.dumps({**metrics, **counts}, indent=2) + "\n")
 
 

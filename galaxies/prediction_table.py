@@ -19,7 +19,7 @@ from galaxies.files import replacing
 from galaxies.prediction import Predictions
 from galaxies.predictions import PROBABILITY_PREFIX
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes its name, type or meaning."""
 
 RESULT_SUFFIXES = (".parquet", ".csv")
@@ -37,7 +37,10 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "confidence": (pa.float64(), "the probability of the predicted class"),
     "margin": (pa.float64(), "how much more probable it is than the second"),
     "conformal_set": (pa.list_(pa.string()), "the classes it may well be; of each class, 9 in 10 galaxies have theirs in it"),
-    "abstain": (pa.bool_(), "a person should look: not exactly one class in the set, a novel image, or an error"),
+    "abstain": (
+        pa.bool_(),
+        "a person should look: answers of that confidence are right less than 9 times in 10, a novel image, or an error",
+    ),
     "novelty": (pa.float64(), "distance from the training galaxies in feature space, near 1 for these"),
     "is_novel": (pa.bool_(), "farther than 19 in 20 galaxies like those of training: no probability means much"),
     "notes": (pa.string(), "what was assumed or done to the image"),

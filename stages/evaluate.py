@@ -54,7 +54,8 @@ def main() -> None:
     intervals = bootstrap(targets, probabilities, group, generator=np.random.default_rng(0))
     _write_json("test", metrics)
     _write_json("intervals", list_intervals(intervals))
-    _write_json("calibration", measure_calibration(targets, probabilities, sets, temperature=trained.temperature))
+    thresholds = {"temperature": trained.temperature, "confidence_threshold": trained.confidence_threshold}
+    _write_json("calibration", measure_calibration(targets, probabilities, sets, **thresholds))
     others = [predict_rows(other, store, rows) for other in trained.others]
     _write_json("seeds", measure_seeds(targets, [probabilities, *others]))
 

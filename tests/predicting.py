@@ -45,6 +45,7 @@ def save_toy_head(
         train_counts=(10, 20, 10),
         field=field,
         ending=ending,
+        confidence_threshold=0.6,
     )
     features = read_features(trained, store, rows)
     for buffer, measured in zip((head.mean, head.std), measure_resident(features), strict=True):

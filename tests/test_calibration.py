@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from galaxies.calibration import divide_val, fit_temperature
+from galaxies.calibration import divide_val, fit_confidence_threshold, fit_temperature
 
 
 def divide(targets: list[int], group: list[int], seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -82,3 +82,42 @@ def test_a_head_that_is_always_right_or_always_wrong_stays_in_bounds() -> None:
     right, wrong = torch.arange(3).repeat(10), (torch.arange(3).repeat(10) + 1) % 3
     assert fit_temperature(logits, right) == pytest.approx(0.05, rel=0.01)
     assert fit_temperature(logits, wrong) == pytest.approx(20, rel=0.01)
+
+
+def confident_rows(confidence: list[float], is_right: list[bool]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return targets and probabilities of two classes, where the first has the given probability."""
+    first = np.array(confidence)
+    return np.where(is_right, 0, 1), np.stack([first, 1 - first], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("num_right", "expected"), [(9, 0.8), (8, np.inf), (0, np.inf)], ids=["nine suffice", "eight do not", "no rows"]
+)
+def test_it_takes_nine_right_answers_to_promise_nine_in_ten(num_right: int, expected: float) -> None:
+    assert fit_confidence_threshold(*confident_rows([0.8] * num_right, [True] * num_right)) == expected
+
+
+def test_the_lowest_confidence_that_keeps_the_promise_is_taken() -> None:
+    confidence = [0.99 - 0.01 * place for place in range(40)]
+    is_right = [place not in (5, 30, 31, 32) for place in range(40)]
+    # At place 30 two are wrong of 31, and three are counted of 32; at place 31 it is four of 33.
+    threshold = fit_confidence_threshold(*confident_rows(confidence, is_right))
+    assert threshold == pytest.approx(confidence[30])
+    assert fit_confidence_threshold(*confident_rows(confidence, is_right), accuracy=0.8) == pytest.approx(confidence[39])
+
+
+def test_rows_of_one_confidence_are_answered_together() -> None:
+    targets, probabilities = confident_rows([0.9] * 20 + [0.7] * 10, [True] * 25 + [False] * 5)
+    assert fit_confidence_threshold(targets, probabilities) == 0.9
+
+
+def test_new_galaxies_above_the_threshold_are_right_nine_times_in_ten() -> None:
+    shares, accuracies = [], []
+    for seed in range(20):
+        halves = [calibrated_logits(300, seed=2 * seed + half) for half in range(2)]
+        (old, old_targets), (new, new_targets) = [(torch.softmax(2 * x, 1).numpy(), t.numpy()) for x, t in halves]
+        is_answered = new.max(axis=1) >= fit_confidence_threshold(old_targets, old)
+        shares.append(is_answered.mean())
+        accuracies += (new.argmax(axis=1) == new_targets)[is_answered].tolist()
+    assert np.mean(accuracies) == pytest.approx(0.92, abs=0.03)
+    assert np.mean(shares) > 0.2

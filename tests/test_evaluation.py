@@ -194,12 +194,16 @@ def test_what_the_temperature_changed_and_what_the_sets_are_worth() -> None:
     targets = np.array([0] * 8 + [1] * 2)
     sets = np.ones((10, 2), bool)
     sets[:3, 1] = False
-    report = measure_calibration(targets, probabilities, sets, temperature=2.0)
+    report = measure_calibration(targets, probabilities, sets, temperature=2.0, confidence_threshold=0.8)
     assert report["ece"] == 0
     assert report["ece_before"] == pytest.approx(0.8**2 / (0.8**2 + 0.2**2) - 0.8, abs=1e-4)
     assert report["nll"] < report["nll_before"]
     assert report["brier"] < report["brier_before"]
     assert (report["set_coverage"], report["set_size"], report["single_class_sets"]) == (1, 1.7, 0.3)
+    assert (report["confident_share"], report["confident_accuracy"]) == (1, 0.8)
+    silent = measure_calibration(targets, probabilities, sets, temperature=2.0, confidence_threshold=np.inf)
+    assert silent["confident_share"] == 0
+    assert "confident_accuracy" not in silent
 
 
 def test_the_intervals_are_listed_by_name() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from galaxies.errors import InputError
 from galaxies.framing import FieldOfView
-from galaxies.head import FORMAT, Head, TrainedHead, load_head, save_head
+from galaxies.head import FORMAT, FORMAT_VERSION, Head, TrainedHead, load_head, save_head
 from galaxies.novelty import fit_novelty
 
 RECIPE = {"layer": "layer4", "params": {"backbone": "resnet18", "mean": None}}
@@ -73,10 +73,12 @@ def test_a_head_comes_back_from_disk_with_all_it_needs(tmp_path: Path) -> None:
 def test_what_prediction_needs_comes_back_from_disk(tmp_path: Path) -> None:
     field = FieldOfView(256, 0.262, 0.262, 0.524)
     novelty = fit_novelty(torch.rand(30, 5), torch.rand(20, 5))
-    save_head(tmp_path / "head.pt", replace(trained_head(), train_counts=(5, 6, 7), field=field, novelty=novelty))
+    trained = replace(trained_head(), train_counts=(5, 6, 7), field=field, novelty=novelty, confidence_threshold=0.7)
+    save_head(tmp_path / "head.pt", trained)
     loaded = load_head(tmp_path / "head.pt")
     assert loaded.train_counts == (5, 6, 7)
     assert loaded.field == field
+    assert loaded.confidence_threshold == 0.7
     assert loaded.novelty is not None
     features = torch.rand(4, 5)
     assert torch.equal(loaded.novelty.score(features), novelty.score(features))
@@ -118,9 +120,10 @@ def test_a_file_that_is_no_head_is_refused(tmp_path: Path, content: object) -> N
         load_head(tmp_path / "head.pt")
 
 
-def test_a_head_of_another_version_is_refused(tmp_path: Path) -> None:
-    torch.save({"format": FORMAT, "format_version": 99}, tmp_path / "head.pt")
-    with pytest.raises(InputError, match="format version 99"):
+@pytest.mark.parametrize("version", [FORMAT_VERSION - 1, 99])
+def test_a_head_of_another_version_is_refused(tmp_path: Path, version: int) -> None:
+    torch.save({"format": FORMAT, "format_version": version}, tmp_path / "head.pt")
+    with pytest.raises(InputError, match=f"format version {version}, this program reads {FORMAT_VERSION}; .*train again"):
         load_head(tmp_path / "head.pt")
 
 

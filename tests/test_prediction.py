@@ -86,6 +86,7 @@ def test_what_follows_from_probabilities() -> None:
         sets=np.array([[True, False, False], [False, True, True], [False, False, True]]),
         novelty=np.array([1.0, 1.0, 9.0]),
         novelty_threshold=2.0,
+        confidence_threshold=0.7,
     )
     assert predictions.predicted == ["a", "b", "c"]
     assert predictions.confidence.tolist() == [0.7, 0.45, 0.9]
@@ -93,6 +94,8 @@ def test_what_follows_from_probabilities() -> None:
     assert predictions.abstain.tolist() == [False, True, True]
     unknown = replace(predictions, novelty=np.full(3, np.nan))
     assert unknown.is_novel.tolist() == [False, False, False]
+    assert unknown.abstain.tolist() == [False, True, False]
+    assert replace(unknown, confidence_threshold=np.inf).abstain.all()
 
 
 def test_other_weights_are_refused_and_the_right_file_is_taken(

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.linalg import eigh
 from torch import Tensor
 
 _MAX_DIRECTIONS = 64
@@ -40,21 +41,21 @@ class Novelty:
 
 def fit_novelty(train_features: Tensor, calibration_features: Tensor) -> Novelty:
     """Describe the training features (N, C), and set the threshold by those (M, C) of rows that trained nothing."""
-    features = train_features.double()
-    mean, deviation = features.mean(0), features.std(0, correction=0)
+    mean = train_features.mean(0)
+    deviation = train_features.std(0, correction=0)
     std = torch.where(deviation > 1e-6 * mean.abs().clamp(min=1), deviation, torch.inf)
-    standardised = (features - mean) / std
-    num_features = features.shape[1]
-    variances, directions = torch.linalg.eigh(standardised.T @ standardised / len(features))  # ascending
+    standardised = (train_features - mean) / std
+    covariance = standardised.T @ standardised / len(standardised)
+    num_features = len(covariance)
     num_directions = min(_MAX_DIRECTIONS, num_features // 2)
-    kept = slice(num_features - num_directions, num_features)
-    rest = float(variances[: num_features - num_directions].mean())
+    variances, directions = _find_strongest(covariance, num_directions)
+    rest = (covariance.diagonal().double().sum() - variances.sum()) / (num_features - num_directions)
     novelty = Novelty(
-        mean,
-        std,
-        directions.T[kept].contiguous(),
-        variances[kept].clamp(min=_SMALLEST_VARIANCE),
-        max(rest, _SMALLEST_VARIANCE),
+        mean.double(),
+        std.double(),
+        directions,
+        variances.clamp(min=_SMALLEST_VARIANCE),
+        max(float(rest), _SMALLEST_VARIANCE),
         math.inf,
     )
     scores = novelty.score(calibration_features).sort().values
@@ -63,3 +64,14 @@ def fit_novelty(train_features: Tensor, calibration_features: Tensor) -> Novelty
     # With fewer than 19 rows the next galaxy may well lie beyond all of them, and the farthest has to do.
     position = min(math.ceil((len(scores) + 1) * _FAMILIAR_SHARE), len(scores))
     return replace(novelty, threshold=float(scores[position - 1]))
+
+
+def _find_strongest(covariance: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Return the largest eigenvalues of a covariance (C, C), ascending, and their directions as rows, (number, C), float64."""
+    num_features = len(covariance)
+    if not number:
+        return torch.empty(0, dtype=torch.float64), torch.empty(0, num_features, dtype=torch.float64)
+    # These alone and in the precision of the features: a ninth of the time of all 2,048 in float64 (measured).
+    range_kept = [num_features - number, num_features - 1]
+    variances, directions = eigh(covariance.numpy(), subset_by_index=range_kept)
+    return torch.from_numpy(variances).double(), torch.from_numpy(directions.T.copy()).double()

@@ -58,5 +58,10 @@ def test_few_rows_give_finite_scores(num_rows: int) -> None:
     assert novelty.threshold >= 0
 
 
+def test_one_feature_is_enough() -> None:
+    train = torch.arange(9.0).unsqueeze(1)
+    torch.testing.assert_close(fit_novelty(train, train).score(train)[:5], torch.arange(4, -1, -1).double() / (60 / 9) ** 0.5)
+
+
 def test_without_calibration_rows_nothing_is_flagged() -> None:
     assert fit_novelty(toy_features(50, seed=0), toy_features(0, seed=1)).threshold == float("inf")

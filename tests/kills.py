@@ -1,6 +1,6 @@
 """Random kills of a whole pipeline: who is killed, by what, when; and what must be true after the next run.
 
-Used by ``python -m benchmarks.kills``.
+Used by ``python -m benchmarks.kills`` and test_kills.py.
 """
 
 import json

@@ -136,6 +136,8 @@ def _paint_disc(
         between, arms = make_arms(morphology, radius, np.arctan2(depth, along), generator)
         young, disc = disc * arms, disc * between
     total = float(disc.sum(dtype=np.float64) + young.sum(dtype=np.float64))
+    if total == 0:  # A small disc beyond the edge: its light is below the smallest float32 everywhere.
+        return np.zeros((3, *disc.shape), np.float32)
     smooth_flux = flux * (1 - morphology.knot_fraction)
     g_r, r_z = morphology.disc_colour
     planes = _paint(disc, smooth_flux * float(disc.sum(dtype=np.float64)) / total, (g_r, r_z))

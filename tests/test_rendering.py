@@ -144,3 +144,11 @@ def test_knots_are_blue_and_stand_in_the_disc() -> None:
     knots = knotty - 0.8 * plain
     assert knots[0].sum() / knots[1].sum() > 1.2 * plain[0].sum() / plain[1].sum()
     assert moments(np.clip(knots[1], 0, None))[2] < 0.8
+
+
+@pytest.mark.parametrize("num_arms", [0, 2])
+def test_a_disc_too_far_beyond_the_edge_to_be_seen_is_black(num_arms: int) -> None:
+    """Galaxy 44,432 of the pretraining stream has such a neighbour: a division by zero ended the rendering."""
+    faint = replace(DISC, radius_arcsec=0.05, disc_sersic=0.5, num_arms=num_arms)
+    planes = render_galaxy(faint, shape=(64, 64), centre=(500.0, 500.0), pxscale=0.5, generator=np.random.default_rng(0))
+    assert not planes.any()

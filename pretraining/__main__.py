@@ -13,11 +13,11 @@ from pretraining.export import export_weights
 from pretraining.shards import render_shards
 from pretraining.training import Phase, Settings, train
 
-SETTINGS = Settings()
+SETTINGS = Settings(num_processes=1)
 PHASES = (
-    Phase(num_steps=75, num_shards=48, image_size=64, learning_rates=(2e-3, 2e-3)),
-    Phase(num_steps=500, num_shards=48, image_size=48, learning_rates=(2e-3, 2e-3)),
-    Phase(num_steps=1200, num_shards=48, image_size=64, learning_rates=(2e-3, 0.0), average_decay=0.99),
+    Phase(num_steps=6000, num_shards=88, image_size=48, learning_rates=(2e-3, 2e-3)),
+    Phase(num_steps=4000, num_shards=88, image_size=64, learning_rates=(2e-3, 1.5e-3)),
+    Phase(num_steps=4000, num_shards=88, image_size=96, learning_rates=(1.5e-3, 0.0), average_decay=0.99),
 )
 """What made galaxies-v1."""
 

@@ -91,6 +91,25 @@ def measure_seeds(targets: NDArray[np.int64], probabilities: Sequence[NDArray[np
     return found
 
 
+def measure_views(targets: NDArray[np.int64], probabilities: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """Return the number of views and, where there are several, a few metrics of the first view and of the mean of all.
+
+    The mean is test-time averaging: a galaxy's class does not change when its image is turned or mirrored, so what the head
+    says of the eight images is averaged (Dieleman, Willett & Dambre 2015, "Rotation-invariant convolutional neural networks
+    for galaxy morphology prediction").
+
+    Args:
+        targets: true classes, (B,).
+        probabilities: of each view, (B, K).
+    """
+    found: dict[str, Any] = {"num_views": len(probabilities)}
+    if len(probabilities) > 1:
+        both = (probabilities[0], np.mean(probabilities, axis=0))
+        one, mean = ({**measure_predicted(targets, said.argmax(axis=1)), "nll": _nll(targets, said)} for said in both)
+        found |= {name: round_values({"one_view": one[name], "mean_of_views": mean[name]}) for name in one}
+    return found
+
+
 def measure_calibration(
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float64],

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from galaxies.calibration import fit_confidence_threshold, fit_temperature
 from galaxies.conformal import fit_set_thresholds
@@ -94,9 +95,11 @@ def _map_rows(
         )
     trained.to(device or torch.device("cpu"))
     results = torch.empty(len(rows), width)
-    for positions, activations in read_batches(store, rows, batch_size=batch_size):
-        batch = torch.from_numpy(np.ascontiguousarray(activations[:, view])).to(device or "cpu")
-        results[torch.from_numpy(positions)] = function(batch).cpu()
+    with tqdm(total=len(rows), desc="predict", unit="galaxy", delay=2) as progress:
+        for positions, activations in read_batches(store, rows, batch_size=batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(activations[:, view])).to(device or "cpu")
+            results[torch.from_numpy(positions)] = function(batch).cpu()
+            progress.update(len(positions))
     return results
 
 

@@ -16,6 +16,7 @@ from galaxies.evaluation import (
     measure,
     measure_calibration,
     measure_seeds,
+    measure_views,
     tabulate_classes,
     tabulate_confusion,
     tabulate_predictions,
@@ -58,6 +59,8 @@ def main() -> None:
     _write_json("calibration", measure_calibration(targets, probabilities, sets, **thresholds))
     others = [predict_rows(other, store, rows) for other in trained.others]
     _write_json("seeds", measure_seeds(targets, [probabilities, *others]))
+    turned = [predict_rows(trained, store, rows, view=view) for view in range(1, store.num_views)]
+    _write_json("views", measure_views(targets, [probabilities, *turned]))
 
     with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
         tables = {

@@ -13,6 +13,7 @@ from galaxies.evaluation import (
     list_intervals,
     measure,
     measure_calibration,
+    measure_views,
     tabulate_classes,
     tabulate_confusion,
     tabulate_predictions,
@@ -204,6 +205,16 @@ def test_what_the_temperature_changed_and_what_the_sets_are_worth() -> None:
     silent = measure_calibration(targets, probabilities, sets, temperature=2.0, confidence_threshold=np.inf)
     assert silent["confident_share"] == 0
     assert "confident_accuracy" not in silent
+
+
+def test_views_are_averaged_as_probabilities() -> None:
+    """The first view is wrong by a little, the second right by much: together they are right."""
+    views = [np.array([[0.45, 0.55]]), np.array([[0.85, 0.15]])]
+    found = measure_views(np.array([0]), views)
+    assert found["num_views"] == 2
+    assert found["accuracy"] == {"one_view": 0, "mean_of_views": 1}
+    assert found["nll"] == {"one_view": round(-np.log(0.45), 4), "mean_of_views": round(-np.log(0.65), 4)}
+    assert measure_views(np.array([0]), views[:1]) == {"num_views": 1}
 
 
 def test_the_intervals_are_listed_by_name() -> None:

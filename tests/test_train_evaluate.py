@@ -1,6 +1,7 @@
 """The stages from train to report on a store of toys: what they write and refuse, and that train leaves test alone."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,17 +58,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names = tuple(f"class {index}" for index in label)
     write_splits(Path("data/splits.csv"), Splits(label, names, np.arange(NUM_GALAXIES), split))
     write_params()
-    identity = expected_identity(ExtractParams(**EXTRACT), "layer2", catalog)
-    features = np.random.default_rng(0).normal(size=(NUM_GALAXIES, 8)) + 5 * np.eye(3, 8)[label]
-    layout = Layout((1, 8), "float32", compressed=False)
-    create_store(Path("features/layer2.zarr"), num_rows=NUM_GALAXIES, layout=layout, identity=identity)[:, 0] = features
+    write_store(separation=5)
     return tmp_path
 
 
-def write_params(**changes: Any) -> None:
+def write_store(*, separation: float, views: Any = 1) -> None:
+    """Write features of three classes that stand apart by some standard deviations, in each view with a noise of its own."""
+    images = toy_images(NUM_GALAXIES)
+    identity = expected_identity(ExtractParams(**{**EXTRACT, "views": views}), "layer2", toy_catalog(images))
+    label = np.arange(NUM_GALAXIES) * 3 // NUM_GALAXIES
+    features = np.random.default_rng(0).normal(size=(NUM_GALAXIES, views, 8)) + separation * np.eye(3, 8)[label][:, None]
+    path, layout = Path("features/layer2.zarr"), Layout((views, 8), "float32", compressed=False)
+    shutil.rmtree(path, ignore_errors=True)
+    create_store(path, num_rows=NUM_GALAXIES, layout=layout, identity=identity)[:] = features
+
+
+def write_params(*, views: int = 1, **changes: Any) -> None:
     defaults = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())["train"]
+    extract = {**EXTRACT, "views": views}
     sections = {
-        "extract": {name: list(value) if isinstance(value, tuple) else value for name, value in EXTRACT.items()},
+        "extract": {name: list(value) if isinstance(value, tuple) else value for name, value in extract.items()},
         "train": {**defaults, **TRAIN, **changes},
         "runtime": {"device": "cpu", "batch_size": 8, "num_workers": 0},
     }
@@ -92,6 +102,7 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
         "intervals.json",
         "calibration.json",
         "seeds.json",
+        "views.json",
         "predictions.csv",
         "confusion.csv",
         "classes.csv",
@@ -102,6 +113,7 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
         "galaxies.png",
     }
     assert json.loads(Path("metrics/seeds.json").read_text()) == {"num_seeds": 1}
+    assert json.loads(Path("metrics/views.json").read_text()) == {"num_views": 1}
     metrics = json.loads(Path("metrics/test.json").read_text())
     assert metrics["accuracy"] > 0.9
     assert metrics["num_galaxies"] == 48
@@ -142,6 +154,21 @@ def test_several_seeds_have_a_mean_and_a_deviation_and_the_same_bytes_again(
     assert list(found) == ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
     assert command(["show"]) == 0
     assert "Over 3 seeds of training:\n  accuracy " in capsys.readouterr().out
+
+
+def test_stored_views_are_averaged_beside_the_plain_number(folder: Path) -> None:
+    write_store(separation=2, views=8)
+    write_params(views=8)
+    train.main()
+    measure.main()
+    evaluate.main()
+    found, plain = (json.loads(Path(f"metrics/{name}.json").read_text()) for name in ("views", "test"))
+    assert found["num_views"] == 8
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "nll"):
+        assert found[name]["one_view"] == plain[name]
+    # Eight independent noises average out.
+    assert found["accuracy"]["mean_of_views"] > plain["accuracy"] + 0.05
+    assert found["nll"]["mean_of_views"] < plain["nll"]
 
 
 def test_train_does_not_use_the_test_rows(folder: Path) -> None:

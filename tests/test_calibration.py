@@ -91,33 +91,38 @@ def confident_rows(confidence: list[float], is_right: list[bool]) -> tuple[NDArr
 
 
 @pytest.mark.parametrize(
-    ("num_right", "expected"), [(9, 0.8), (8, np.inf), (0, np.inf)], ids=["nine suffice", "eight do not", "no rows"]
+    ("num_right", "expected"), [(22, 0.8), (21, np.inf), (0, np.inf)], ids=["22 suffice", "21 do not", "no rows"]
 )
-def test_it_takes_nine_right_answers_to_promise_nine_in_ten(num_right: int, expected: float) -> None:
+def test_it_takes_22_right_answers_to_promise_nine_in_ten(num_right: int, expected: float) -> None:
+    """0.9 ** 22 is the first power below 0.1: so rarely are all right where 0.9 are on average."""
     assert fit_confidence_threshold(*confident_rows([0.8] * num_right, [True] * num_right)) == expected
 
 
 def test_the_lowest_confidence_that_keeps_the_promise_is_taken() -> None:
     confidence = [0.99 - 0.01 * place for place in range(40)]
-    is_right = [place not in (5, 30, 31, 32) for place in range(40)]
-    # At place 30 two are wrong of 31, and three are counted of 32; at place 31 it is four of 33.
-    threshold = fit_confidence_threshold(*confident_rows(confidence, is_right))
-    assert threshold == pytest.approx(confidence[30])
-    assert fit_confidence_threshold(*confident_rows(confidence, is_right), accuracy=0.8) == pytest.approx(confidence[39])
+    # Of 38 one may be wrong: 0.9 ** 38 + 38 * 0.1 * 0.9 ** 37 < 0.1.
+    rows = confident_rows(confidence, [place not in (5, 39) for place in range(40)])
+    assert fit_confidence_threshold(*rows) == pytest.approx(confidence[38])
+    assert fit_confidence_threshold(*rows, accuracy=0.8) == pytest.approx(confidence[39])
+    assert fit_confidence_threshold(*confident_rows(confidence, [place not in (5, 36) for place in range(40)])) == np.inf
+
+
+def test_nothing_right_means_no_answers() -> None:
+    assert fit_confidence_threshold(*confident_rows([0.8] * 40, [False] * 40)) == np.inf
 
 
 def test_rows_of_one_confidence_are_answered_together() -> None:
-    targets, probabilities = confident_rows([0.9] * 20 + [0.7] * 10, [True] * 25 + [False] * 5)
+    targets, probabilities = confident_rows([0.9] * 30 + [0.7] * 10, [True] * 35 + [False] * 5)
     assert fit_confidence_threshold(targets, probabilities) == 0.9
 
 
 def test_new_galaxies_above_the_threshold_are_right_nine_times_in_ten() -> None:
-    shares, accuracies = [], []
-    for seed in range(20):
+    shares, is_kept = [], []
+    for seed in range(60):
         halves = [calibrated_logits(300, seed=2 * seed + half) for half in range(2)]
-        (old, old_targets), (new, new_targets) = [(torch.softmax(2 * x, 1).numpy(), t.numpy()) for x, t in halves]
+        (old, old_targets), (new, new_targets) = [(torch.softmax(x, 1).numpy(), t.numpy()) for x, t in halves]
         is_answered = new.max(axis=1) >= fit_confidence_threshold(old_targets, old)
         shares.append(is_answered.mean())
-        accuracies += (new.argmax(axis=1) == new_targets)[is_answered].tolist()
-    assert np.mean(accuracies) == pytest.approx(0.92, abs=0.03)
-    assert np.mean(shares) > 0.2
+        is_kept.append((new.argmax(axis=1) == new_targets)[is_answered].sum() >= 0.9 * is_answered.sum())
+    assert np.mean(is_kept) > 0.75
+    assert np.mean(shares) > 0.15

@@ -51,7 +51,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument("--metrics", type=Path, help="write metrics of labelled inputs to this JSON file")
     predict.add_argument("--limit", type=_count, help="predict the first inputs only")
     predict.add_argument("--batch-size", type=_count, default=64, help="images in one forward pass (64)")
-    predict.add_argument("--num-workers", type=int, help="processes that decode (one a core)")
+    predict.add_argument("--num-workers", type=int, help="threads that decode (one a core)")
     predict.add_argument("--allow-outside", action="store_true", help="follow a catalogue's paths out of its folder")
     _add_model_options(predict)
     predict.set_defaults(run=_predict)

@@ -3,9 +3,13 @@
 import itertools
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,8 @@ from galaxies.inputs import Input
 # The pixel limit allows some 200 MB of fluxes in a file; anything larger is no cutout.
 _MAX_FILE_BYTES = 512 << 20
 
+Element = TypeVar("Element")
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -33,16 +39,68 @@ class Decoded:
 
 
 def decode(inputs: Sequence[Input], field: FieldOfView | None) -> list[Decoded]:
-    """Decode some inputs, in order. Made for a worker process: it silences the warnings of the whole process meanwhile.
+    """Decode some inputs, in order.
 
     Args:
         inputs: what to read; neighbours in one HDF5 file are read together.
         field: what the training images show, to which images of known scale are cropped and resampled.
     """
+    with silent_readers():
+        return _decode_list(inputs, field)
+
+
+def decode_batches(
+    inputs: Iterable[Input], field: FieldOfView | None, *, batch_size: int, num_threads: int, num_ahead: int
+) -> Iterator[list[Decoded]]:
+    """Yield all inputs decoded, in order, in batches, in constant memory. Call it under :func:`silent_readers`.
+
+    Threads do the work: reading, decompressing and resampling let go of Python's lock, and a picture that a process decoded
+    would cost half as much again to be sent here as to decode (0.3 of 0.6 ms, JPEG of 256 px).
+
+    Args:
+        inputs: drawn as they are needed.
+        field: as for :func:`decode`.
+        batch_size: inputs in a batch.
+        num_threads: at least one is used.
+        num_ahead: batches to decode while the reader is busy with one. 0 where it needs the same cores: taking turns with
+            it, neither waits for the other's threads.
+    """
+    pending: deque[list[Future[list[Decoded]]]] = deque()
+    executor = ThreadPoolExecutor(max(1, num_threads))
+    try:
+        for batch in batched(inputs, batch_size):
+            # HDF5 reads with one thread at a time, and a task opens the file.
+            num_rows = batch_size if batch[0].index is not None else max(1, batch_size // (8 * max(1, num_threads)))
+            pending.append([executor.submit(_decode_list, task, field) for task in batched(batch, num_rows)])
+            if len(pending) > num_ahead:
+                yield _collect(pending.popleft())
+        while pending:
+            yield _collect(pending.popleft())
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def silent_readers() -> Iterator[None]:
+    """Silence the warnings of readers, in all threads: they warn of much that is no matter here; what is becomes a note."""
     with warnings.catch_warnings():
-        # Readers warn of much that is no matter here; what is becomes a note.
         warnings.simplefilter("ignore")
-        return list(_decode_runs(inputs, field))
+        yield
+
+
+def batched(elements: Iterable[Element], number: int) -> Iterator[list[Element]]:
+    """Yield the elements in lists of ``number``, the last one shorter."""
+    iterator = iter(elements)
+    while batch := list(itertools.islice(iterator, number)):
+        yield batch
+
+
+def _collect(tasks: Iterable[Future[list[Decoded]]]) -> list[Decoded]:
+    return [decoded for task in tasks for decoded in task.result()]
+
+
+def _decode_list(inputs: Sequence[Input], field: FieldOfView | None) -> list[Decoded]:
+    return list(_decode_runs(inputs, field))
 
 
 def _decode_runs(inputs: Sequence[Input], field: FieldOfView | None) -> Iterator[Decoded]:
@@ -72,7 +130,8 @@ def _decode_one(entry: Input, field: FieldOfView | None, galaxies: GalaxyFile | 
         image, framing_notes = frame_image(image, entry.pxscale, field)
     except (InputError, *DAMAGE_ERRORS) as error:
         return Decoded(entry, None, error=say_damage(error))
-    if (image == image[:1, :1]).all():
+    # The first row alone tells nearly always that an image is not blank, in a hundredth of the time.
+    if (image[0] == image[0, 0]).all() and (image == image[0, 0]).all():
         notes.append("blank: every pixel is the same")
     return Decoded(entry, image, tuple(notes + framing_notes))
 

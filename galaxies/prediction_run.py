@@ -1,4 +1,4 @@
-"""Predict any number of inputs in constant memory: decoded by worker processes, written part by part, resumed after a kill.
+"""Predict any number of inputs in constant memory: decoded by several threads, written part by part, resumed after a kill.
 
 Beside the result stands a folder with the finished parts until all are there:
 
@@ -18,13 +18,13 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from galaxies.decoding import Decoded, decode
+from galaxies.decoding import Decoded, decode_batches, silent_readers
 from galaxies.files import locked, write_text
 from galaxies.inputs import Input, Listing, list_inputs, survey_inputs
 from galaxies.prediction import Model
@@ -38,14 +38,9 @@ from galaxies.prediction_table import (
     require_result_name,
     write_part,
 )
-from galaxies.workers import in_workers
 
 # A kill costs at most this many rows. Of ten classes they are 200 kB.
 _PART_ROWS = 1024
-# What a worker decodes at a time: enough to hide the way there and back.
-_TASK_ROWS = 16
-
-Element = TypeVar("Element")
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +50,7 @@ class PredictOptions:
     """What ``predict`` may be told beside input, head and result."""
 
     batch_size: int = 64  # images in one forward pass
-    num_workers: int = 0  # processes that decode; 0 or 1: none beside this one
+    num_workers: int = 1  # threads that decode
     limit: int | None = None  # predict the first inputs only
     allow_outside: bool = False  # whether a catalogue may name files outside its folder
     metrics: Path | None = None  # where to write metrics of labelled inputs
@@ -83,16 +78,18 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
     }
     schema = make_schema(model.class_names, about)
     folder = out.parent / f".{out.name}.parts"
-    with locked(folder):
+    with locked(folder), silent_readers():
         _begin(folder, _make_key(listing, model, options))
         part_rows = options.batch_size * max(1, _PART_ROWS // options.batch_size)
         parts = [folder / f"{number:06d}.parquet" for number in range(-(-listing.num_inputs // part_rows))]
         missing = list(itertools.dropwhile(Path.exists, parts))
         num_done = min((len(parts) - len(missing)) * part_rows, listing.num_inputs)
         with tqdm(total=listing.num_inputs, initial=num_done, desc="predict", unit="galaxy", smoothing=0.05) as progress:
-            decoded = _decode_all(itertools.islice(inputs(), num_done, None), model, options.num_workers)
+            batches = _decode_rest(itertools.islice(inputs(), num_done, None), model, options)
             for part in missing:
-                _predict_part(part, itertools.islice(decoded, part_rows), model, listing, options.batch_size, schema, progress)
+                _predict_part(
+                    part, itertools.islice(batches, part_rows // options.batch_size), model, listing, schema, progress
+                )
         join_parts(parts, out, schema)
         if options.metrics is not None:
             measure_parts(parts, model.trained, options.metrics)
@@ -128,30 +125,29 @@ def _begin(folder: Path, key: str) -> None:
     write_text(path, key)
 
 
-def _decode_all(inputs: Iterable[Input], model: Model, num_workers: int) -> Iterator[Decoded]:
-    tasks = ((task, model.trained.field) for task in _batched(inputs, _TASK_ROWS))
-    return itertools.chain.from_iterable(in_workers(decode, tasks, num_workers=num_workers))
+def _decode_rest(inputs: Iterable[Input], model: Model, options: PredictOptions) -> Iterator[list[Decoded]]:
+    return decode_batches(
+        inputs,
+        model.trained.field,
+        batch_size=options.batch_size,
+        num_threads=options.num_workers,
+        # On a CPU, decoding and predicting take turns with all cores; on a GPU they overlap.
+        num_ahead=0 if model.device.type == "cpu" else 2,
+    )
 
 
 def _predict_part(
     part: Path,
-    decoded: Iterable[Decoded],
+    batches: Iterable[list[Decoded]],
     model: Model,
     listing: Listing,
-    batch_size: int,
     schema: pa.Schema,
     progress: "tqdm[Any]",
 ) -> None:
     rows = []
-    for batch in _batched(decoded, batch_size):
+    for batch in batches:
         predictions = model.predict_list([one.image for one in batch if one.image is not None])
         notes = [["another input has the same id"] if listing.is_repeated(one.entry) else [] for one in batch]
         rows += make_rows(batch, predictions, notes)
         progress.update(len(batch))
     write_part(part, rows, schema)
-
-
-def _batched(elements: Iterable[Element], number: int) -> Iterator[list[Element]]:
-    iterator = iter(elements)
-    while batch := list(itertools.islice(iterator, number)):
-        yield batch

@@ -44,9 +44,8 @@ def model(folder: Path) -> Model:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make parts of one batch, and tasks of three inputs."""
+    """Make parts of one batch."""
     monkeypatch.setattr(prediction_run, "_PART_ROWS", 4)
-    monkeypatch.setattr(prediction_run, "_TASK_ROWS", 3)
 
 
 def predict(folder: Path, model: Model, out: Path, **changes: Any) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pretraining.export import export_weights
 from pretraining.shards import render_shards
 from pretraining.training import Phase, Settings, train
 
-SETTINGS = Settings(num_processes=1)
+SETTINGS = Settings()
 PHASES = (
     Phase(num_steps=6000, num_shards=88, image_size=48, learning_rates=(2e-3, 2e-3)),
     Phase(num_steps=4000, num_shards=88, image_size=64, learning_rates=(2e-3, 1.5e-3)),

@@ -36,7 +36,7 @@ class Trial:
     layer: str = "layer4"
 
 
-_BASE = Settings(num_processes=1)
+_BASE = Settings()
 TRIALS = (
     Trial("class", replace(_BASE, parameter_weight=0.0)),
     Trial("parameters", replace(_BASE, class_weight=0.0)),

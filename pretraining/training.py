@@ -8,16 +8,13 @@ many threads. B batch, K classes, T targets, G galaxies.
 import bisect
 import copy
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed, nn
-from torch.multiprocessing.spawn import spawn
+from torch import Tensor, nn
 from torchvision.models import get_model
 
 from galaxies.errors import InputError
@@ -64,8 +61,7 @@ class Settings:
     class_weight: float = 1.0  # of the losses; one of weight 0 is not computed
     parameter_weight: float = 2.0
     invariance_weight: float = 0.0
-    batch_size: int = 64  # of all processes together
-    num_processes: int = 2  # each normalises its own part of the batch
+    batch_size: int = 64
     rendered_size: int = 128  # px
     weight_decay: float = 0.02
 
@@ -94,8 +90,8 @@ class Stream:
 class Training:
     """The whole state of a run: weights, their average, the optimizer, the step."""
 
-    def __init__(self, settings: Settings, rank: int = 0) -> None:
-        self.settings, self.rank = settings, rank
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             is_compared = settings.invariance_weight > 0
@@ -121,7 +117,6 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         losses = self.compute_gradients(stream, phase)
-        self._share_gradients()
         nn.utils.clip_grad_norm_(self._learning, _CLIP_NORM)
         self.optimizer.step()
         self.step += 1
@@ -129,12 +124,12 @@ class Training:
         self.losses = {name: 0.98 * self.losses.get(name, loss) + 0.02 * loss for name, loss in losses.items()}
 
     def compute_gradients(self, stream: Stream, phase: Phase) -> dict[str, float]:
-        """Leave in the model the gradients of this process's part of the batch; return the losses by name."""
+        """Leave the gradients in the model; return the losses by name."""
         # One seed for each step: nothing but the step's number has to be remembered to continue.
         choice = np.random.default_rng([self.settings.seed, self.step])
         rows = choice.integers(0, phase.num_shards * stream.shard_galaxies, self.settings.batch_size)
-        images, labels, targets = stream.batch(rows[self.rank :: self.settings.num_processes].tolist())
-        generator = torch.Generator().manual_seed(int(choice.integers(2**62)) + self.rank)
+        images, labels, targets = stream.batch(rows.tolist())
+        generator = torch.Generator().manual_seed(int(choice.integers(2**62)))
         num_views = 1 if self.settings.invariance_weight == 0 else 2
         images, labels, targets = (part.repeat(num_views, *[1] * (part.ndim - 1)) for part in (images, labels, targets))
         pixels, magnification = augment(images, phase.image_size, generator)
@@ -162,17 +157,6 @@ class Training:
             "invariance": lambda: invariance_loss(*self.expander(outputs[:, NUM_ANSWERS:]).chunk(2)),
         }
         return {name: compute[name]() for name in self._weights}
-
-    def _share_gradients(self) -> None:
-        """Average the gradients of all processes, in one message."""
-        if self.settings.num_processes == 1:
-            return
-        gradients = [parameter.grad for parameter in self._learning if parameter.grad is not None]
-        message = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(message)
-        message /= self.settings.num_processes
-        for gradient, mean in zip(gradients, torch.split(message, [gradient.numel() for gradient in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
 
     @torch.no_grad()
     def _follow(self, average_decay: float) -> None:
@@ -225,39 +209,9 @@ def train(
 ) -> None:
     """Train through all phases, from the checkpoint where there is one; it is replaced every ``save_every`` steps.
 
-    Stops early after ``last_step``; a later call continues. Threads wait for each other at every operation, processes once a
-    step: on a machine that others use too, several processes of one thread are faster than one of several threads.
+    Stops early after ``last_step``; a later call continues.
     """
-    arguments = (folder, checkpoint, settings, tuple(phases), save_every, last_step)
-    if settings.num_processes == 1:
-        _work(0, *arguments)
-        return
-    with tempfile.TemporaryDirectory() as meeting:
-        spawn(_work_together, (Path(meeting), *arguments), settings.num_processes)  # type: ignore[no-untyped-call]
-
-
-def _work_together(rank: int, meeting: Path, folder: Path, checkpoint: Path, settings: Settings, *rest: Any) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)
-    address = f"file://{meeting / 'processes'}"
-    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=settings.num_processes)
-    try:
-        _work(rank, folder, checkpoint, settings, *rest)
-    finally:
-        distributed.destroy_process_group()
-
-
-def _work(
-    rank: int,
-    folder: Path,
-    checkpoint: Path,
-    settings: Settings,
-    phases: tuple[Phase, ...],
-    save_every: int,
-    last_step: int | None,
-) -> None:
-    """Be one of the processes; the first one writes the checkpoint."""
-    training = Training(settings, rank)
+    training = Training(settings)
     if checkpoint.exists():
         training.load(checkpoint)
     num_shards = max(phase.num_shards for phase in phases)
@@ -267,7 +221,7 @@ def _work(
     while training.step < stop:
         number = bisect.bisect_right(ends, training.step)
         training.advance(stream, phases[number], ends[number] - phases[number].num_steps)
-        if rank == 0 and (training.step % save_every == 0 or training.step == stop):
+        if training.step % save_every == 0 or training.step == stop:
             _logger.info("step %d: %s", training.step, {name: round(loss, 4) for name, loss in training.losses.items()})
             training.save(checkpoint)
 

@@ -14,7 +14,7 @@ from pretraining.shards import render_shards
 from pretraining.stream import TARGET_NAMES
 from pretraining.training import Phase, Settings, train
 
-TOY = Settings(batch_size=4, rendered_size=32, num_processes=1)
+TOY = Settings(batch_size=4, rendered_size=32)
 PHASES = (Phase(2, 1, 32, (1e-3, 1e-3)), Phase(2, 2, 24, (1e-3, 0.0)))
 
 
@@ -85,7 +85,7 @@ def test_interrupted_training_continues_bit_for_bit(shards: Path, tmp_path: Path
 
 def test_a_checkpoint_of_other_settings_is_refused(shards: Path, tmp_path: Path) -> None:
     train(shards, tmp_path / "run.pt", settings=TOY, phases=PHASES[:1], last_step=1)
-    other = Settings(batch_size=8, rendered_size=32, num_processes=1)
+    other = Settings(batch_size=8, rendered_size=32)
     with pytest.raises(InputError, match=r"'batch_size': 4.*expected .*'batch_size': 8"):
         train(shards, tmp_path / "run.pt", settings=other, phases=PHASES)
 

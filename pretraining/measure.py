@@ -60,21 +60,25 @@ def compute_features(candidate: Candidate, images: NDArray[np.uint8], *, num_vie
     return np.concatenate(parts)
 
 
-def choose_penalty(features: Features, labels: Labels, seed: int) -> tuple[float, float]:
+def choose_penalty(features: Features, labels: Labels, seed: int, *, class_weight: str | None = None) -> tuple[float, float]:
     """Return the C whose head has the best balanced accuracy on validation rows set aside here, and that accuracy."""
     split = StratifiedShuffleSplit(1, test_size=_VAL_FRACTION, random_state=seed)
     train, val = next(split.split(features, labels))
-    scores = {
-        penalty: balanced_accuracy_score(labels[val], fit_head(features[train], labels[train], penalty).predict(features[val]))
-        for penalty in _PENALTIES
-    }
+    scaler = StandardScaler().fit(features[train])
+    # From the strongest penalty on, each fit starts from the one before.
+    head = LogisticRegression(max_iter=2000, warm_start=True, class_weight=class_weight)
+    scores = {}
+    for penalty in _PENALTIES:
+        head.set_params(C=penalty).fit(scaler.transform(features[train]), labels[train])
+        scores[penalty] = balanced_accuracy_score(labels[val], head.predict(scaler.transform(features[val])))
     best = max(scores, key=scores.__getitem__)
     return best, float(scores[best])
 
 
-def fit_head(features: Features, labels: Labels, penalty: float) -> Any:
+def fit_head(features: Features, labels: Labels, penalty: float, *, class_weight: str | None = None) -> Any:
     """Fit a logistic regression on standardised features; what is returned has scikit-learn's ``predict``."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=2000)).fit(features, labels)
+    head = LogisticRegression(C=penalty, max_iter=2000, class_weight=class_weight)
+    return make_pipeline(StandardScaler(), head).fit(features, labels)
 
 
 def score_splits(features: Features, labels: Labels) -> list[dict[str, float]]:
@@ -141,15 +145,16 @@ def measure_transfer(
 ) -> dict[str, float | tuple[float, float]]:
     """Fit a head on a simulated survey and test it on real galaxies: as they are, and adapted.
 
-    Adapted means without labels: the real features are given the mean and the deviation of the simulated ones.
+    Adapted means without labels: the real features are given the mean and the deviation of the simulated ones. Classes weigh
+    alike in the fit, as the survey's frequencies are not those of another set.
     """
     images, labels = read_galaxies(simulated)
     real_images, real_labels = read_galaxies(real)
     features = compute_features(candidate, images, num_views=num_views)
     real_features = compute_features(candidate, real_images, num_views=num_views)
-    penalty, val_score = choose_penalty(features, labels, 0)
+    penalty, val_score = choose_penalty(features, labels, 0, class_weight="balanced")
     adapted = StandardScaler().fit_transform(real_features) * features.std(0) + features.mean(0)
-    head = fit_head(features, labels, penalty)
+    head = fit_head(features, labels, penalty, class_weight="balanced")
     result: dict[str, float | tuple[float, float]] = {"simulated_val_balanced_accuracy": val_score, "penalty": penalty}
     for name, tested in (("plain", real_features), ("adapted", adapted)):
         num_right = int((head.predict(tested) == real_labels).sum())

@@ -153,14 +153,18 @@ def _shorten(name: str, length: int) -> str:
 
 def _fit_texts(texts: Sequence[Text], width: float, renderer: RendererAgg) -> None:
     """Give all texts one size at which they are at most ``width`` px wide; cut what would need too small a size."""
+    size = _LARGEST_FONT
     for text in texts:
-        text.set_fontsize(_LARGEST_FONT)
-    widest = max((text.get_window_extent(renderer).width for text in texts), default=width)
+        text.set_fontsize(size)
+        # Letters have whole pixels, so that a text half as large is not half as wide.
+        while size > _SMALLEST_FONT and text.get_window_extent(renderer).width > width:
+            size = max(_SMALLEST_FONT, size - 0.25)
+            text.set_fontsize(size)
     for text in texts:
-        text.set_fontsize(max(_SMALLEST_FONT, _LARGEST_FONT * min(1.0, width / widest)))
+        text.set_fontsize(size)
         whole = text.get_text()
         for length in range(len(whole) - 1, 1, -1):
-            if text.get_window_extent(renderer).width <= width + 1:  # Letters have whole pixels: sizes do not quite scale.
+            if text.get_window_extent(renderer).width <= width:
                 break
             # Its end goes with it: there stands the probability, or what tells two long names apart.
             text.set_text(f"{whole[: (length + 1) // 2].rstrip()}…{whole[len(whole) - length // 2 :].lstrip()}")

@@ -28,7 +28,8 @@ _PAGE = """<!DOCTYPE html>
 {refresh_tag}
 <title>DVC Plot</title>
 <style>
-body { font-family: sans-serif; margin: 24px }
+body { font-family: sans-serif; margin: 24px; display: flex; flex-wrap: wrap; column-gap: 64px; align-items: flex-start }
+body > div { max-width: 100% }
 .vega-embed.vega-embed { display: block; width: fit-content; margin-bottom: 40px }
 </style>
 <script>(() => {

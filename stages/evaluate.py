@@ -25,7 +25,7 @@ from galaxies.files import write_text
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.head import TrainedHead, load_head
 from galaxies.inference import predict_rows
-from galaxies.intervals import bootstrap
+from galaxies.intervals import find_intervals
 from galaxies.plots import Tile, choose_galaxies, draw_figure
 from galaxies.reliability import change_temperature, tabulate_reliability
 from galaxies.store import Store
@@ -52,7 +52,7 @@ def main() -> None:
     train_counts = np.bincount(splits.targets[splits.rows("train")], minlength=len(splits.classes))
     metrics = measure(targets, probabilities, train_counts=train_counts)
     sets = predict_sets(probabilities, np.array(trained.set_thresholds))
-    intervals = bootstrap(targets, probabilities, group, generator=np.random.default_rng(0))
+    intervals = find_intervals(targets, probabilities, group, generator=np.random.default_rng(0))
     _write_json("test", metrics)
     _write_json("intervals", list_intervals(intervals))
     thresholds = {"temperature": trained.temperature, "confidence_threshold": trained.confidence_threshold}

@@ -18,7 +18,7 @@ from galaxies.evaluation import (
     tabulate_confusion,
     tabulate_predictions,
 )
-from galaxies.intervals import bootstrap
+from galaxies.intervals import find_intervals
 
 NAMES = ("round", "edge-on", "spiral")
 # By hand: right are rows 0, 1, 3 and 5. Recall 2/3, 1/2, 1/1; precision 2/3, 1/1, 1/2; F1 2/3, 2/3, 2/3.
@@ -133,7 +133,7 @@ def tabulated(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> pd.Da
     probabilities = certain(predicted)
     sets = probabilities > 0.5
     sets[:, 0] = True
-    intervals = bootstrap(targets, probabilities, np.arange(len(targets)), generator=np.random.default_rng(0))
+    intervals = find_intervals(targets, probabilities, np.arange(len(targets)), generator=np.random.default_rng(0))
     return tabulate_classes(targets, probabilities, sets, intervals, NAMES)
 
 
@@ -218,7 +218,7 @@ def test_views_are_averaged_as_probabilities() -> None:
 
 
 def test_the_intervals_are_listed_by_name() -> None:
-    intervals = bootstrap(TARGETS, certain(PREDICTED), np.arange(6), generator=np.random.default_rng(0))
+    intervals = find_intervals(TARGETS, certain(PREDICTED), np.arange(6), generator=np.random.default_rng(0))
     listed = list_intervals(intervals)
     assert list(listed) == ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
     assert listed["accuracy"] == {"low": round(intervals.low[0], 4), "high": round(intervals.high[0], 4)}

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from galaxies.evaluation import measure
-from galaxies.intervals import METRICS, Intervals, bootstrap, metrics_of_sums, resample_sums, sum_groups
+from galaxies.intervals import METRICS, Intervals, find_intervals, metrics_of_sums, resample_sums, share_interval, sum_groups
 
 
 def draw_galaxies(num_galaxies: int, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -19,7 +19,7 @@ def draw_galaxies(num_galaxies: int, generator: np.random.Generator) -> tuple[ND
 
 def interval(targets: list[int], predicted: list[int], num_classes: int = 3) -> Intervals:
     probabilities = np.where(np.arange(num_classes) == np.array(predicted)[:, None], 0.8, 0.2 / (num_classes - 1))
-    return bootstrap(np.array(targets), probabilities, np.arange(len(targets)), generator=np.random.default_rng(0))
+    return find_intervals(np.array(targets), probabilities, np.arange(len(targets)), generator=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("classes", [3, 4], ids=["all-present", "one-absent"])
@@ -27,7 +27,7 @@ def test_the_values_are_those_of_scikit_learn(classes: int) -> None:
     targets, probabilities = draw_galaxies(200, np.random.default_rng(0))
     probabilities = np.pad(probabilities * 0.99, [(0, 0), (0, classes - 3)], constant_values=0.01)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    result = bootstrap(targets, probabilities, np.arange(200), generator=np.random.default_rng(0), num_resamples=50)
+    result = find_intervals(targets, probabilities, np.arange(200), generator=np.random.default_rng(0), num_resamples=50)
     metrics = measure(targets, probabilities, train_counts=np.ones(classes, np.int64))
     assert result.value[:4] == pytest.approx([metrics[name] for name in METRICS], abs=1e-4)
     f1 = f1_score(targets, probabilities.argmax(axis=1), labels=range(classes), average=None, zero_division=0)
@@ -61,18 +61,23 @@ def test_galaxies_that_always_come_together_say_no_more_than_one() -> None:
     targets, probabilities = draw_galaxies(100, np.random.default_rng(0))
     twice = np.repeat(np.arange(100), 2)
     once, apart, together = (
-        bootstrap(targets[rows], probabilities[rows], group, generator=np.random.default_rng(0))
+        find_intervals(targets[rows], probabilities[rows], group, generator=np.random.default_rng(0))
         for rows, group in ((np.arange(100), np.arange(100)), (twice, np.arange(200)), (twice, twice))
     )
     width = once.high[0] - once.low[0]
     assert together.high[0] - together.low[0] == pytest.approx(width, rel=0.01)
     assert apart.high[0] - apart.low[0] == pytest.approx(width / np.sqrt(2), rel=0.1)
+    of_classes = [1, 2, 4, 5, 6]
+    for end in ("low", "high"):
+        np.testing.assert_allclose(getattr(together, end)[of_classes], getattr(once, end)[of_classes])
+    widths = [(result.high - result.low)[of_classes] for result in (apart, once)]
+    np.testing.assert_allclose(widths[0] / widths[1], 1 / np.sqrt(2), rtol=0.1)
 
 
 def test_the_seed_decides() -> None:
     targets, probabilities = draw_galaxies(50, np.random.default_rng(0))
     first, again, other = (
-        bootstrap(targets, probabilities, np.arange(50), generator=np.random.default_rng(seed)).low for seed in (0, 0, 1)
+        find_intervals(targets, probabilities, np.arange(50), generator=np.random.default_rng(seed)).low for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -81,7 +86,7 @@ def test_the_seed_decides() -> None:
 def test_one_right_galaxy_proves_little() -> None:
     result = interval([1], [1])
     # Wilson, 1 of 1: 1 / (1 + 1.96^2) = 0.2065; as an F1 2 * 0.2065 / 1.2065.
-    assert result.low[:3] == pytest.approx([0.2065] * 3, abs=1e-3)
+    assert result.low[:3] == pytest.approx([0.2065, 0.2065, 0.3424], abs=1e-3)
     assert result.high[:3].tolist() == [1, 1, 1]
     assert (result.value[5], result.low[5], result.high[5]) == pytest.approx((1, 0.3424, 1), abs=1e-3)
     assert np.isnan([result.value[4], result.low[4], result.high[4]]).all()
@@ -97,6 +102,32 @@ def test_all_right_and_all_wrong_are_not_certain() -> None:
     assert (right.low[4:] < 0.9).all()
 
 
+def test_the_intervals_of_classes_are_put_together_by_how_they_move() -> None:
+    """Of 10 galaxies a class 8 are right, the wrong ones are taken for a third: recalls are independent, F1s too."""
+    targets = np.repeat([0, 1], 10)
+    predicted = np.where(np.arange(20) % 10 < 8, targets, 2)
+    result = interval(targets.tolist(), predicted.tolist())
+    # The scatter among 20 groups is divided by 19, so that 10 galaxies count for 9.5.
+    low, high = share_interval(0.8 * 9.5, 9.5)
+    assert (result.low[1], result.high[1]) == pytest.approx((0.8 - (0.8 - low) / np.sqrt(2), 0.8 + (high - 0.8) / np.sqrt(2)))
+    low, high = (2 * end / (1 + end) for end in (low, high))
+    f1 = 2 * 0.8 / 1.8
+    assert (result.low[4], result.value[4], result.high[4]) == pytest.approx((low, f1, high))
+    assert (result.low[2], result.high[2]) == pytest.approx((f1 - (f1 - low) / np.sqrt(2), f1 + (high - f1) / np.sqrt(2)))
+
+
+def test_the_interval_of_a_rare_class_covers_what_a_bootstrap_would_not() -> None:
+    """Six galaxies of the rare class, 95 % of them right: in most test sets all are, and every resample says so."""
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        targets = np.repeat([0, 1], [94, 6])
+        predicted = np.where(generator.random(100) < 0.05, 2, targets)
+        result = find_intervals(targets, np.eye(3)[predicted], np.arange(100), generator=generator, num_resamples=2)
+        covered += bool(result.low[5] <= 2 * 0.95 / 1.95 <= result.high[5])
+    assert covered >= 180
+
+
 def test_a_95_percent_interval_of_the_accuracy_covers_95_percent() -> None:
     """300 galaxies, 400 resamples, 1,000 simulated test sets."""
     generator = np.random.default_rng(0)
@@ -104,6 +135,6 @@ def test_a_95_percent_interval_of_the_accuracy_covers_95_percent() -> None:
     covered = 0
     for _ in range(1000):
         targets, probabilities = draw_galaxies(300, generator)
-        result = bootstrap(targets, probabilities, np.arange(300), generator=generator, num_resamples=400)
+        result = find_intervals(targets, probabilities, np.arange(300), generator=generator, num_resamples=400)
         covered += bool(result.low[0] <= truth <= result.high[0])
     assert 930 <= covered <= 970

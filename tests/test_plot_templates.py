@@ -11,9 +11,11 @@ import pytest
 import vl_convert
 from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
+from galaxies.catalog import Catalog, Splits
 from galaxies.curve import tabulate_curve
 from galaxies.evaluation import tabulate_classes, tabulate_confusion, tabulate_predictions
-from galaxies.intervals import bootstrap
+from galaxies.intervals import find_intervals
+from galaxies.label_errors import Suspect, tabulate_suspects
 from galaxies.reliability import tabulate_reliability
 from galaxies.strata import tabulate_strata
 from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves
@@ -24,10 +26,14 @@ TEMPLATES = REPOSITORY / ".dvc" / "plots"
 NAMES = ("Disturbed", "Round Smooth", "Edge-on without Bulge")
 TARGETS, PREDICTED = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1])
 PROBABILITIES = np.where(np.arange(3) == PREDICTED[:, None], 0.8, 0.1)
-INTERVALS = bootstrap(TARGETS, PROBABILITIES, np.arange(5), generator=np.random.default_rng(0))
+CATALOG = Catalog(np.arange(5), tuple("abcde"), ("",) * 5)
+SPLITS = Splits(TARGETS, tuple(NAMES[target] for target in TARGETS), np.arange(5), np.array(["test"] * 5))
+INTERVALS = find_intervals(TARGETS, PROBABILITIES, np.arange(5), generator=np.random.default_rng(0))
 MANY_TARGETS, MANY_PROBABILITIES = np.tile(TARGETS, 8), np.tile(PROBABILITIES, (8, 1))
+SUSPECTS = [Suspect(row, int(PREDICTED[row]), 0.9, 0.05, 7, 10) for row in (2, 3)]
 DATA = {
     "training": tabulate_curve([Epoch(n, 0.1, 2 / n, 0.3, 0.4 + (n - 3) ** 2 / 10, 0.5) for n in range(1, 6)]),
+    "suspected_labels": tabulate_suspects(SUSPECTS, CATALOG, SPLITS),
     "confusion": tabulate_confusion(TARGETS, PREDICTED, NAMES),
     "class_scores": tabulate_classes(TARGETS, PROBABILITIES, PROBABILITIES > 0.5, INTERVALS, NAMES),
     "confidence": tabulate_predictions(pd.DataFrame({"row": np.arange(5)}), TARGETS, PROBABILITIES, NAMES),
@@ -40,6 +46,7 @@ DATA = {
 }
 AXES = {
     "training": ("epoch", "loss"),
+    "suspected_labels": ("label", "present_label"),
     "confusion": ("predicted", "label"),
     "class_scores": ("class_name", "f1"),
     "confidence": ("predicted", "label"),
@@ -106,6 +113,15 @@ def test_the_confusion_matrix_has_shares_and_counts_of_pairs_that_occur() -> Non
     assert ">33%<" in svg
     assert len(_places(svg, ">0%<")) == 1  # That of the legend: empty cells are empty.
     assert svg.count('aria-roledescription="rect mark"') == 9
+
+
+def test_suspects_are_counted_by_label_and_suggestion() -> None:
+    svg = drawn_text(fill("suspected_labels"))
+    cells = [part.split('"')[0] for part in svg.split('aria-label="suggested: ')[1:] if "rect" in part.split(">")[0]]
+    assert sorted(cell.split("; galaxies: ")[0] for cell in cells) == [
+        "Round Smooth; label: Disturbed",
+        "Round Smooth; label: Round Smooth",
+    ]
 
 
 def test_the_curve_marks_the_epoch_that_was_kept_once_in_each_panel() -> None:

@@ -52,6 +52,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument("--limit", type=_count, help="predict the first inputs only")
     predict.add_argument("--batch-size", type=_count, default=64, help="images in one forward pass (64)")
     predict.add_argument("--num-workers", type=int, help="threads that decode (one a core)")
+    predict.add_argument("--adapt", action="store_true", help="standardise features by the inputs' own: for another survey")
     predict.add_argument("--allow-outside", action="store_true", help="follow a catalogue's paths out of its folder")
     _add_model_options(predict)
     predict.set_defaults(run=_predict)
@@ -81,7 +82,9 @@ def _predict(options: argparse.Namespace) -> None:
 
     model = load(options.model_dir, weights=options.weights, device=options.device)
     num_workers = RuntimeParams("auto", 1, "auto" if options.num_workers is None else options.num_workers).count_workers()
-    settings = PredictOptions(options.batch_size, num_workers, options.limit, options.allow_outside, options.metrics)
+    settings = PredictOptions(
+        options.batch_size, num_workers, options.limit, options.allow_outside, options.metrics, options.adapt
+    )
     counts = predict_inputs(options.input, options.out, model, settings)
     print(
         f"{options.out}: {counts['rows']:,} rows, {counts['error']:,} with an error; {counts['abstain']:,} are left to a "

@@ -5,6 +5,7 @@ Legend: B rows, C features, K classes, S seeds.
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 from collections.abc import Mapping, Sequence
@@ -126,6 +127,14 @@ class TrainedHead:
     def probabilities(self, activations: Tensor) -> Tensor:
         """Return calibrated probabilities (B, K) float64 of what :meth:`features` takes."""
         return self.classify(self.features(activations))
+
+    def standardised_by(self, mean: Tensor, std: Tensor) -> TrainedHead:
+        """Return a copy, without the heads of other seeds, that standardises features by another mean and std, (C,)."""
+        head = copy.deepcopy(self.head)
+        head.mean.copy_(mean)
+        head.std.copy_(std)
+        novelty = replace(self.novelty, mean=mean.double(), std=std.double()) if self.novelty else None
+        return replace(self, head=head, novelty=novelty, others=())
 
     def to(self, device: torch.device) -> TrainedHead:
         """Move this head to a device, and return it."""

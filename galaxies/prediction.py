@@ -4,6 +4,7 @@ Images go the way that they went in training: through the backbone up to the cut
 into the head. Legend: B images, H x W and S pixels, C features, K classes.
 """
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -109,6 +110,18 @@ class Model:
             raise InputError(f"images: found {images.dtype} of shape {images.shape}, expected uint8 of shape (B, H, W, 3).")
         batches = [self.predict_list(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
         return _join(batches or [self.predict_list([])])
+
+    def adapt(self, images: NDArray[np.uint8]) -> "Model":
+        """Return a model for the survey that images (B, H, W, 3) uint8 are of, at least 20; see :mod:`galaxies.adaptation`."""
+        from galaxies.adaptation import adapt
+
+        return adapt(self, (list(images[start : start + 64]) for start in range(0, len(images), 64)))
+
+    def standardised_by(self, mean: Tensor, std: Tensor) -> "Model":
+        """Return a model with the same networks that standardises features by another mean and deviation, (C,)."""
+        other = copy.copy(self)
+        other.trained = self.trained.standardised_by(mean, std)
+        return other
 
     @torch.inference_mode()
     def predict_list(self, images: Sequence[NDArray[np.uint8]]) -> Predictions:

@@ -5,6 +5,7 @@ Beside the result stands a folder with the finished parts until all are there:
     .predictions.parquet.parts/
         lock              held by the process that writes
         key               hash of what determines the rows (inputs, head, options); under another the parts are thrown away
+        adaptation.json   with --adapt: the mean and deviation of the inputs' features
         000000.parquet    the rows of the first part
 
 A resumed run makes the same batches, and so the same bytes, as an uninterrupted one.
@@ -24,6 +25,7 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
+from galaxies.adaptation import adapt, spread
 from galaxies.decoding import Decoded, decode_batches, silent_readers
 from galaxies.files import locked, write_text
 from galaxies.inputs import Input, Listing, list_inputs, survey_inputs
@@ -42,6 +44,8 @@ from galaxies.prediction_table import (
 # A kill costs at most this many rows. Of ten classes they are 200 kB.
 _PART_ROWS = 1024
 
+_ADAPTATION_NAME = "adaptation.json"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -54,6 +58,7 @@ class PredictOptions:
     limit: int | None = None  # predict the first inputs only
     allow_outside: bool = False  # whether a catalogue may name files outside its folder
     metrics: Path | None = None  # where to write metrics of labelled inputs
+    adapt: bool = False  # whether to standardise features by the inputs' own mean and deviation (galaxies.adaptation)
 
 
 def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions) -> dict[str, int]:
@@ -63,7 +68,8 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         How many rows there are (``rows``), with an ``error``, ``is_novel``, and ``abstain``.
 
     Raises:
-        InputError: ``source`` names no inputs, ``out`` no format, or metrics are wanted of inputs without labels.
+        InputError: ``source`` names no inputs, ``out`` no format, metrics are wanted of inputs without labels, or there are
+            too few to adapt to.
     """
     require_result_name(out)
 
@@ -75,17 +81,22 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         "head_sha256": model.digest,
         "class_names": model.class_names,
         "weights_digest": model.trained.recipe.get("weights_digest"),
+        "adapted": options.adapt,
     }
     schema = make_schema(model.class_names, about)
     folder = out.parent / f".{out.name}.parts"
     with locked(folder), silent_readers():
         _begin(folder, _make_key(listing, model, options))
+        if options.adapt:
+            decoded = _decode(spread(inputs(), listing.num_inputs), model, options)
+            images = ([one.image for one in batch if one.image is not None] for batch in decoded)
+            model = adapt(model, images, where=folder / _ADAPTATION_NAME)
         part_rows = options.batch_size * max(1, _PART_ROWS // options.batch_size)
         parts = [folder / f"{number:06d}.parquet" for number in range(-(-listing.num_inputs // part_rows))]
         missing = list(itertools.dropwhile(Path.exists, parts))
         num_done = min((len(parts) - len(missing)) * part_rows, listing.num_inputs)
         with tqdm(total=listing.num_inputs, initial=num_done, desc="predict", unit="galaxy", smoothing=0.05) as progress:
-            batches = _decode_rest(itertools.islice(inputs(), num_done, None), model, options)
+            batches = _decode(itertools.islice(inputs(), num_done, None), model, options)
             for part in missing:
                 _predict_part(
                     part, itertools.islice(batches, part_rows // options.batch_size), model, listing, schema, progress
@@ -105,6 +116,7 @@ def _make_key(listing: Listing, model: Model, options: PredictOptions) -> str:
         listing.digest,
         model.digest,
         options.batch_size,
+        options.adapt,
         model.device.type,
         torch.__version__,
         torch.get_num_threads(),
@@ -120,12 +132,12 @@ def _begin(folder: Path, key: str) -> None:
     parts = list(folder.glob("*.parquet"))
     if parts:
         _logger.warning("%s: the inputs, the head or the options changed; starting anew", folder)
-    for part in parts:
-        part.unlink()
+    for old in (*parts, folder / _ADAPTATION_NAME):
+        old.unlink(missing_ok=True)
     write_text(path, key)
 
 
-def _decode_rest(inputs: Iterable[Input], model: Model, options: PredictOptions) -> Iterator[list[Decoded]]:
+def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> Iterator[list[Decoded]]:
     return decode_batches(
         inputs,
         model.trained.field,

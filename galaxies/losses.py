@@ -11,16 +11,17 @@ def sum_losses(logits: Tensor, targets: Tensor, *, weight: Tensor, smoothing: Te
     """Return the weighted sum of the cross-entropies (S, G), and the sum of the weights (S, 1) that makes a mean of it.
 
     Args:
-        logits: (S, G, B, K).
+        logits: (S, G, K, B).
         targets: (S, B), or (1, B) that all seeds share.
         weight: of each class, (K,).
         smoothing: share of each target that is spread over all classes, (G,).
     """
-    log_probabilities = logits.log_softmax(-1)
-    index = targets[:, None, :, None].expand(*logits.shape[:3], 1)
+    log_probabilities = logits.log_softmax(-2)
+    num_classes = logits.shape[-2]
+    index = targets[:, None, None].expand(*logits.shape[:2], 1, -1)  # (S, G, 1, B)
     weight_of_row = weight[targets].unsqueeze(1)  # (S, 1, B)
-    loss = -(log_probabilities.gather(-1, index).squeeze(-1) * weight_of_row).sum(-1)
-    spread = -(log_probabilities @ weight).sum(-1) / logits.shape[-1]
+    loss = -(log_probabilities.gather(-2, index).squeeze(-2) * weight_of_row).sum(-1)
+    spread = -(log_probabilities.sum(-1) @ weight) / num_classes
     return (1 - smoothing) * loss + smoothing * spread, weight_of_row.sum(-1)
 
 

@@ -53,9 +53,11 @@ class Optimizer:
             parameter.mul_(1 - rate * decay)
         first.lerp_(gradient, 1 - _BETAS[0])
         second.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
-        correction = 1 - _BETAS[0] ** self._num_steps
-        scale = (second.sqrt() / sqrt(1 - _BETAS[1] ** self._num_steps)).add_(_EPSILON)
-        parameter.sub_(first / scale * (rate / correction))
+        correction = sqrt(1 - _BETAS[1] ** self._num_steps)
+        # With both corrections in the rate, which is small, two passes over the weights fewer.
+        step = second.sqrt().add_(_EPSILON * correction)
+        torch.div(first, step, out=step)
+        parameter.sub_(step.mul_(rate * (correction / (1 - _BETAS[0] ** self._num_steps))))
 
     def _sgd(self, parameter: Tensor, gradient: Tensor, moments: list[Tensor], rate: Tensor, decay: Tensor | None) -> None:
         (momentum,) = moments

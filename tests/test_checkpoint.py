@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from galaxies.checkpoint import CHECKPOINT_FOLDER, open_checkpoint
+from galaxies.ending import Ending, make_ending
 from galaxies.errors import InputError
 from galaxies.head import load_head
 from galaxies.params import parse_section
 from galaxies.train_params import TrainParams
-from galaxies.training import Fits, fit_heads
+from galaxies.training import Fits, fit_heads, require_start
 from stages import train
 from tests.test_endings import folder, sections, write_store
 from tests.test_training import NAMES, NO_SWEEP, PARAMS, TRAIN, VAL, resident, separable
@@ -33,12 +35,12 @@ CHANGES: dict[str, Any] = {
 }
 
 
-def fit(root: Path | None, *, stop_after: int | None = None, **changes: Any) -> Fits | None:
+def fit(root: Path | None, *, stop_after: int | None = None, kept: Ending | None = None, **changes: Any) -> Fits | None:
     """Train, with a checkpoint after every epoch under ``root``; stop as a kill would after some epochs."""
     features, targets = separable()
     params = parse_section(TrainParams, {**PARAMS, **CHANGES, **changes}, "train")
     train_batches, val_batches = (resident(features, targets, rows) for rows in (TRAIN, VAL))
-    arguments: dict[str, Any] = {"class_names": NAMES, "params": params}
+    arguments: dict[str, Any] = {"class_names": NAMES, "params": params, "ending": kept}
     if root is None:
         return fit_heads(train_batches, val_batches, **arguments)
     with open_checkpoint(root, {"toy": 1}, seconds=0) as checkpoint:
@@ -51,6 +53,14 @@ def fit(root: Path | None, *, stop_after: int | None = None, **changes: Any) -> 
 
         checkpoint.save = save_and_die  # type: ignore[method-assign, assignment]
         return fit_heads(train_batches, val_batches, **arguments, checkpoint=checkpoint)
+
+
+def toy_ending() -> Ending:
+    """Return an ending with all that must come back: weights, BatchNorm's parameters and statistics, dropout."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        blocks = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 5))
+    return Ending(blocks, {"layer": "toy", "mean": [0, 0, 0], "std": [1, 1, 1]})
 
 
 def weights(fits: Fits | None) -> torch.Tensor:
@@ -72,6 +82,24 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(tmp_path: Path, op
     assert expected is not None
     assert resumed.seeds[1].epochs == expected.seeds[1].epochs
     assert resumed.settings.equals(expected.settings)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_kept_ending_whose_batch_norm_trains_comes_back_bit_for_bit(tmp_path: Path, precision: str) -> None:
+    changes: dict[str, Any] = {"ending": "keep", "ending_batch_norm": "trained", "num_seeds": 1, "sweep": NO_SWEEP}
+    changes |= {"precision": precision}
+    endings = [toy_ending() for _ in range(3)]
+    expected = fit(None, kept=endings[0], **changes)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, stop_after=5, kept=endings[1], **changes)
+    resumed = fit(tmp_path, kept=endings[2], **changes)
+    assert torch.equal(weights(resumed), weights(expected))
+    start = toy_ending().state_dict()
+    for name, value in endings[0].state_dict().items():
+        assert torch.equal(endings[2].state_dict()[name], value)
+        assert not torch.equal(start[name], value)
+    assert expected is not None
+    assert expected.settings["val_accuracy"][0] > 0.6
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -104,12 +132,11 @@ def test_a_finished_training_is_kept_until_another_ends_and_an_unfinished_one_lo
 
 
 def test_a_stage_killed_for_real_continues_to_the_same_head(folder: Path) -> None:
-    """With a kept ending, whose BatchNorm statistics, moments and dropout must all come back."""
-    extract, _ = sections("layer4", "map", 1, ending="keep", num_epochs=300, hidden_layers=[16, "relu", "dropout 0.3"])
+    extract, _ = sections("layer4", "avg", 1, num_epochs=200, hidden_layers=[16, "relu", "dropout 0.3"])
     write_store(extract)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "stages.train"]
-    process = subprocess.Popen(command, env=environment)
+    eager = "from stages import train; train.open_checkpoint.__wrapped__.__kwdefaults__.update(seconds=0); train.main()"
+    process = subprocess.Popen([sys.executable, "-c", eager], env=environment)
     deadline = time.monotonic() + 120
     while not list((folder / CHECKPOINT_FOLDER).glob("*/checkpoint.pt")):
         assert process.poll() is None, "the training ended before it could be killed"
@@ -119,13 +146,42 @@ def test_a_stage_killed_for_real_continues_to_the_same_head(folder: Path) -> Non
     process.wait()
     assert not Path("models/head.pt").exists()
     (path,) = (folder / CHECKPOINT_FOLDER).glob("*/checkpoint.pt")
-    assert 1 <= torch.load(path, weights_only=True)["epoch"] < 300
-    subprocess.run(command, env=environment, check=True)
-    resumed = Path("models/head.pt").read_bytes()
-    path.unlink()
-    # A process of its own again: another number of threads adds in another order.
-    subprocess.run(command, env=environment, check=True)
+    assert 1 <= torch.load(path, weights_only=True)["epoch"] < 200
+    # Another number of threads adds in another order, and is another training.
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train.main()
+        resumed = Path("models/head.pt").read_bytes()
+        path.unlink()
+        train.main()
+    finally:
+        torch.set_num_threads(num_threads)
     assert Path("models/head.pt").read_bytes() == resumed
+
+
+def test_a_kept_ending_can_start_from_another(folder: Path) -> None:
+    changes: dict[str, Any] = {"ending": "keep", "ending_lr_factor": 1.0}
+    extract, _ = sections("layer3", "map", 1, num_epochs=2, **changes)
+    write_store(extract)
+    train.main()
+    first = load_head(Path("models/head.pt"))
+    Path("models/head.pt").rename("start.pt")
+    start = {"start_from": "start.pt", "start_from_sha256": "any"}
+    sections("layer3", "map", 1, num_epochs=1, learning_rate=1e-10, **changes, **start)
+    train.main()
+    second = load_head(Path("models/head.pt"))
+    assert first.ending is not None
+    assert second.ending is not None
+    fresh = make_ending(extract, "layer3").state_dict()
+    moved = 0.0
+    for name, value in first.ending.state_dict().items():
+        torch.testing.assert_close(second.ending.state_dict()[name], value)
+        moved += float((fresh[name] - value).abs().sum())
+    assert moved > 1
+    extract, training = sections("layer4", "map", 1, ending="keep", **start)
+    with pytest.raises(InputError, match=r"train\.layer: it has layer3, wanted is layer4"):
+        require_start(first, training, extract.backbone, first.class_names)
 
 
 def test_a_training_can_start_from_another_head(folder: Path) -> None:

@@ -26,7 +26,7 @@ from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_catalog, toy_images
 
 NUM_GALAXIES = 60
-SHAPES = {"layer4": (512, 1, 1), "input": (3, 32, 32)}
+SHAPES = {"layer3": (128, 2, 2), "layer4": (256, 1, 1), "input": (3, 32, 32)}
 ROWS = np.arange(NUM_GALAXIES)
 
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sections(layer: str, pool: str, views: int, **changes: Any) -> tuple[ExtractParams, TrainParams]:
     """Write params.yaml, and return what stands in it."""
     defaults = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())["train"]
-    extract = {**EXTRACT, "layers": [layer], "pool": pool, "views": views}
+    extract = {**EXTRACT, "backbone": "resnet18_half", "layers": [layer], "pool": pool, "views": views}
     training = {**defaults, "layer": layer, "num_epochs": 1, "batch_size": 16, "weight_decay": 0.1, **changes}
     runtime = {"device": "cpu", "batch_size": 8, "num_workers": 0}
     with Path("params.yaml").open("w") as file:
@@ -115,7 +115,6 @@ def test_joined_layers_have_no_ending_and_the_layer_must_be_there(folder: Path) 
 def kept(**changes: Any) -> tuple[Ending, Ending]:
     """Return the ending of the backbone, and that of the head that the stage trained."""
     extract, _ = sections("layer3", "map", 1, ending="keep", **changes)
-    SHAPES["layer3"] = (256, 2, 2)
     write_store(extract)
     train.main()
     ending = load_head(Path("models/head.pt")).ending
@@ -157,7 +156,7 @@ def test_a_head_with_an_ending_predicts_from_maps_as_its_parts_do(folder: Path) 
     torch.testing.assert_close(trained.probabilities(maps), torch.softmax(logits.double() / trained.temperature, 1))
     rows = np.array([5, 6, 7])
     np.testing.assert_allclose(predict_rows(trained, store, rows, batch_size=2), trained.probabilities(maps), rtol=1e-4)
-    assert read_features(trained, store, rows).shape == (3, 512)
+    assert read_features(trained, store, rows).shape == (3, 256)
     with pytest.raises(InputError, match=r"found 1 view\(s\) of each galaxy, wanted is view 3"):
         predict_rows(trained, store, rows, view=3)
 

@@ -44,13 +44,13 @@ def test_every_head_takes_the_steps_of_torchs_own_optimizer(kind: str) -> None:
 @pytest.mark.parametrize("class_weight", ["none", "balanced"])
 def test_the_loss_is_torchs_cross_entropy(class_weight: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, 7, 4, generator=generator)
+    logits = torch.randn(2, 3, 4, 7, generator=generator)
     targets = torch.tensor([[0, 1, 2, 3, 0, 0, 1], [3, 3, 2, 1, 0, 0, 0]])
     smoothing = torch.tensor([0.0, 0.1, 0.4])
     weight = weigh_classes(targets[0], 4, class_weight)
     total, mass = sum_losses(logits, targets, weight=weight, smoothing=smoothing)
     for s, g in np.ndindex(2, 3):
-        expected = functional.cross_entropy(logits[s, g], targets[s], weight, label_smoothing=float(smoothing[g]))
+        expected = functional.cross_entropy(logits[s, g].T, targets[s], weight, label_smoothing=float(smoothing[g]))
         torch.testing.assert_close((total / mass)[s, g], expected)
 
 

@@ -31,10 +31,10 @@ def test_a_stack_gives_the_logits_of_its_heads(hidden_layers: HiddenLayers, num_
     stack = HeadStack(heads, 2)
     features = torch.rand(num_seeds, 7, 6)
     logits = stack.logits(features)
-    assert logits.shape == (num_seeds, 2, 7, 3)
+    assert logits.shape == (num_seeds, 2, 3, 7)
     for seed, head in enumerate(heads):
         for setting in range(2):
-            torch.testing.assert_close(logits[seed, setting], head.eval()(features[seed]))
+            torch.testing.assert_close(logits[seed, setting].T, head.eval()(features[seed]))
             again = stack.head(stack.parameters, seed, setting)
             torch.testing.assert_close(again(features[seed]), head(features[seed]))
 

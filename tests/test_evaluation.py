@@ -19,6 +19,8 @@ from galaxies.evaluation import (
     tabulate_predictions,
 )
 from galaxies.intervals import find_intervals
+from galaxies.reliability import tabulate_reliability
+from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 
 NAMES = ("round", "edge-on", "spiral")
 # By hand: right are rows 0, 1, 3 and 5. Recall 2/3, 1/2, 1/1; precision 2/3, 1/1, 1/2; F1 2/3, 2/3, 2/3.
@@ -187,6 +189,36 @@ def test_predictions_are_by_name_with_a_probability_a_class() -> None:
     assert table.iloc[0].tolist() == [4, "007", "edge-on", "spiral", 0.15, 0.15, 0.7]
     assert table["predicted"].tolist() == ["spiral", "round"]
     assert table["p edge-on"][1] == 1.235e-6  # Not 0: a galaxy of that class would cost any number of nats.
+
+
+@pytest.mark.parametrize(
+    ("targets", "predicted"),
+    [([1], [1]), ([1], [2]), ([0, 1, 2], [0, 1, 2]), ([0, 1, 2], [1, 2, 0]), ([0, 0, 2], [0, 1, 2]), ([0, 0], [0, 0])],
+    ids=["one-right", "one-wrong", "all-right", "all-wrong", "absent-but-predicted", "one-class"],
+)
+@pytest.mark.parametrize("probability", [0.8, 1.0])
+def test_every_number_is_defined(targets: list[int], predicted: list[int], probability: float) -> None:
+    """Whatever `evaluate` writes; warnings are errors here."""
+    truth, probabilities = np.array(targets), certain(np.array(predicted), probability)
+    sets, rows = probabilities > 0.5, np.arange(len(targets))
+    intervals = find_intervals(truth, probabilities, rows, generator=np.random.default_rng(0))
+    metrics = measure(truth, probabilities, train_counts=COUNTS)
+    metrics |= measure_calibration(truth, probabilities, sets, temperature=1.5, confidence_threshold=0.5)
+    assert np.isfinite(list(metrics.values())).all()
+    classes = tabulate_classes(truth, probabilities, sets, intervals, NAMES)
+    tables = [
+        classes.drop(columns=["roc_auc", "average_precision"]),  # Empty where there is nothing to tell apart.
+        tabulate_confusion(truth, np.array(predicted), NAMES),
+        tabulate_reliability(truth, probabilities),
+        tabulate_abstention(truth, probabilities),
+        tabulate_threshold_curves(truth, probabilities, NAMES),
+    ]
+    for table in tables:
+        assert np.isfinite(table.select_dtypes("number")).all(axis=None)
+    for name, ends in list_intervals(intervals).items():
+        assert ends["low"] <= metrics[name] <= ends["high"]
+    assert (classes["f1_low"] <= classes["f1"]).all()
+    assert (classes["f1"] <= classes["f1_high"]).all()
 
 
 def test_what_the_temperature_changed_and_what_the_sets_are_worth() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks.survey_against_real import simulate_like
 from galaxies.galaxy_file import GalaxyFile
-from galaxies.photometry import compare_measurements, measure_images
+from galaxies.photometry import compare_measurements, measure_images, shrink_images
 
 
 def make_image(
@@ -25,6 +25,30 @@ def test_size_grows_with_the_galaxy_as_a_share_of_the_image() -> None:
     table = measure_images(np.stack([make_image(4), make_image(8)]))
     # Half the light of a round Gaussian lies within 1.18 sigma.
     assert table["radius"].tolist() == pytest.approx([1.18 * 4 / 96, 1.18 * 8 / 96], rel=0.1)
+
+
+def test_a_shrunk_image_has_the_means_of_blocks_of_whole_pixels() -> None:
+    image = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(1, 5, 5, 3)
+    shrunk = shrink_images(image, 2)
+    # Blocks of 2 x 2 px; the fifth row and column are left over.
+    assert shrunk.shape == (1, 2, 2, 3)
+    assert shrunk.dtype == np.uint8
+    assert shrunk[0, 0, 1].tolist() == np.rint(image[0, :2, 2:4].mean(axis=(0, 1))).tolist()
+
+
+@pytest.mark.parametrize(("size", "wanted", "expected"), [(256, 128, 128), (300, 128, 150), (88, 128, 88), (128, 128, 128)])
+def test_an_image_is_shrunk_to_the_smallest_size_not_below_the_wanted(size: int, wanted: int, expected: int) -> None:
+    images = np.full((2, size, size, 3), 200, np.uint8)
+    shrunk = shrink_images(images, wanted)
+    assert shrunk.shape == (2, expected, expected, 3)
+    assert (shrunk == 200).all()
+
+
+def test_shrinking_hardly_changes_what_is_measured() -> None:
+    images = np.stack([make_image(16, size=256), make_image(24, axis_ratio=0.5, size=256)])
+    whole, shrunk = (measure_images(one)[["radius", "brightness"]] for one in (images, shrink_images(images, 128)))
+    # The smoothing before detection is of one pixel, and pixels are twice as large.
+    np.testing.assert_allclose(shrunk, whole, rtol=0.07)
 
 
 def test_axis_ratio_is_that_of_the_galaxy() -> None:

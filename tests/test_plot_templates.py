@@ -18,6 +18,7 @@ from galaxies.intervals import find_intervals
 from galaxies.label_errors import Suspect, tabulate_suspects
 from galaxies.reliability import tabulate_reliability
 from galaxies.strata import tabulate_strata
+from galaxies.sweep import Setting, tabulate_sweep
 from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 from galaxies.training import Epoch
 from tests.pipelines import REPOSITORY
@@ -42,6 +43,17 @@ DATA = {
     ),
     "threshold_curves": tabulate_threshold_curves(TARGETS, PROBABILITIES, NAMES),
     "abstention": tabulate_abstention(TARGETS, PROBABILITIES),
+    "sweep": tabulate_sweep(
+        [
+            Setting(rate, decay, 0.0, layers)
+            for rate in (0.1, 0.01, 0.001)
+            for decay in (0.0, 1.0)
+            for layers in ((), (8, "relu"))
+        ],
+        val_loss=np.array([[np.inf, *range(11, 0, -1)]]),
+        val_accuracy=np.full((1, 12), 0.5),
+        best_epoch=np.ones((1, 12), np.int64),
+    ),
     "strata": tabulate_strata(MANY_PROBABILITIES.argmax(axis=1) == MANY_TARGETS, {"redshift": np.arange(40) / 100}),
 }
 AXES = {
@@ -54,6 +66,7 @@ AXES = {
     "threshold_curves": ("x", "y"),
     "abstention": ("answered", "accuracy"),
     "strata": ("low", "accuracy"),
+    "sweep": ("learning_rate", "val_loss"),
 }
 
 
@@ -172,3 +185,12 @@ def test_the_strata_have_their_quantitys_name_and_a_point_each() -> None:
     svg = drawn_text(fill("strata"))
     assert ">redshift<" in svg
     assert svg.count('aria-roledescription="point"') == 4
+
+
+def test_the_sweep_joins_the_learning_rates_and_rings_the_chosen_setting() -> None:
+    svg = drawn_text(fill("sweep"))
+    assert svg.count('aria-roledescription="line mark"') == 4
+    # One setting broke down and has no point; the chosen one has a ring around its own.
+    assert svg.count('aria-roledescription="point"') == 12
+    assert "chosen: learning rate 0.001, weight decay 1" in svg
+    assert "hidden layers 8 relu" in svg

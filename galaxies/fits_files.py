@@ -4,6 +4,7 @@ Fluxes are taken as nanomaggies a pixel, as the Legacy Surveys give them. H x W 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from galaxies.errors import InputError
 from galaxies.image_files import DAMAGE_ERRORS, MAX_PIXELS, say_damage
 from galaxies.stretch import BANDS, stretch_grey, stretch_to_rgb
 
-# What astropy raises on damaged bytes beside the errors of any reader; both were met with files changed at random.
-_FITS_ERRORS = (fits.VerifyError, CfitsioException)
+# What astropy's decompressor raises on damaged bytes: a class that has a name in private modules alone.
+_DECOMPRESSION_ERROR = "CfitsioException"
 # A header of the survey has some 200 cards of 80 bytes; one without an end would be read to the end of the file.
 _MAX_HEADER_BYTES = 1 << 20
 _CARD_BYTES = 80
@@ -50,10 +50,8 @@ def read_fits(files: Sequence[Path]) -> tuple[NDArray[np.uint8], float, list[str
         InputError: the file holds no image, none in the right bands, or more pixels than the limit; or one of
             ``image_files.DAMAGE_ERRORS``.
     """
-    try:
+    with _explain_damage():
         planes, notes = _choose_planes([list(_read_planes(file)) for file in files])
-    except _FITS_ERRORS as error:
-        raise InputError(f"the FITS file is damaged ({say_damage(error)})") from error
     shapes = {plane.fluxes.shape for plane in planes}
     if len(shapes) > 1:
         raise InputError(f"the bands have different sizes: {', '.join(str(plane.fluxes.shape) for plane in planes)}")
@@ -61,6 +59,17 @@ def read_fits(files: Sequence[Path]) -> tuple[NDArray[np.uint8], float, list[str
     notes += _mend(fluxes, planes)
     image = stretch_to_rgb(fluxes) if len(planes) == len(BANDS) else stretch_grey(fluxes[0])
     return image, planes[0].pxscale, notes
+
+
+@contextmanager
+def _explain_damage() -> Iterator[None]:
+    """Turn what astropy raises beside the errors of any reader into an InputError; met with files changed at random."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, fits.VerifyError) and type(error).__name__ != _DECOMPRESSION_ERROR:
+            raise
+        raise InputError(f"the FITS file is damaged ({say_damage(error)})") from error
 
 
 def _choose_planes(files: list[list[_Plane]]) -> tuple[list[_Plane], list[str]]:
@@ -160,7 +169,7 @@ def _read_scale(header: fits.Header) -> float:
         wcs = WCS(header)
         if wcs.has_celestial:
             scale = float(np.mean(proj_plane_pixel_scales(wcs.celestial))) * 3600
-    except (*DAMAGE_ERRORS, *_FITS_ERRORS):
+    except (*DAMAGE_ERRORS, fits.VerifyError):
         pass  # A header whose WCS is broken may still name its scale, and without one the image is taken as it is.
     candidates = [scale, *(header.get(keyword) for keyword in _SCALE_KEYWORDS)]
     numbers = [float(value) for value in candidates if isinstance(value, (int, float)) and not isinstance(value, bool)]

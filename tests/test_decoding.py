@@ -47,6 +47,13 @@ def test_every_way_to_store_8_bit_colours_is_read(tmp_path: Path, mode: str) -> 
     assert abs(decoded.image.astype(float).mean() - PIXELS.mean()) < 40
 
 
+def test_a_name_without_an_ending_is_read_by_its_content(tmp_path: Path) -> None:
+    save(tmp_path / "a.png").rename(tmp_path / "galaxy")
+    decoded = decode_file(tmp_path / "galaxy")
+    assert decoded.image is not None
+    assert np.array_equal(decoded.image, PIXELS)
+
+
 def test_exif_turns_the_image_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # Turn by 90 degrees clockwise to show.

@@ -17,7 +17,7 @@ from galaxies.framing import FieldOfView
 from galaxies.inputs import list_inputs
 from tests.toys import toy_images, write_toy_galaxies
 
-SECONDS = 4.0
+SECONDS = 2
 """For each format; on a quiet core that is some thousand files."""
 
 FIELD = FieldOfView(32, 0.3, 0.3, 0.3)

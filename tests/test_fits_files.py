@@ -156,3 +156,21 @@ def test_what_is_no_galaxy_is_refused(tmp_path: Path) -> None:
         read_fits([write(tmp_path / "axes.fits", np.ones((2, 3, 4, 4)))])
     with pytest.raises(InputError, match=r"found \[3, 3, 3\] planes"):
         read_fits([write(tmp_path / "cube.fits", toy_fluxes())] * 3)
+
+
+def test_a_damaged_compressed_file_is_refused_whatever_its_decompressor_raises(tmp_path: Path) -> None:
+    """What that raises has no public name in astropy."""
+    hdu = fits.CompImageHDU(np.arange(1024, dtype=np.int16).reshape(32, 32), compression_type="RICE_1")
+    hdu.writeto(tmp_path / "a.fits.fz")
+    content = bytearray((tmp_path / "a.fits.fz").read_bytes())
+    heap = content.rindex(b"END") // 2880 * 2880 + 2880
+    content[heap + 8 * 32 :] = bytes([255]) * (len(content) - heap - 8 * 32)
+    (tmp_path / "a.fits.fz").write_bytes(bytes(content))
+    with pytest.raises(InputError, match="the FITS file is damaged"):
+        read_fits([tmp_path / "a.fits.fz"])
+
+
+def test_a_file_whose_extension_is_missing_is_refused(tmp_path: Path) -> None:
+    fits.HDUList([fits.PrimaryHDU()]).writeto(tmp_path / "a.fits")
+    with pytest.raises(InputError, match="found the bands none"):
+        read_fits([tmp_path / "a.fits"])

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from tqdm import trange
 
 from galaxies.catalog import Catalog, Splits
@@ -65,15 +66,18 @@ def predict_held_out(
     """
     num_classes = int(targets.max(initial=-1)) + 1
     part = _deal(targets, group, generator)
-    components = _project(features)
     probabilities = np.full((len(targets), num_classes), np.nan)
-    for number in trange(_NUM_PARTS, desc="predict held-out galaxies", unit="fit", delay=2):
-        held_out, seen = np.flatnonzero(part == number), np.flatnonzero(part != number)
-        known = np.unique(targets[seen])
-        if len(known) < 2 or not len(held_out):
-            continue
-        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS).fit(components[seen], targets[seen])
-        probabilities[np.ix_(held_out, known)] = model.predict_proba(components[held_out])
+    # On one thread the numbers do not depend on the machine's cores, and on a busy machine, where threads wait for each other,
+    # it takes a fifth of the time (84 s and 16 s, measured).
+    with threadpool_limits(1, user_api="blas"):
+        components = _project(features)
+        for number in trange(_NUM_PARTS, desc="predict held-out galaxies", unit="fit", delay=2):
+            held_out, seen = np.flatnonzero(part == number), np.flatnonzero(part != number)
+            known = np.unique(targets[seen])
+            if len(known) < 2 or not len(held_out):
+                continue
+            model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS).fit(components[seen], targets[seen])
+            probabilities[np.ix_(held_out, known)] = model.predict_proba(components[held_out])
     return probabilities
 
 

@@ -17,7 +17,7 @@ SETTINGS = Settings()
 PHASES = (
     Phase(num_steps=6000, num_shards=88, image_size=48, learning_rates=(2e-3, 2e-3)),
     Phase(num_steps=4000, num_shards=88, image_size=64, learning_rates=(2e-3, 1.5e-3)),
-    Phase(num_steps=4000, num_shards=88, image_size=96, learning_rates=(1.5e-3, 0.0), average_decay=0.99),
+    Phase(num_steps=3000, num_shards=88, image_size=96, learning_rates=(1.5e-3, 0.0), average_decay=0.99),
 )
 """What made galaxies-v1."""
 

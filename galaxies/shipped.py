@@ -22,8 +22,8 @@ class Shipped:
 
 SHIPPED = {
     "galaxies-v1": Shipped(
-        sha256="c7b70abff4f9dc178dc5a5c19890c6ed543a6bcc69662285d3bb888f379809fa",
-        transform=Transform(64, (0.15, 0.15, 0.15), (0.20, 0.20, 0.20), "bilinear"),
+        sha256="0ecb171f4139557ff5d19f78884be059c671a30061832732bc8f8578a96ce374",
+        transform=Transform(96, (0.15, 0.15, 0.15), (0.20, 0.20, 0.20), "bilinear"),
     )
 }
 """By the name that ``extract.weights`` takes."""

@@ -133,7 +133,7 @@ def _run_again(pipeline: Pipeline, command: str) -> None:
     # DVC keeps a killed task as running, and then as failed; the user queues it again.
     pipeline.run("dvc", "queue", "remove", "--all", check=False)
     pipeline.run("dvc", "exp", "run", "--queue", "-n", "queued", "-f", "extract")
-    pipeline.run("dvc", "exp", "run", "--run-all")
+    pipeline.run_queue()
 
 
 def _is_time(pipeline: Pipeline, kill: Kill) -> bool:
@@ -162,15 +162,12 @@ def _strike(pipeline: Pipeline, kill: Kill) -> bool:
 
 def _processes(pipeline: Pipeline, kind: str) -> list[psutil.Process]:
     """Return the live processes that work in the pipeline's folder: the stage's, those of dvc, or all."""
-    found = []
-    for process in psutil.process_iter(["cwd", "cmdline", "status"]):
-        cwd, words = process.info["cwd"], process.info["cmdline"] or []
-        if not cwd or not Path(cwd).is_relative_to(pipeline.folder) or process.info["status"] == psutil.STATUS_ZOMBIE:
-            continue
-        is_stage = any("stages." in word for word in words)
-        if kind == "all" or (kind == "stage") == is_stage:
-            found.append(process)
-    return found
+    found = pipeline.processes()
+    if kind == "all":
+        return found
+    return [
+        process for process in found if (kind == "stage") == any("stages." in word for word in process.info["cmdline"] or [])
+    ]
 
 
 def _shards(pipeline: Pipeline) -> tuple[dict[str, int], dict[str, int]]:

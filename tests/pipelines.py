@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,31 @@ class Pipeline:
         process.wait()
         self.kill_strays()
 
+    def run_queue(self, *, seconds: float = 300) -> None:
+        """Start the queue's worker and wait until it has ended, which it does ten seconds after its last task.
+
+        `dvc exp run --run-all` would wait for a task whose process was killed, for ever (DVC 3.67).
+        """
+        self.start("dvc", "queue", "start").wait(60)
+        deadline = time.monotonic() + seconds
+        while self.processes():
+            assert time.monotonic() < deadline, "the worker of the queue does not end"
+            time.sleep(0.2)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the live processes that work in this folder: DVC's queue workers have left their group."""
+        return [
+            process
+            for process in psutil.process_iter(["cwd", "cmdline", "status"])
+            if process.info["cwd"]
+            and Path(process.info["cwd"]).is_relative_to(self.folder)
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+        ]
+
     def kill_strays(self) -> None:
-        """SIGKILL every process that works in this folder: DVC's queue workers have left their group."""
-        for process in psutil.process_iter(["cwd"]):
-            cwd = process.info["cwd"]
-            if cwd and Path(cwd).is_relative_to(self.folder):
+        """SIGKILL every process that works in this folder."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def copy(self, folder: Path) -> "Pipeline":

@@ -179,7 +179,7 @@ def test_a_killed_queued_experiment_continues_when_queued_again(fresh: Pipeline,
     assert num_shards >= 1
     pipeline.run("dvc", "queue", "remove", "--all", check=False)
     pipeline.run(*queue)
-    pipeline.run("dvc", "exp", "run", "--run-all")
+    pipeline.run_queue()
     pipeline.run("dvc", "exp", "apply", "queued")
     assert store_bytes(pipeline) == store_bytes(finished)
 

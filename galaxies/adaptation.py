@@ -6,8 +6,8 @@ Domain Adaptation", of a network's last normalisation). It assumes that the clas
 survey of ellipticals alone it would make spirals. What the head knows of its own confidence stays that of its own survey.
 
 Measured with the default head, trained on the simulated survey, on the 2,488 SDSS galaxies of EFIGI: accuracy 0.416 without
-and 0.471 with it. With an earlier, weaker backbone (0.290 without) statistics of 20 galaxies drawn by chance gave 0.402 ± 0.020,
-of 100 0.414 ± 0.010, of 1,000 0.417 ± 0.002.
+and 0.471 with it. With an earlier, weaker backbone (0.290 without it) statistics of 20 galaxies drawn by chance gave
+0.402 ± 0.020, of 100 0.414 ± 0.010, of 1,000 0.417 ± 0.002.
 """
 
 import itertools

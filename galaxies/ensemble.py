@@ -112,7 +112,7 @@ class Ensemble:
 
     def best_head(self, seed: int, setting: int) -> Head:
         """Return the head of the best epoch of one seed and setting, on the CPU."""
-        group = next(group for group in self._groups if setting in group.columns)
+        group = next(group for group in self._groups if group.has(setting))
         head = group.best_head(seed, setting)
         head.mean.copy_(self._features.mean)
         head.std.copy_(self._features.std)
@@ -157,7 +157,7 @@ class Ensemble:
         for hidden_layers, columns in by_layers.items():
             fresh = make_heads(len(self._features.mean), num_classes, hidden_layers, self._seeds)
             heads = [head.to(self._device) for head in ([start] * len(fresh) if start else fresh)]
-            groups.append(HeadGroup(columns, heads, self._params.optimizer))
+            groups.append(HeadGroup(columns, heads, self._params.optimizer, num_settings=len(settings)))
         return groups
 
     def _train_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -177,11 +177,11 @@ class Ensemble:
             with self._autocast():
                 features = self._features(activations, self._train)
                 objective = torch.zeros((), device=self._device)
-                for columns, logits in self._logits(features, dropping):
-                    total, mass = sum_losses(logits, targets, weight=self._weight, smoothing=self._smoothing[columns])
+                for chosen, logits in self._logits(features, dropping):
+                    total, mass = sum_losses(logits, targets, weight=self._weight, smoothing=self._smoothing[chosen])
                     objective = objective + (total / mass).sum()  # Heads share no parameters, so each trains as if alone.
-                    losses[index][:, columns] = (total / mass).detach()
-                    num_correct[:, columns] += _count_right(logits, targets)
+                    losses[index][:, chosen] = (total / mass).detach()
+                    num_correct[:, chosen] += _count_right(logits, targets)
             objective.backward()  # type: ignore[no-untyped-call]
             for group in self._groups:
                 group.step(rate, self._decay)
@@ -201,17 +201,17 @@ class Ensemble:
             with self._autocast():
                 features = self._features(activations.unsqueeze(0), self._val)
                 one = targets.unsqueeze(0)
-                for columns, logits in self._logits(features, ()):
-                    losses, masses = sum_losses(logits, one, weight=self._weight, smoothing=0 * self._smoothing[columns])
-                    total[:, columns] += losses
-                    num_correct[:, columns] += _count_right(logits, one)
+                for chosen, logits in self._logits(features, ()):
+                    losses, masses = sum_losses(logits, one, weight=self._weight, smoothing=0 * self._smoothing[chosen])
+                    total[:, chosen] += losses
+                    num_correct[:, chosen] += _count_right(logits, one)
                 mass += masses
         loss, accuracy = total / mass, num_correct / len(self._val.targets)
         return loss.double().cpu().numpy(), accuracy.double().cpu().numpy()
 
-    def _logits(self, features: Tensor, generators: Sequence[torch.Generator]) -> Iterator[tuple[list[int], Tensor]]:
+    def _logits(self, features: Tensor, generators: Sequence[torch.Generator]) -> Iterator[tuple[slice | list[int], Tensor]]:
         for group in self._groups:
-            yield group.columns, group.stack.logits(features, generators).float()
+            yield group.selection, group.stack.logits(features, generators).float()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._params.precision == "bfloat16")

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
 
 from galaxies.errors import InputError
 from galaxies.evaluation import measure_predicted, round_values
@@ -56,16 +57,21 @@ def measure_baselines(
     own = targets[train]
 
     def choose(candidates: Iterator[Fitted]) -> Fitted:
-        return max(candidates, key=lambda fitted: float((fitted[1](choosing) == targets[val]).mean()))
+        scores: list[tuple[float, Fitted]] = []
+        for fitted in candidates:
+            scores.append((float((fitted[1](choosing) == targets[val]).mean()), fitted))
+            progress.update()
+        return max(scores, key=lambda scored: scored[0])[1]
 
     neighbours = KNeighborsClassifier(min(_NUM_NEIGHBOURS, len(own)), algorithm="brute").fit(seen, own)
     measured = {
         "majority": measure_predicted(targets[test], np.full(len(test), np.bincount(own).argmax())),
         "neighbours": measure_predicted(targets[test], neighbours.predict(unseen)),
     }
-    for name, fit in (("ridge", _fit_ridge), ("logistic_regression", _fit_logistic_regression)):
-        penalty, predict = choose(fit(seen, own))
-        measured[name] = {**measure_predicted(targets[test], predict(unseen)), "penalty": penalty}
+    with tqdm(total=len(_RIDGE_PENALTIES) + len(_LOGISTIC_PENALTIES), desc="baselines", unit="fit", delay=2) as progress:
+        for name, fit in (("ridge", _fit_ridge), ("logistic_regression", _fit_logistic_regression)):
+            penalty, predict = choose(fit(seen, own))
+            measured[name] = {**measure_predicted(targets[test], predict(unseen)), "penalty": penalty}
     return {name: round_values(values) for name, values in measured.items()}
 
 

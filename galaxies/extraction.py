@@ -73,7 +73,7 @@ def extract(
     checked = check_forward(forward, backbone.module, first, precision=precision)
     layouts = {layer: plan_layout(activation.numpy(), dtype) for layer, activation in checked.items()}
     unit_rows = min(layout.shard_rows for layout in layouts.values())
-    batch_rows = min(max(1, batch_size // views), unit_rows)
+    batch_rows = min(max(1, batch_size // views), *(_rows_in_batch(layout) for layout in layouts.values()))
     scratch.begin(
         {
             "device": device.type,
@@ -141,6 +141,11 @@ def fill_blocks(
             for layer, (rows, largest) in packed.items():
                 write(writers[layer].add, start, rows, largest)
             yield stop - start
+
+
+def _rows_in_batch(layout: Layout) -> int:
+    """Return how many rows of a store one batch may have: a part of a shard, so that memory has room for several of it."""
+    return max(1, layout.shard_rows // 4) if layout.compressed else layout.shard_rows
 
 
 def read_images(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int) -> NDArray[np.uint8]:

@@ -65,12 +65,13 @@ def choose_penalty(features: Features, labels: Labels, seed: int, *, class_weigh
     split = StratifiedShuffleSplit(1, test_size=_VAL_FRACTION, random_state=seed)
     train, val = next(split.split(features, labels))
     scaler = StandardScaler().fit(features[train])
+    seen, unseen = scaler.transform(features[train]), scaler.transform(features[val])
     # From the strongest penalty on, each fit starts from the one before.
     head = LogisticRegression(max_iter=2000, warm_start=True, class_weight=class_weight)
     scores = {}
     for penalty in _PENALTIES:
-        head.set_params(C=penalty).fit(scaler.transform(features[train]), labels[train])
-        scores[penalty] = balanced_accuracy_score(labels[val], head.predict(scaler.transform(features[val])))
+        head.set_params(C=penalty).fit(seen, labels[train])
+        scores[penalty] = balanced_accuracy_score(labels[val], head.predict(unseen))
     best = max(scores, key=scores.__getitem__)
     return best, float(scores[best])
 

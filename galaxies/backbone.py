@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import fx, nn
 
 from galaxies.architectures import RANDOM, build, native_state
 from galaxies.errors import InputError
@@ -87,7 +87,7 @@ def load_backbone(
     return Backbone(name, module, transform, tensors_sha256(kept))
 
 
-def cut(model: nn.Module, nodes: Sequence[str]) -> nn.Module:
+def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:
     """Return the part of ``model`` up to the deepest of ``nodes``; it maps images to a dict of node -> activation.
 
     The name of a module means the last node in it. Raises InputError for an unknown node, with the nearest names, and for one

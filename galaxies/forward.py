@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from galaxies.backbone import Backbone, cut
 from galaxies.errors import InputError
+from galaxies.folding import fold_batch_norms
 from galaxies.identity import INPUT, layer_nodes
 from galaxies.pooling import (
     Positions,
@@ -57,7 +58,7 @@ def make_forward(
         InputError: an unknown node, images of a size that the network does not take, an activation that cannot be pooled so.
     """
     nodes = layer_nodes(layers)
-    prefix = cut(backbone.module, nodes).to(device).to(memory_format=torch.channels_last) if nodes else None
+    prefix = fold_batch_norms(cut(backbone.module, nodes)).to(device).to(memory_format=torch.channels_last) if nodes else None
     autocast = torch.autocast(device.type, _AUTOCAST[precision]) if precision in _AUTOCAST else nullcontext()
     pooled = [layer for layer in layers if layer != INPUT and (pool != "map" or "+" in layer)]
     positions = plan_pooling(backbone, prefix, layer_nodes(pooled), pool, device) if prefix else {}

@@ -64,7 +64,7 @@ class Graph:
         """Raise InputError, which lists the layers that can be a cut, unless ``layer`` is one."""
         self._find_cut(self._evaluation, layer)
 
-    def beginning_to(self, layers: Sequence[str]) -> nn.Module:
+    def beginning_to(self, layers: Sequence[str]) -> fx.GraphModule:
         """Return what comes before some cuts: it maps images to a dict of layer -> activation, and holds no tensor beyond.
 
         For evaluation only. Raises InputError for a layer that cannot be a cut.

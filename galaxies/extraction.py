@@ -84,10 +84,7 @@ def extract(
     )
     writers = {
         layer: ShardWriter(
-            scratch.open_layer(layer, num_rows=len(catalog), layout=layouts[layer], identity=identity),
-            layouts[layer],
-            layer,
-            precision,
+            scratch.open_layer(layer, num_rows=len(catalog), layout=layouts[layer], identity=identity), precision
         )
         for layer, identity in identities.items()
     }

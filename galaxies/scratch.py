@@ -5,9 +5,13 @@ determines its numbers, in DVC's temporary folder of the *main* repository: ever
 One such folder serves the layers of one forward pass:
 
     .dvc/tmp/extract/<key of the identity without the layer>/
-        lock               held by the process that writes
-        record.json        which files are finished, with their digests; replaced in one step after each shard
+        lock               held by the process that plans and publishes
+        record.json        which stores there are, and under which conditions they are made
         <layer>.zarr       a store in the making; it stays until a later stage has opened the published one
+        <layer>.shards/    for each finished shard a file of its name that holds its digest
+
+A shard and its file are written by whoever fills the block, so that any number of workers can fill blocks of one store without
+another state between them.
 """
 
 import json
@@ -17,17 +21,57 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from galaxies.errors import InputError
 from galaxies.files import explain_disk_errors, file_sha256, locked, write_text
 from galaxies.identity import Identity, identity_key, pass_key
-from galaxies.store import Layout, create_store, shard_path
+from galaxies.store import ARRAY_NAME, Layout, create_store
 
 SCRATCH_FOLDER = Path(".dvc", "tmp", "extract")
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LayerScratch:
+    """One store in the making, for whoever writes shards of it, in whatever process."""
+
+    folder: Path  # of the forward pass
+    layer: str
+
+    @property
+    def path(self) -> Path:
+        """Of the store."""
+        return self.folder / f"{self.layer}.zarr"
+
+    @property
+    def _digests(self) -> Path:
+        return self.folder / f"{self.layer}.shards"
+
+    def has_shard(self, name: str) -> bool:
+        """Tell whether the shard in the file ``name`` is finished."""
+        return (self._digests / name).is_file()
+
+    def finish_shard(self, name: str) -> None:
+        """Record a shard whose file is whole: from now on a kill cannot cost it."""
+        write_text(self._digests / name, file_sha256(self.path / ARRAY_NAME / name))
+
+    def forget_shard(self, name: str) -> None:
+        """Take a shard off the record, so that it is computed again."""
+        (self._digests / name).unlink(missing_ok=True)
+
+    def finished_shards(self) -> dict[str, str]:
+        """Return the digest of each shard on record."""
+        return {file.name: file.read_text(encoding="utf-8") for file in self._digests.glob("c.*")}
+
+    def delete(self) -> None:
+        """Delete the store."""
+        # First off the record, then off the disk: a kill between the two must not leave a record of what is gone.
+        shutil.rmtree(self._digests, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 class Scratch:
@@ -35,7 +79,6 @@ class Scratch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._intact: set[Path] = set()  # Files this process has written or checked: hashed once, not again to publish.
         self._record: dict[str, Any] = _read_record(folder / "record.json")
 
     def begin(self, conditions: Mapping[str, Any]) -> None:
@@ -58,31 +101,30 @@ class Scratch:
         self._record["conditions"] = dict(conditions)
         self._save()
 
-    def open_layer(self, layer: str, *, num_rows: int, layout: Layout, identity: Identity) -> "LayerScratch":
+    def open_layer(self, layer: str, *, num_rows: int, layout: Layout, identity: Identity) -> LayerScratch:
         """Return the store in the making of ``layer``: continued where its files are what the record says, else a new one."""
-        entry = self._record["layers"].get(layer)
-        path = self.store_path(layer)
-        if entry is not None:
+        if layer in self._record["layers"]:
             self._drop_damaged(layer)
-            self._sweep(layer)
-        if entry is None or "zarr.json" not in entry["files"] or entry["key"] != identity_key(identity):
+        if self._record["layers"].get(layer, {}).get("key") != identity_key(identity):
             self._forget(layer)
+            path = self.store_path(layer)
             create_store(path, num_rows=num_rows, layout=layout, identity=identity)
-            files = {str(file.relative_to(path)): file_sha256(file) for file in path.rglob("zarr.json")}
-            num_shards = -(-num_rows // layout.shard_rows)
-            self._record["layers"][layer] = {"key": identity_key(identity), "num_shards": num_shards, "files": files}
+            self._record["layers"][layer] = {
+                "key": identity_key(identity),
+                "num_shards": -(-num_rows // layout.shard_rows),
+                "metadata": {str(file.relative_to(path)): file_sha256(file) for file in path.rglob("zarr.json")},
+            }
             self._save()
-        return LayerScratch(self, layer, num_axes=1 + len(layout.row_shape))
+        return LayerScratch(self.folder, layer)
 
     def store_path(self, layer: str) -> Path:
         """Return where the store in the making of ``layer`` stands."""
-        return self.folder / f"{layer}.zarr"
+        return LayerScratch(self.folder, layer).path
 
     def is_complete(self, layer: str) -> bool:
-        """Tell whether every file of the store of ``layer`` is recorded."""
+        """Tell whether every shard of the store of ``layer`` is on record."""
         entry = self._record["layers"].get(layer)
-        # The group's and the array's metadata are files too.
-        return entry is not None and len(entry["files"]) == entry["num_shards"] + 2
+        return entry is not None and len(LayerScratch(self.folder, layer).finished_shards()) == entry["num_shards"]
 
     def publish(self, layer: str, out: Path) -> None:
         """Give a complete store its final name ``out`` in one step, and keep the scratch copy.
@@ -111,16 +153,6 @@ class Scratch:
             shutil.rmtree(out)
         temporary.rename(out)
 
-    def _link_files(self, layer: str, target: Path) -> None:
-        """Link, or copy, exactly the recorded files: a kill leaves others (Zarr's *.partial), which DVC would hash too."""
-        source = self.store_path(layer)
-        for name in self._record["layers"][layer]["files"]:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source / name, target / name)
-            except OSError:  # Another file system, or one without hard links.
-                shutil.copyfile(source / name, target / name)
-
     def discard(self, layer: str) -> None:
         """Throw the scratch copy of ``layer`` away, and the whole folder with the last one."""
         self._forget(layer)
@@ -128,62 +160,47 @@ class Scratch:
         if not self._record["layers"]:
             shutil.rmtree(self.folder)
 
-    def _drop_damaged(self, layer: str) -> None:
-        """Take files off the record that are gone or changed: a damaged shard is computed again, never read."""
-        path, files = self.store_path(layer), self._record["layers"][layer]["files"]
-        damaged = [name for name, digest in files.items() if not self._is_intact(path / name, digest)]
-        if not damaged:
-            return
-        _logger.warning("%s: %d files are damaged (%s …) and are made again", path, len(damaged), damaged[0])
-        if any(name.endswith("zarr.json") for name in damaged):
-            files.clear()
-        for name in damaged:
-            files.pop(name, None)
-        self._save()
+    def _files(self, layer: str) -> dict[str, str]:
+        """Return the digest of each file of a store that is on record, by its name in the store."""
+        metadata: dict[str, str] = self._record["layers"][layer]["metadata"]
+        shards = LayerScratch(self.folder, layer).finished_shards()
+        return metadata | {f"{ARRAY_NAME}/{name}": digest for name, digest in shards.items()}
 
-    def _sweep(self, layer: str) -> None:
-        """Delete what is not on record: zarr-python reads a shard before it writes it, and stumbles over a damaged one."""
-        path, files = self.store_path(layer), self._record["layers"][layer]["files"]
-        for file in path.rglob("*"):
-            if file.is_file() and str(file.relative_to(path)) not in files:
+    def _link_files(self, layer: str, target: Path) -> None:
+        """Link, or copy, exactly the recorded files: a kill leaves others (Zarr's *.partial), which DVC would hash too."""
+        source = self.store_path(layer)
+        for name in self._files(layer):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source / name, target / name)
+            except OSError:  # Another file system, or one without hard links.
+                shutil.copyfile(source / name, target / name)
+
+    def _drop_damaged(self, layer: str) -> None:
+        """Take shards off the record whose file is gone or changed: they are computed again, never read.
+
+        What is not on record is deleted too: zarr-python reads a shard before it writes it, and stumbles over a damaged one.
+        """
+        store, files = LayerScratch(self.folder, layer), self._files(layer)
+        damaged = [name for name, digest in files.items() if not _has_digest(store.path / name, digest)]
+        if damaged:
+            _logger.warning("%s: %d files are damaged (%s …) and are made again", store.path, len(damaged), damaged[0])
+        if any(name in self._record["layers"][layer]["metadata"] for name in damaged):
+            self._forget(layer)
+            return
+        for name in damaged:
+            store.forget_shard(Path(name).name)
+        for file in store.path.rglob("*"):
+            if file.is_file() and str(file.relative_to(store.path)) not in files.keys() - set(damaged):
                 file.unlink()
 
-    def _is_intact(self, path: Path, digest: str) -> bool:
-        if path not in self._intact and path.is_file() and file_sha256(path) == digest:
-            self._intact.add(path)
-        return path in self._intact
-
     def _forget(self, layer: str) -> None:
-        # First off the record, then off the disk: a kill between the two must not leave a record of what is gone.
         if self._record["layers"].pop(layer, None) is not None:
             self._save()
-        shutil.rmtree(self.store_path(layer), ignore_errors=True)
+        LayerScratch(self.folder, layer).delete()
 
     def _save(self) -> None:
         write_text(self.folder / "record.json", json.dumps(self._record, indent=1, sort_keys=True))
-
-
-class LayerScratch:
-    """One store in the making, written shard by shard."""
-
-    def __init__(self, scratch: Scratch, layer: str, *, num_axes: int) -> None:
-        self._scratch, self._num_axes = scratch, num_axes
-        self._entry: dict[str, Any] = scratch._record["layers"][layer]
-        self.path = scratch.store_path(layer)
-
-    def _shard_name(self, shard: int) -> str:
-        return str(shard_path(self.path, shard, self._num_axes).relative_to(self.path))
-
-    def has_shard(self, shard: int) -> bool:
-        """Tell whether a shard is finished."""
-        return self._shard_name(shard) in self._entry["files"]
-
-    def finish_shard(self, shard: int) -> None:
-        """Record a shard whose file is whole: from now on a kill cannot cost it."""
-        name = self._shard_name(shard)
-        self._entry["files"][name] = file_sha256(self.path / name)
-        self._scratch._intact.add(self.path / name)
-        self._scratch._save()
 
 
 @contextmanager
@@ -210,20 +227,21 @@ def discard_scratch(root: Path, identity: Identity) -> None:
 def read_progress(folder: Path) -> dict[str, tuple[int, int]]:
     """Return for each layer in one scratch folder how many shards are finished, and how many there will be."""
     layers: dict[str, dict[str, Any]] = _read_record(folder / "record.json")["layers"]
-    return {
-        layer: (sum(not name.endswith("zarr.json") for name in entry["files"]), entry["num_shards"])
-        for layer, entry in layers.items()
-    }
+    return {layer: (len(LayerScratch(folder, layer).finished_shards()), entry["num_shards"]) for layer, entry in layers.items()}
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    return path.is_file() and file_sha256(path) == digest
 
 
 def _read_record(path: Path) -> dict[str, Any]:
     """Return the record, or an empty one where it is missing or not one of ours: then the work starts anew."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(record["conditions"], dict) and isinstance(record["layers"], dict):
+        if isinstance(record["conditions"], dict) and all(entry["metadata"] for entry in record["layers"].values()):
             return dict(record)
     except FileNotFoundError:
         pass
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         _logger.warning("%s is damaged; the work starts anew", path)
     return {"conditions": {}, "layers": {}}

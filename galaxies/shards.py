@@ -12,7 +12,7 @@ from zarr.storage import LocalStore
 from galaxies.errors import InputError
 from galaxies.scratch import LayerScratch
 from galaxies.selfcheck import describe_not_finite
-from galaxies.store import ARRAY_NAME, Layout
+from galaxies.store import ARRAY_NAME, shard_name
 
 _LARGEST_FLOAT16 = 65504.0
 _TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
@@ -33,22 +33,23 @@ def pack(activation: Tensor, dtype: str) -> Packed:
 
 
 class ShardWriter:
-    """Writes the shards of one store; a shard that the scratch has already is left as it is."""
+    """Writes the shards of one store in the making; a shard that is on record already is left as it is."""
 
-    def __init__(self, scratch: LayerScratch, layout: Layout, layer: str, precision: str) -> None:
-        self._scratch, self._layout, self._layer, self._precision = scratch, layout, layer, precision
+    def __init__(self, scratch: LayerScratch, precision: str) -> None:
+        """Take the store, which a :class:`galaxies.scratch.Scratch` has made, and the precision of the forward pass."""
+        self._scratch, self._precision = scratch, precision
         self._array = zarr.open_array(LocalStore(scratch.path), path=ARRAY_NAME, mode="r+", zarr_format=3)
-        self._num_rows = self._array.shape[0]
-        self._shard = np.empty((layout.shard_rows, *layout.row_shape), layout.dtype)
+        assert self._array.shards is not None
+        self._shard = np.empty(self._array.shards, self._array.dtype)
 
     @property
     def dtype(self) -> str:
         """Of the store."""
-        return self._layout.dtype
+        return str(self._array.dtype)
 
     def has_row(self, row: int) -> bool:
         """Tell whether the shard of a row is finished."""
-        return self._scratch.has_shard(row // self._layout.shard_rows)
+        return self._scratch.has_shard(self._name(row // len(self._shard)))
 
     def add(self, start: int, rows: Tensor, largest: Tensor) -> None:
         """Take what :func:`pack` made of the activation of the rows from ``start`` on; write the shard with its last row.
@@ -58,18 +59,21 @@ class ShardWriter:
         if self.has_row(start):
             return
         stop = start + len(rows)
-        self._require_fit(f"layer {self._layer}, rows {start} to {stop - 1}", float(largest))
-        shard, first = divmod(start, self._layout.shard_rows)
+        self._require_fit(f"layer {self._scratch.layer}, rows {start} to {stop - 1}", float(largest))
+        shard, first = divmod(start, len(self._shard))
         self._shard[first : first + len(rows)] = rows.numpy()
-        if first + len(rows) == self._layout.shard_rows or stop == self._num_rows:
-            shard_start = shard * self._layout.shard_rows
+        if first + len(rows) == len(self._shard) or stop == self._array.shape[0]:
+            shard_start = shard * len(self._shard)
             self._array[shard_start:stop] = self._shard[: stop - shard_start]
-            self._scratch.finish_shard(shard)
+            self._scratch.finish_shard(self._name(shard))
+
+    def _name(self, shard: int) -> str:
+        return shard_name(shard, self._array.ndim)
 
     def _require_fit(self, where: str, largest: float) -> None:
         if not np.isfinite(largest):
             raise InputError(describe_not_finite(where, self._precision))
-        if self._layout.dtype == "float16" and largest > _LARGEST_FLOAT16:
+        if self.dtype == "float16" and largest > _LARGEST_FLOAT16:
             raise InputError(
                 f"{where}: an activation of {largest:.6g} does not fit float16 (at most 65504); use `-S extract.dtype=float32` "
                 "(Zarr has no bfloat16)."

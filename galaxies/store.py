@@ -102,8 +102,13 @@ def create_store(path: Path, *, num_rows: int, layout: Layout, identity: Identit
 
 
 def shard_path(path: Path, shard: int, num_axes: int) -> Path:
-    """Return the file of one shard of the store at ``path``."""
-    return path / ARRAY_NAME / ".".join(["c", str(shard), *["0"] * (num_axes - 1)])
+    """Return the file of one shard of the store at ``path``, whose array has ``num_axes`` axes."""
+    return path / ARRAY_NAME / shard_name(shard, num_axes)
+
+
+def shard_name(shard: int, num_axes: int) -> str:
+    """Return the name of the file of one shard of an array of ``num_axes`` axes."""
+    return ".".join(["c", str(shard), *["0"] * (num_axes - 1)])
 
 
 class Store:

@@ -82,8 +82,8 @@ def _describe(folder: Path) -> Unfinished:
             files.append(path.stat())
         except FileNotFoundError:  # Another process has just finished it.
             continue
-    # The lock is opened by whoever only looks.
-    written = [path.stat().st_mtime for path in (folder / "record.json", folder) if path.exists()]
+    # Not of the lock, which is opened by whoever only looks.
+    written = [path.stat().st_mtime for path in (folder / "record.json", *folder.glob("*.shards"), folder) if path.exists()]
     age_days = (time.time() - max(written, default=time.time())) / _SECONDS_A_DAY
     return Unfinished(folder, sum(file.st_size for file in files), age_days, read_progress(folder), _is_locked(folder))
 

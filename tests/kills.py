@@ -3,7 +3,6 @@
 Used by ``python -m benchmarks.kills`` and test_kills.py.
 """
 
-import json
 import signal
 import subprocess
 import time
@@ -176,11 +175,9 @@ def _shards(pipeline: Pipeline) -> tuple[dict[str, int], dict[str, int]]:
     written: dict[str, int] = {}
     for folder in (pipeline.folder / ".dvc" / "tmp" / "extract").glob("*"):
         with suppress(FileNotFoundError):
-            record = json.loads((folder / "record.json").read_text())
-            on_record = record["layers"].get(_LAYER, {"files": {}})["files"]
             for path in (folder / f"{_LAYER}.zarr" / "activations").glob("c.*.0.0"):
                 written[path.name] = path.stat().st_mtime_ns
-                if f"activations/{path.name}" in on_record:
+                if (folder / f"{_LAYER}.shards" / path.name).exists():
                     recorded[path.name] = written[path.name]
     return recorded, written
 
@@ -206,7 +203,7 @@ def _leftovers(pipeline: Pipeline) -> Iterator[str]:
         if path.name not in (".gitkeep", f"{_LAYER}.zarr"):
             yield str(path.relative_to(pipeline.folder))
     for path in (pipeline.folder / ".dvc" / "tmp" / "extract").glob("*/*"):
-        if path.name not in ("lock", "record.json", f"{_LAYER}.zarr"):
+        if path.name not in ("lock", "record.json", f"{_LAYER}.zarr", f"{_LAYER}.shards"):
             yield str(path.relative_to(pipeline.folder))
 
 

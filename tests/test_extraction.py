@@ -5,6 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,13 @@ import pytest
 import torch
 
 from galaxies.backbone import cut
+from galaxies.catalog import Catalog
 from galaxies.errors import InputError
 from galaxies.extraction import fill_blocks, read_images
 from galaxies.forward import make_forward
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams, full_identity, identity_key, pass_key
-from galaxies.scratch import SCRATCH_FOLDER, open_scratch
+from galaxies.scratch import SCRATCH_FOLDER, LayerScratch, open_scratch
 from galaxies.shards import ShardWriter
 from galaxies.store import Store, plan_layout
 from tests.toys import EXTRACT, fill, run_extract, toy_backbone, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
@@ -191,6 +195,9 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
 
 _PROGRAM = """
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 import numpy as np
 from galaxies.galaxy_file import GalaxyFile
@@ -210,24 +217,29 @@ def num_finished_shards(folder: Path) -> int:
     return sum(path.name.startswith("c.") for path in (folder / SCRATCH_FOLDER).rglob("c.*.0"))
 
 
-def test_blocks_are_filled_in_any_order_by_anyone(tmp_path: Path) -> None:
-    """What several workers would do, each with a network of its own, and no state shared but the store and its record."""
+def fill_block(galaxies_path: Path, stored: LayerScratch, params: ExtractParams, catalog: Catalog, block: range) -> int:
+    """Do what a worker does that knows nothing of the others; return the number of rows it filled."""
+    cpu = torch.device("cpu")
+    forward = make_forward(toy_backbone(params), [stored.layer], pool=params.pool, device=cpu)
+    writers = {stored.layer: ShardWriter(stored, params.precision)}
+    with GalaxyFile(galaxies_path) as galaxies:
+        return sum(fill_blocks(galaxies, catalog, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu))
+
+
+def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> None:
     images = toy_images(1100, size=16)
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
-    catalog, cpu = toy_catalog(images), torch.device("cpu")
+    catalog = toy_catalog(images)
     whole = run_extract(tmp_path / "whole", images, layers=("layer1",), image_size=16, batch_size=100)["layer1"]
     identity = full_identity(params, "layer1", catalog, toy_backbone(params).recipe())
+    layout = plan_layout(np.zeros((1, *Store(whole).activations.shape[1:]), np.float32), "auto")
+    blocks = [range(1024, 1100), range(512), range(512, 1024)]
     out = tmp_path / "out.zarr"
-    with open_scratch(tmp_path, pass_key(identity)) as scratch, GalaxyFile(tmp_path / "whole" / "galaxies.h5") as galaxies:
-        for block in (range(1024, 1100), range(0, 512), range(512, 1024)):
-            forward = make_forward(toy_backbone(params), ["layer1"], pool="avg", device=cpu)
-            layout = plan_layout(forward(torch.from_numpy(images[:1]))["layer1"].numpy(), "auto")
-            stored = scratch.open_layer("layer1", num_rows=len(catalog), layout=layout, identity=identity)
-            writers = {"layer1": ShardWriter(stored, layout, "layer1", "float32")}
-            filled = fill_blocks(
-                galaxies, catalog, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu
-            )
-            assert sum(filled) == len(block)
+    with open_scratch(tmp_path, pass_key(identity)) as scratch:
+        stored = scratch.open_layer("layer1", num_rows=len(catalog), layout=layout, identity=identity)
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
+            fill = partial(fill_block, tmp_path / "whole" / "galaxies.h5", stored, params, catalog)
+            assert list(workers.map(fill, blocks)) == [76, 512, 512]
         scratch.publish("layer1", out)
     assert tree_bytes(out) == tree_bytes(whole)
 

@@ -26,10 +26,10 @@ def begin(root: Path, catalog: str, *, days_ago: float = 0) -> str:
         array = zarr.open_group(layer.path, mode="r+")["activations"]
         assert isinstance(array, zarr.Array)
         array[:512] = 1
-        layer.finish_shard(0)
+        layer.finish_shard("c.0.0.0")
         folder = scratch.folder
     then = time.time() - days_ago * 86_400
-    for path in (folder / "record.json", folder):
+    for path in (folder / "record.json", folder / "layer4.shards", folder):
         os.utime(path, (then, then))
     return folder.name
 

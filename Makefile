@@ -20,6 +20,7 @@ CHECK_VENV = test ! -e .venv/installed || .venv/bin/python -c \
 	touch $@
 
 run: setup
+	python -m galaxies recover
 	dvc repro
 	python -m galaxies show
 

@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     scratch.add_argument("--delete", metavar="KEY", action="append", default=[], help="the key, or how it begins")
     scratch.add_argument("--older-than", metavar="DAYS", type=float, help="delete what nobody has written to for so long")
     scratch.set_defaults(run=_scratch)
+    recover = commands.add_parser("recover", help="put right what a killed DVC or Git left behind")
+    recover.set_defaults(run=_recover)
     compare = commands.add_parser("compare", help="tell whether the second of two revisions or experiments is better")
     compare.add_argument("first", metavar="REV_A", help="a Git revision, an experiment, or `workspace`")
     compare.add_argument("second", metavar="REV_B", help="as REV_A")
@@ -157,6 +159,13 @@ def _scratch(options: argparse.Namespace) -> None:
         for line in delete_unfinished(root, keys=options.delete, older_than_days=options.older_than):
             print(line)
     for line in format_unfinished(list_unfinished(root)):
+        print(line)
+
+
+def _recover(options: argparse.Namespace) -> None:
+    from galaxies.recovery import recover
+
+    for line in recover(Path()):
         print(line)
 
 

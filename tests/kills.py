@@ -5,6 +5,7 @@ Used by ``python -m benchmarks.kills`` and test_kills.py.
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -125,6 +126,7 @@ def _start(pipeline: Pipeline, command: str) -> "subprocess.Popen[bytes]":
 
 
 def _run_again(pipeline: Pipeline, command: str) -> None:
+    pipeline.run(sys.executable, "-m", "galaxies", "recover")
     pipeline.run("git", "checkout", "-qf", "main")
     if command != "queue":
         pipeline.run("dvc", *command.split(), "extract")

@@ -22,6 +22,7 @@ from galaxies.scratch import SCRATCH_FOLDER
 from tests import toys
 from tests.pipelines import REPOSITORY
 from tests.toys import run_extract, toy_images, tree_bytes
+from tests.users import plain_user
 
 NUM_GALAXIES = 1100
 """Three shards of 512 rows, the last one short; 128 KiB each."""
@@ -161,14 +162,14 @@ def small_disk_as(disk: Path, mode: str) -> Iterator[None]:
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write where modes forbid it")
-def test_a_folder_without_permission_is_named(tmp_path: Path, images: NDArray[np.uint8]) -> None:
-    tmp_path.chmod(0o500)
-    try:
+def test_a_folder_without_permission_is_named(images: NDArray[np.uint8], expected: dict[str, bytes]) -> None:
+    with plain_user() as folder:
+        toys.write_toy_galaxies(folder / "galaxies.h5", images)
+        folder.chmod(0o500)
         with pytest.raises(InputError, match=r"\.dvc.*Permission denied; make it readable and writable for you"):
-            extract_bytes(tmp_path, images)
-    finally:
-        tmp_path.chmod(0o700)
+            extract_bytes(folder, images)
+        folder.chmod(0o700)
+        assert extract_bytes(folder, images) == expected
 
 
 def test_other_errors_of_the_system_are_not_taken_for_the_disk() -> None:

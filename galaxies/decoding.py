@@ -1,12 +1,13 @@
 """From an input to the image that the backbone will see, whatever the file holds: an error is a result, not an exception."""
 
+import functools
 import itertools
 import stat
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -42,11 +43,11 @@ def decode(inputs: Sequence[Input], field: FieldOfView | None) -> list[Decoded]:
     """Decode some inputs, in order.
 
     Args:
-        inputs: what to read; neighbours in one HDF5 file are read together.
+        inputs: what to read.
         field: what the training images show, to which images of known scale are cropped and resampled.
     """
-    with silent_readers():
-        return _decode_list(inputs, field)
+    with silent_readers(), _opening() as open_galaxies:
+        return _decode_list(inputs, field, open_galaxies)
 
 
 def decode_batches(
@@ -66,18 +67,26 @@ def decode_batches(
             it, neither waits for the other's threads.
     """
     pending: deque[list[Future[list[Decoded]]]] = deque()
-    executor = ThreadPoolExecutor(max(1, num_threads))
-    try:
-        for batch in batched(inputs, batch_size):
-            # HDF5 reads with one thread at a time, and a task opens the file.
-            num_rows = batch_size if batch[0].index is not None else max(1, batch_size // (8 * max(1, num_threads)))
-            pending.append([executor.submit(_decode_list, task, field) for task in batched(batch, num_rows)])
-            if len(pending) > num_ahead:
+    with _opening() as open_galaxies, ThreadPoolExecutor(max(1, num_threads)) as executor:
+        try:
+            for batch in batched(inputs, batch_size):
+                # HDF5 reads with one thread at a time.
+                num_rows = batch_size if batch[0].index is not None else max(1, batch_size // (8 * max(1, num_threads)))
+                tasks = batched(batch, num_rows)
+                pending.append([executor.submit(_decode_list, task, field, open_galaxies) for task in tasks])
+                if len(pending) > num_ahead:
+                    yield _collect(pending.popleft())
+            while pending:
                 yield _collect(pending.popleft())
-        while pending:
-            yield _collect(pending.popleft())
-    finally:
-        executor.shutdown(cancel_futures=True)
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _opening() -> Iterator[Callable[[Path], GalaxyFile]]:
+    """Give a function that opens files in the Galaxy10 schema, each once: opening reads the columns of all galaxies."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda path: stack.enter_context(GalaxyFile(path)))
 
 
 @contextmanager
@@ -99,17 +108,10 @@ def _collect(tasks: Iterable[Future[list[Decoded]]]) -> list[Decoded]:
     return [decoded for task in tasks for decoded in task.result()]
 
 
-def _decode_list(inputs: Sequence[Input], field: FieldOfView | None) -> list[Decoded]:
-    return list(_decode_runs(inputs, field))
-
-
-def _decode_runs(inputs: Sequence[Input], field: FieldOfView | None) -> Iterator[Decoded]:
-    for hdf5, run in itertools.groupby(inputs, key=lambda entry: entry.files[0] if entry.index is not None else None):
-        if hdf5 is None:
-            yield from (_decode_one(entry, field, None) for entry in run)
-            continue
-        with GalaxyFile(hdf5) as galaxies:
-            yield from (_decode_one(entry, field, galaxies) for entry in run)
+def _decode_list(
+    inputs: Sequence[Input], field: FieldOfView | None, open_galaxies: Callable[[Path], GalaxyFile]
+) -> list[Decoded]:
+    return [_decode_one(entry, field, None if entry.index is None else open_galaxies(entry.files[0])) for entry in inputs]
 
 
 def _decode_one(entry: Input, field: FieldOfView | None, galaxies: GalaxyFile | None) -> Decoded:
@@ -121,7 +123,7 @@ def _decode_one(entry: Input, field: FieldOfView | None, galaxies: GalaxyFile | 
             image = galaxies.read_images(np.array([entry.index]))[0]
         else:
             files = [_require_regular(file) for file in entry.files]
-            if _is_fits(files[0]):
+            if len(files) > 1 or _is_fits(files[0]):
                 image, pxscale, notes = read_fits(files)
                 # What the user says of an image goes over what its header says.
                 entry = entry if np.isfinite(entry.pxscale) else replace(entry, pxscale=pxscale)
@@ -139,7 +141,7 @@ def _decode_one(entry: Input, field: FieldOfView | None, galaxies: GalaxyFile | 
 def _is_fits(file: Path) -> bool:
     """Tell by its first bytes whether a file is FITS: a name can be wrong."""
     with file.open("rb") as stream:
-        return file.suffix.lower() in FITS_SUFFIXES or stream.read(10) == b"SIMPLE  = "
+        return file.name.lower().endswith(FITS_SUFFIXES) or stream.read(10) == b"SIMPLE  = "
 
 
 def _require_regular(file: Path) -> Path:

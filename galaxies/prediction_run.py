@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from galaxies.adaptation import adapt, spread
 from galaxies.decoding import Decoded, decode_batches, silent_readers
+from galaxies.errors import InputError
 from galaxies.files import locked, write_text
 from galaxies.inputs import Input, Listing, list_inputs, survey_inputs
 from galaxies.prediction import Model
@@ -38,6 +39,7 @@ from galaxies.prediction_table import (
     make_rows,
     make_schema,
     require_result_name,
+    require_result_place,
     write_part,
 )
 
@@ -68,15 +70,21 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         How many rows there are (``rows``), with an ``error``, ``is_novel``, and ``abstain``.
 
     Raises:
-        InputError: ``source`` names no inputs, ``out`` no format, metrics are wanted of inputs without labels, or there are
-            too few to adapt to.
+        InputError: ``source`` names no inputs, ``out`` no format or no place for a file, metrics are wanted of inputs without
+            labels, or there are too few to adapt to.
     """
+    for option, path in (("--out", out), ("--metrics", options.metrics)):
+        if path is not None:
+            require_result_place(option, path, source)
     require_result_name(out)
 
-    def inputs() -> Iterator[Input]:
-        return itertools.islice(list_inputs(source, allow_outside=options.allow_outside), options.limit)
+    def inputs(start: int = 0) -> Iterator[Input]:
+        listed = list_inputs(source, allow_outside=options.allow_outside, start=start)
+        return listed if options.limit is None else itertools.islice(listed, options.limit - start)
 
     listing = survey_inputs(tqdm(inputs(), "list", unit="input", delay=2))
+    if options.metrics is not None and not listing.is_labelled:
+        raise InputError(f"--metrics: there are no labels; expected are the head's classes: {', '.join(model.class_names)}.")
     about = {
         "head_sha256": model.digest,
         "class_names": model.class_names,
@@ -96,7 +104,7 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         missing = list(itertools.dropwhile(Path.exists, parts))
         num_done = min((len(parts) - len(missing)) * part_rows, listing.num_inputs)
         with tqdm(total=listing.num_inputs, initial=num_done, desc="predict", unit="galaxy", smoothing=0.05) as progress:
-            batches = _decode(itertools.islice(inputs(), num_done, None), model, options)
+            batches = _decode(inputs(num_done), model, options)
             for part in missing:
                 _predict_part(
                     part, itertools.islice(batches, part_rows // options.batch_size), model, listing, schema, progress

@@ -13,10 +13,13 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from galaxies.decoding import Decoded, decode
+from galaxies import decoding
+from galaxies.decoding import Decoded, decode, decode_batches
 from galaxies.framing import FieldOfView
+from galaxies.galaxy_file import GalaxyFile
 from galaxies.inputs import Input, list_inputs
 from tests.toys import toy_images, write_toy_galaxies
+from tests.users import plain_user
 
 PIXELS = toy_images(1, size=20)[0]
 
@@ -62,14 +65,14 @@ def test_exif_turns_the_image_upright(tmp_path: Path) -> None:
     assert np.array_equal(decoded.image, np.rot90(PIXELS, -1))
 
 
-def png_bomb() -> bytes:
-    """Return a PNG of a few kilobytes that says it is 50,000 px square."""
+def png(width: int, height: int, num_bits: int, colours: int, rows: bytes) -> bytes:
+    """Return a PNG file with any header."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 50_000, 5_000, 8, 6, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100_000))) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, num_bits, colours, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def truncated_jpeg(path: Path) -> None:
@@ -79,11 +82,6 @@ def truncated_jpeg(path: Path) -> None:
 
 def folder_loop(path: Path) -> None:
     path.symlink_to(path)
-
-
-def unreadable(path: Path) -> None:
-    save(path)
-    path.chmod(0)
 
 
 def transparent(path: Path) -> None:
@@ -100,13 +98,26 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
         "not an image",
     ),
-    "bomb": ("a.png", lambda path: path.write_bytes(png_bomb()), "250000000 pixels|more than the limit"),
+    "bomb": (
+        "a.png",
+        lambda path: path.write_bytes(png(50_000, 5_000, 8, 6, bytes(100_000))),
+        "250000000 pixels|more than the limit",
+    ),
     "16 bits": (
         "a.png",
         lambda path: Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 99).save(path),
         "how 16 bits become 8",
     ),
+    "16 bits a colour": ("a.png", lambda path: path.write_bytes(png(8, 8, 16, 2, bytes(8 * 49))), "how 16 bits become 8"),
     "transparent": ("a.png", transparent, "transparent pixels"),
+    "transparent in a palette": ("a.png", lambda path: save(path, "P", transparency=bytes(256)), "transparent pixels"),
+    "animated": (
+        "a.png",
+        lambda path: save(path, save_all=True, append_images=[Image.new("RGB", (20, 20))]),
+        "several pictures",
+    ),
+    "GIF": ("a.png", lambda path: save(path, "P", format="GIF"), "not an image"),
+    "3 pixels": ("a.png", lambda path: Image.new("RGB", (3, 3)).save(path), "show no galaxy"),
     "folder": ("a.jpg", Path.mkdir, "a folder, not a file"),
     "pipe": ("a.jpg", os.mkfifo, "a pipe, a socket or a device"),
     "link to itself": ("a.jpg", folder_loop, "symbolic links"),
@@ -123,10 +134,24 @@ def test_a_hostile_file_is_a_reason_and_no_crash(tmp_path: Path, name: str) -> N
     assert any(part in str(decoded.error) for part in reason.split("|")), decoded.error
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_is_a_reason(tmp_path: Path) -> None:
-    unreadable(tmp_path / "a.jpg")
-    assert "Permission denied" in str(decode_file(tmp_path / "a.jpg").error)
+    assert decode_file(save(tmp_path / "a.jpg")).error is None
+    with plain_user() as folder:
+        save(folder / "a.jpg").chmod(0)
+        assert "Permission denied" in str(decode_file(folder / "a.jpg").error)
+
+
+def test_pictures_are_no_bands(tmp_path: Path) -> None:
+    """Three JPEGs in the columns of g, r and z: the first alone would be predicted, silently."""
+    decoded = decode([Input("x", (save(tmp_path / "a.jpg"),) * 3)], None)[0]
+    assert "not a FITS file" in str(decoded.error)
+
+
+@pytest.mark.parametrize(("mode", "options"), [("RGB", {"progressive": True}), ("L", {}), ("CMYK", {})])
+def test_every_kind_of_jpeg_is_read(tmp_path: Path, mode: str, options: dict[str, Any]) -> None:
+    decoded = decode_file(save(tmp_path / "a.jpg", mode, quality=95, **options))
+    assert decoded.image is not None
+    assert abs(decoded.image.astype(float).mean() - PIXELS.mean()) < 40
 
 
 def test_a_blank_image_is_predicted_with_a_note(tmp_path: Path) -> None:
@@ -162,6 +187,24 @@ def test_galaxies_of_a_file_and_images_may_alternate(tmp_path: Path) -> None:
         False,
     ]
     assert decoded[3].error == "its reason"
+
+
+def test_a_file_of_galaxies_is_opened_once_for_all_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening reads the columns of all rows: once a batch, a million rows would take hours."""
+    images = toy_images(6)
+    write_toy_galaxies(tmp_path / "galaxies.h5", images)
+    inputs = list(list_inputs(str(tmp_path / "galaxies.h5")))
+    opened: list[Path] = []
+
+    def open_galaxies(path: Path) -> GalaxyFile:
+        opened.append(path)
+        return GalaxyFile(path)
+
+    monkeypatch.setattr(decoding, "GalaxyFile", open_galaxies)
+    batches = list(decode_batches(inputs, None, batch_size=2, num_threads=2, num_ahead=0))
+    assert [len(batch) for batch in batches] == [2, 2, 2]
+    assert [one.image is not None and one.image.tolist() for batch in batches for one in batch] == images.tolist()
+    assert opened == [tmp_path / "galaxies.h5"]
 
 
 def test_warnings_of_readers_stay_inside(tmp_path: Path) -> None:

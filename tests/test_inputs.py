@@ -27,13 +27,13 @@ def test_a_folder_is_walked_in_order_and_only_for_images(tmp_path: Path) -> None
 
 
 def test_the_three_bands_of_a_galaxy_are_one_input(tmp_path: Path) -> None:
-    touch(tmp_path, "a-g.fits", "a-r.fits", "a-z.fits", "b-g.fits", "b-z.fits", "c.z.fits", "d_G.fit", "d_R.fit", "d_Z.fit")
+    touch(tmp_path, "a-g.fits", "a-r.fits", "a-z.fits", "b-g.fits", "b-z.fits", "c.z.fits.gz", "d_G.fit", "d_R.fit", "d_Z.fit")
     found = {entry.id: [file.name for file in entry.files] for entry in list_inputs(str(tmp_path))}
     assert found == {
         "a": ["a-g.fits", "a-r.fits", "a-z.fits"],
         "b-g": ["b-g.fits"],
         "b-z": ["b-z.fits"],
-        "c.z": ["c.z.fits"],
+        "c.z.fits": ["c.z.fits.gz"],
         "d": ["d_G.fit", "d_R.fit", "d_Z.fit"],
     }
 
@@ -43,6 +43,7 @@ def test_a_pattern_lists_what_it_matches(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     assert [entry.id for entry in list_inputs("b*.jpg")] == ["b0", "b1"]
     assert [entry.id for entry in list_inputs("**/b*.jpg")] == ["b0", "b1", "sub/b2"]
+    assert [entry.id for entry in list_inputs(f"{tmp_path}/b*.jpg")] == [f"{tmp_path}/b0", f"{tmp_path}/b1"]
     with pytest.raises(InputError, match=r"x\*\.jpg: no images"):
         list(list_inputs("x*.jpg"))
 
@@ -96,8 +97,12 @@ def test_a_file_in_the_galaxy10_schema_gives_its_images_and_labels(tmp_path: Pat
         ("../secret.jpg", "outside the catalogue's folder"),
         ("/etc/passwd", "outside the catalogue's folder"),
         ("link/secret.jpg", "outside the catalogue's folder"),
+        ("link.jpg", "outside the catalogue's folder"),
+        ("sub/../..", "outside the catalogue's folder"),
+        ("../catalogue-2/a.jpg", "outside the catalogue's folder"),
         ("https://example.org/a.jpg", "is an address"),
         ("a\0.jpg", "zero byte"),
+        ("../" + "a" * 5000, "outside the catalogue's folder"),
         ("", "gives no path"),
     ],
 )
@@ -105,11 +110,33 @@ def test_a_path_that_must_not_be_followed_is_a_row_with_its_reason(tmp_path: Pat
     folder = tmp_path / "catalogue"
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
+    (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
     (folder / "c.csv").write_text(f'id,path\n1,"{path}"\n2,good.jpg\n')
     bad, good = list_inputs(str(folder / "c.csv"))
     assert error in str(bad.error)
     assert good.error is None
     survey_inputs([bad])
+
+
+def test_links_and_detours_within_the_folder_are_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "sub/a.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "sub" / "a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "sub")
+    (tmp_path / "list.txt").write_text("link.jpg\nlink/a.jpg\nsub/../sub/a.jpg\n")
+    assert [entry.error for entry in list_inputs(str(tmp_path / "list.txt"))] == [None] * 3
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.parquet", "c.h5", "images", "images/*.jpg"])
+def test_inputs_may_be_passed_over(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame({"path": ["images/a.jpg", "images/b.jpg", "c.jpg", "../d.jpg"]})
+    table.to_csv(tmp_path / "c.csv", index=False)
+    table.to_parquet(tmp_path / "c.parquet")
+    write_toy_galaxies(tmp_path / "c.h5", toy_images(4))
+    touch(tmp_path, *(f"images/{letter}.jpg" for letter in "abcd"))
+    every = [entry.id for entry in list_inputs(str(tmp_path / name))]
+    assert len(every) == 4
+    for start in range(6):
+        assert [entry.id for entry in list_inputs(str(tmp_path / name), start=start)] == every[start:]
 
 
 def test_paths_outside_are_followed_where_that_is_allowed(tmp_path: Path) -> None:
@@ -130,7 +157,7 @@ def test_a_number_that_is_none_is_a_row_with_its_reason(tmp_path: Path, column: 
     [
         ("c.csv", b"name,file\na,b\n", "found the columns name, file; expected is path"),
         ("c.csv", b"", "found the columns none"),
-        ("c.csv", b'path\n"a\n', "after line 1: not CSV"),
+        ("c.csv", b'path\n"a\n', "after line 2: not CSV"),
         ("c.parquet", b"PAR1 not really", "cannot be read as Parquet"),
         ("c.h5", b"not really", "cannot be read as HDF5"),
         ("c.docx", b"?", "found the ending .docx"),
@@ -142,6 +169,11 @@ def test_a_catalogue_that_is_none_is_refused(tmp_path: Path, name: str, content:
         list(list_inputs(str(tmp_path / name)))
     with pytest.raises(InputError, match="There is no file or folder"):
         list_inputs(str(tmp_path / "missing"))
+
+
+def test_a_path_longer_than_the_system_allows_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a" * 5000 + ".jpg\n")
+    assert survey_inputs(list_inputs(str(tmp_path / "list.txt"))).num_inputs == 1
 
 
 def test_the_digest_knows_when_a_file_changed_and_repeated_ids_are_found(tmp_path: Path) -> None:

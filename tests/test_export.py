@@ -25,6 +25,12 @@ from galaxies.store import Store
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import toy_catalog, toy_images
 
+# torch 2.11 warns of its own code: `torch.export.load` makes tensors of a read-only buffer, `torch.onnx` asks for LeafSpec.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning"),
+]
+
 # Rounding to 8 bits falls to the other side here and there, and the toy head is steep.
 TOLERANCE = 0.01
 

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from galaxies.errors import InputError
+from galaxies.files import explain_disk_errors
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; an InputError becomes its message on stderr and exit code 1."""
+    """Run one command; an InputError, a full disk or a missing permission becomes a message on stderr and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m galaxies", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_predict(commands)
@@ -39,10 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     plots_page.set_defaults(run=_plots_page)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        with explain_disk_errors("the disk"):
+            options.run(options)
     except InputError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DIGEST_BLOCK_BYTES = 1 << 20
+_MOST_DELETED = 1000
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _DISK_ADVICE = {
@@ -95,13 +96,16 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     With ``wait``, a second process waits; otherwise BlockingIOError is raised. The holder may delete the folder.
     """
     path = folder / "lock"
+    num_deleted = 0
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             opened = path.open("a")
         except (FileNotFoundError, FileExistsError):
-            # The holder deleted the folder between two of these system calls; a file of that name would stay.
-            if folder.is_file():
+            # The holder deleted the folder between two of these system calls. A file of that name would stay, and in some
+            # file systems (/proc) no folder can be made.
+            num_deleted += 1
+            if folder.is_file() or num_deleted > _MOST_DELETED:
                 raise
             continue
         with opened as file:

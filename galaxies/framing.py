@@ -83,10 +83,15 @@ def frame_image(image: NDArray[np.uint8], pxscale: float, field: FieldOfView | N
         The image (S', S', 3), S' at most 1,024, and notes on what was done.
 
     Raises:
-        InputError: at this scale the field of the training images is a few pixels.
+        InputError: the pixel scale is not above 0, the image has a few pixels only, or at this scale the field of the training
+            images has, or the image fills a few pixels of that field.
     """
+    if pxscale <= 0:
+        raise InputError(f"pxscale: found {pxscale:g}, expected arcsec/px above 0")
     image, notes = _crop_square(image)
     size = len(image)
+    if size < _FEWEST_PIXELS:
+        raise InputError(f"{size} x {size} px show no galaxy, expected are at least {_FEWEST_PIXELS} x {_FEWEST_PIXELS}")
     if not np.isfinite(pxscale):
         notes.append("no pixel scale: taken as it is")
     elif field is None or field.arcsec is None:
@@ -113,10 +118,11 @@ def _resample(image: NDArray[np.uint8], pxscale: float, image_size: int, arcsec:
     """Return the middle of an image as training images show it; where it shows less, its border's colour goes on."""
     size = len(image)
     wanted = arcsec / pxscale  # px of this image
-    if wanted < _FEWEST_PIXELS:
+    inner = round(image_size * size / wanted)
+    if wanted < _FEWEST_PIXELS or inner < _FEWEST_PIXELS:
         raise InputError(
-            f"at {pxscale:g} arcsec/px the {arcsec:.1f} arcsec that the training images show are {wanted:.2g} px; is the pixel "
-            "scale right?"
+            f"at {pxscale:g} arcsec/px the image shows {size * pxscale:.2g} arcsec, the training images show {arcsec:.1f}; is "
+            "the pixel scale right?"
         )
     if wanted <= size:
         margin = (size - wanted) / 2
@@ -125,7 +131,6 @@ def _resample(image: NDArray[np.uint8], pxscale: float, image_size: int, arcsec:
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])  # (4 S', 3)
     canvas = np.empty((image_size, image_size, 3), np.uint8)
     canvas[...] = np.median(border, axis=0).astype(np.uint8)
-    inner = max(1, round(image_size * size / wanted))
     start = (image_size - inner) // 2
     canvas[start : start + inner, start : start + inner] = _resize(image, inner, (0.0, 0.0, float(size), float(size)))
     return canvas, f"shows {size * pxscale:.1f} of {arcsec:.1f} arcsec: the rest is filled with the colour of its border"

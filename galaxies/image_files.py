@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz")
+FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".fits.gz", ".fit.gz")
 """Fluxes, not pictures; prediction reads them (``fits_files``), labelled catalogues are pictures."""
 
 # A PNG of some kilobytes can unpack to gigabytes; cutouts of galaxies are far below this.
@@ -70,7 +70,9 @@ def _reasons_against(image: Image.Image) -> Iterator[str]:
         yield f"{image.width} x {image.height} px, more than the limit of {MAX_PIXELS:,} pixels"
     elif image.mode not in _CONVERTIBLE:
         yield f"pixels of the kind {image.mode}; save it as 8-bit RGB: how 16 bits become 8 is the observer's choice"
-    elif image.mode in ("RGBA", "LA") and image.getextrema()[-1] != (255, 255):
+    elif any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+        yield "16 bits a colour; save it with 8: how 16 bits become 8 is the observer's choice"
+    elif image.has_transparency_data and image.convert("RGBA").getextrema()[-1] != (255, 255):
         yield "transparent pixels; save it without an alpha channel"
     if getattr(image, "n_frames", 1) > 1:
         yield "several pictures in one file; save the one that is meant"
@@ -82,4 +84,6 @@ def say_damage(error: BaseException) -> str:
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):
         return "not an image (JPEG, PNG or TIFF)"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = str(error).splitlines()[0] if str(error) else ""
+    # A KeyError says no more than the key.
+    return f"{type(error).__name__}: {text}".rstrip(": ") if isinstance(error, LookupError) or not text else text

@@ -1,5 +1,6 @@
 """Files changed at random, of every format: each gives an image or a reason, within the time that is set."""
 
+import gzip
 import io
 import time
 from collections.abc import Callable
@@ -45,6 +46,10 @@ def compressed_fits(folder: Path) -> bytes:
     return content.getvalue()
 
 
+def gzip_fits(folder: Path) -> bytes:
+    return gzip.compress(fits_cube(folder))
+
+
 def galaxy10(folder: Path) -> bytes:
     write_toy_galaxies(folder / "whole.h5", toy_images(3, size=8))
     return (folder / "whole.h5").read_bytes()
@@ -56,6 +61,7 @@ FORMATS: dict[str, Callable[[Path], bytes]] = {
     "a.tif": picture("TIFF"),
     "a.fits": fits_cube,
     "a.fits.fz": compressed_fits,
+    "a.fits.gz": gzip_fits,
     "a.h5": galaxy10,
     "a.csv": lambda folder: b"id,path,ra,dec,pxscale\n" + b"m31,a.jpg,10.68,41.27,0.262\n" * 5,
     "a.txt": lambda folder: b"a.jpg\nb/c.png\n" * 5,

@@ -154,6 +154,12 @@ def test_a_file_in_the_place_of_the_folder_is_an_error_and_not_waited_for(tmp_pa
         pass
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system in which no folder can be made")
+def test_where_no_folder_can_be_made_is_an_error_and_not_tried_for_ever() -> None:
+    with pytest.raises(FileNotFoundError), locked(Path("/proc/results")):
+        pass
+
+
 @pytest.mark.parametrize("num_bytes", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
 def test_the_digest_is_that_of_all_bytes(tmp_path: Path, num_bytes: int) -> None:
     content = np.random.default_rng(0).bytes(num_bytes)

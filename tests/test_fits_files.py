@@ -1,5 +1,6 @@
 """FITS files of every layout become the same image, and headers are never believed before the file's size is."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,68 @@ def test_broken_fluxes_become_sky_and_empty_planes_are_noted(tmp_path: Path) -> 
     assert np.array_equal(image, stretch_to_rgb(mended[:, ::-1]))
 
 
+def test_planes_without_any_light_above_the_sky_are_noted(tmp_path: Path) -> None:
+    notes = read_fits([write(tmp_path / "a.fits", -toy_fluxes(), BANDS="grz")])[2]
+    assert notes == [f"plane {number} of 3 ({band}) holds no light" for number, band in enumerate("grz", 1)]
+
+
+def test_counts_are_no_fluxes_and_noted(tmp_path: Path) -> None:
+    assert read_fits([write(tmp_path / "a.fits", toy_fluxes(), BANDS="grz")])[2] == []
+    counts = (toy_fluxes() * 10_000).astype(np.int16)
+    (note,) = read_fits([write(tmp_path / "b.fits", counts, BANDS="grz")])[2]
+    assert "of the image is white: are the fluxes nanomaggies a pixel?" in note
+
+
+def test_errors_and_weights_beside_an_image_are_not_its_other_bands(tmp_path: Path) -> None:
+    """As HST and JWST store them: SCI, ERR and DQ would be three planes."""
+    alone, _, note = read_fits([write(tmp_path / "alone.fits", toy_fluxes()[1])])
+    names = ("SCI", "ERR", "DQ", "WHT", "VAR_POISSON", "INVVAR-G")
+    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(toy_fluxes()[1] * 2**-i, name=name) for i, name in enumerate(names))]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    image, _, notes = read_fits([tmp_path / "a.fits"])
+    assert np.array_equal(image, alone)
+    assert notes == note == ["one band (unnamed), shown in grey: the training images have colours"]
+
+
+def test_bands_of_different_scales_are_refused(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / f"{band}.fits", plane, FILTER=band, PIXSCALE=scale)
+        for band, plane, scale in zip("grz", toy_fluxes(), (0.262, 0.262, 0.4), strict=True)
+    ]
+    with pytest.raises(InputError, match=r"different pixel scales: 0.262, 0.262, 0.4 arcsec"):
+        read_fits(files)
+    assert read_fits([files[0], files[1], write(tmp_path / "other.fits", toy_fluxes()[2], PIXSCALE=0.2621)])[1] == 0.262
+
+
+def test_a_gzip_file_is_unpacked(tmp_path: Path) -> None:
+    packed = gzip.compress(write(tmp_path / "a.fits", toy_fluxes(), BANDS="grz").read_bytes())
+    (tmp_path / "a.fits.gz").write_bytes(packed)
+    assert np.array_equal(read_fits([tmp_path / "a.fits.gz"])[0], EXPECTED)
+    (tmp_path / "cut.fits.gz").write_bytes(packed[:-200])
+    with pytest.raises(InputError, match="the FITS file is damaged"):
+        read_fits([tmp_path / "cut.fits.gz"])
+
+
+def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "bomb.fits.gz", "wb", compresslevel=1) as file:
+        for _ in range(257):
+            file.write(bytes(1 << 20))
+    with pytest.raises(InputError, match=r"unpacks to more than 256.0 MiB"):
+        read_fits([tmp_path / "bomb.fits.gz"])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "reason"), [("BITPIX", 7, "KeyError: 7"), ("NAXIS1", -24, "Invalid argument|pixels")]
+)
+def test_a_header_that_makes_no_sense_is_a_damaged_file(tmp_path: Path, keyword: str, value: int, reason: str) -> None:
+    content = bytearray(write(tmp_path / "a.fits", toy_fluxes()).read_bytes())
+    start = content.index(keyword.encode())
+    content[start + 10 : start + 30] = f"{value:20d}".encode()
+    (tmp_path / "a.fits").write_bytes(bytes(content))
+    with pytest.raises(InputError, match=reason):
+        read_fits([tmp_path / "a.fits"])
+
+
 def test_integers_with_an_offset_are_fluxes(tmp_path: Path) -> None:
     data = np.arange(300, dtype=np.uint16).reshape(3, 10, 10)
     image, _, _ = read_fits([write(tmp_path / "a.fits", data)])
@@ -154,6 +217,8 @@ def test_what_is_no_galaxy_is_refused(tmp_path: Path) -> None:
         read_fits([write(tmp_path / "sizes.fits", np.ones((4, 4)), np.ones((4, 5)), np.ones((4, 4)))])
     with pytest.raises(InputError, match="has 4 axes"):
         read_fits([write(tmp_path / "axes.fits", np.ones((2, 3, 4, 4)))])
+    with pytest.raises(InputError, match=r"unnamed … \(24 planes of 3 x 24\), expected g, r and z"):
+        read_fits([write(tmp_path / "last.fits", np.moveaxis(toy_fluxes(), 0, -1))])
     with pytest.raises(InputError, match=r"found \[3, 3, 3\] planes"):
         read_fits([write(tmp_path / "cube.fits", toy_fluxes())] * 3)
 

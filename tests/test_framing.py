@@ -99,8 +99,20 @@ def test_a_huge_image_is_made_small_before_it_waits_in_memory() -> None:
     assert radius_of(framed) == pytest.approx(300 * 1024 / 1500, abs=2)
 
 
-def test_an_absurd_scale_is_refused_and_a_tiny_one_costs_no_memory() -> None:
+def test_an_absurd_scale_is_refused() -> None:
     with pytest.raises(InputError, match="is the pixel scale right"):
         frame_image(disc(50, 10), 100.0, FIELD)
-    framed, _ = frame_image(disc(50, 10), 1e-9, FIELD)
-    assert framed.shape == (64, 64, 3)
+    with pytest.raises(InputError, match=r"the image shows 5e-08 arcsec, the training images show 32.0; is the pixel scale"):
+        frame_image(disc(50, 10), 1e-9, FIELD)
+
+
+@pytest.mark.parametrize("pxscale", [0.0, -0.3, -np.inf])
+def test_a_scale_of_nothing_is_refused(pxscale: float) -> None:
+    with pytest.raises(InputError, match=r"pxscale: found .*, expected arcsec/px above 0"):
+        frame_image(disc(50, 10), pxscale, FIELD)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (1, 500), (2000, 7)])
+def test_an_image_of_a_few_pixels_is_no_galaxy(shape: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=f"{min(shape)} x {min(shape)} px show no galaxy, expected are at least 8 x 8"):
+        frame_image(np.zeros((*shape, 3), np.uint8), np.nan, FIELD)

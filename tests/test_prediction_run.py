@@ -21,6 +21,7 @@ from galaxies.prediction_run import PredictOptions, predict_inputs
 from galaxies.prediction_table import COLUMNS, SCHEMA_VERSION, make_safe
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import toy_images
+from tests.users import plain_user
 
 OPTIONS = PredictOptions(batch_size=4)
 
@@ -177,6 +178,53 @@ def test_labelled_inputs_give_metrics(folder: Path, model: Model, tmp_path: Path
 def test_metrics_of_inputs_without_labels_are_refused(folder: Path, model: Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are no labels; expected are the head's classes: round, =spiral, edge-on"):
         predict(folder, model, tmp_path / "out.parquet", metrics=tmp_path / "metrics.json")
+
+
+@pytest.mark.parametrize("option", ["out", "metrics"])
+def test_a_result_that_has_no_place_is_refused_before_the_work(
+    folder: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    source = tmp_path / "c.csv"
+    source.write_text("path,label\na.png,round\n")
+    (tmp_path / "folder.csv").mkdir()
+    monkeypatch.setattr(model, "predict_list", lambda images: pytest.fail("it predicts"))
+    monkeypatch.chdir(tmp_path)
+    for name, reason in {
+        "folder.csv": "is a folder; give the name of a file",
+        "folder.csv/../c.csv": "is the input itself, which it would replace",
+        "c.csv/out.csv": "the folder c.csv cannot be made",
+        "/proc/new/out.csv": "the folder /proc/new cannot be made",
+    }.items():
+        places = {"out": Path("out.csv"), option: Path(name)}
+        with pytest.raises(InputError, match=f"--{option}: .*{reason}"):
+            predict_inputs(str(source), places["out"], model, replace(OPTIONS, metrics=places.get("metrics")))
+    assert source.read_text() == "path,label\na.png,round\n"
+
+
+def test_names_that_are_not_utf_8_are_taken_for_latin_1(folder: Path, model: Model, tmp_path: Path) -> None:
+    (folder / "images" / "c.csv").write_bytes(b"id,path\nNGC\xe9,00.png\n\xc3\xa9,00.png\n")
+    predict_inputs(str(folder / "images" / "c.csv"), tmp_path / "out.csv", model, OPTIONS)
+    (folder / "images" / "c.csv").unlink()
+    assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == ["NGCé", "é"]
+
+
+def test_what_the_system_refuses_is_a_message_and_no_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    arguments = ["predict", "images", "--num-workers", "0", "--device", "cpu", "--model-dir", "models", "--out"]
+    assert main([*arguments, "out.csv", "--limit", "1"]) == 0
+    with plain_user() as closed:
+        closed.chmod(0o500)
+        assert main([*arguments, str(closed / "out.csv")]) == 1
+    assert "Permission denied; make it readable and writable for you" in capsys.readouterr().err
+
+    def interrupt(self: Model, images: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "predict_list", interrupt)
+    assert main([*arguments, "out.csv"]) == 130
+    assert capsys.readouterr().err.endswith("Interrupted.\n")
 
 
 def test_the_command_predicts(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,9 +184,21 @@ def _show(options: argparse.Namespace) -> None:
     for name, value in metrics.items():
         ends = intervals.get(name)
         print(f"  {name:<27} {value:<7}" + (f" (95 %: {ends['low']} to {ends['high']})" if ends else ""))
+    _show_views(Path("metrics/views.json"))
     _show_seeds(Path("metrics/seeds.json"))
     _show_baselines(Path("metrics/baselines.json"), metrics)
     print("\nmetrics/galaxies.png shows some of them; `dvc plots show` writes all plots to dvc_plots/index.html.")
+
+
+def _show_views(path: Path) -> None:
+    """Print what averaging over the turned and mirrored images of each galaxy changes, where they are stored."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    num_views = found.pop("num_views", 1)
+    if num_views > 1:
+        print(f"\nAveraged over {num_views} views of each galaxy, and against one view:")
+    for name, values in found.items():
+        ends = f"95 %: {values['low']:+.4f} to {values['high']:+.4f}"
+        print(f"  {name:<27} {values['mean_of_views']:<7} {values['difference']:+.4f} ({ends})")
 
 
 def _show_seeds(path: Path) -> None:
@@ -211,12 +223,10 @@ def _show_baselines(path: Path, metrics: dict[str, float]) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    import numpy as np
-
     from galaxies.comparison import compare_predictions, format_comparison, read_predictions
 
     first, second = (read_predictions(Path(), revision) for revision in (options.first, options.second))
-    table = compare_predictions(first, second, generator=np.random.default_rng(0))
+    table = compare_predictions(first, second)
     print(f"On the same {len(second.galaxies):,} test galaxies:")
     print(format_comparison(table, options.first, options.second))
 

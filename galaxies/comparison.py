@@ -1,8 +1,8 @@
 """Whether one revision is better than another on the same test galaxies, or had luck.
 
-Every resample draws the same sky groups for both (a paired bootstrap), so that what is hard about a galaxy cancels.
+They are joined on id and image digest; `galaxies.differences` says what lies between them.
 
-Legend: B test rows, K classes, G sky groups, R resamples, P metrics (K + 4).
+Legend: B test rows, K classes.
 """
 
 import io
@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from galaxies.differences import find_differences
 from galaxies.errors import InputError
-from galaxies.intervals import METRICS, NUM_RESAMPLES, metrics_of_sums, percentiles, resample_sums, sum_groups
+from galaxies.intervals import METRICS
 from galaxies.predictions import PREDICTIONS_PATH, PROBABILITY_PREFIX
 
 WORKSPACE = "workspace"
@@ -23,7 +24,6 @@ WORKSPACE = "workspace"
 
 _KEYS = ["id", "image_sha256"]
 _COLUMNS = [*_KEYS, "group", "label"]
-_LOWER_IS_BETTER = ("nll",)
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,15 @@ def read_predictions(repository: Path, revision: str) -> Predictions:
     return Predictions(revision, table[_COLUMNS], names, table[columns].to_numpy(np.float64))
 
 
-def compare_predictions(
-    first: Predictions, second: Predictions, *, generator: np.random.Generator, num_resamples: int = NUM_RESAMPLES
-) -> pd.DataFrame:
+def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame:
     """Return how much better the second is, a row a metric and a row the F1 of a class.
 
     Columns: metric, class_name (empty for all classes), first, second, difference (second - first), low, high (its 95 %
-    interval), probability (the share of the resamples in which the second is better; equal ones count half).
+    interval), probability (that the second is better).
 
     Args:
         first: revision A.
         second: revision B; the sky groups and labels are those of its galaxies, which must be A's.
-        generator: draws the groups.
-        num_resamples: R.
 
     Raises:
         InputError: the test galaxies, their labels or the classes differ.
@@ -77,30 +73,21 @@ def compare_predictions(
     names = second.class_names
     order = _find_galaxies(first, second)
     targets = np.array([names.index(label) for label in second.galaxies["label"]])
-    group = second.galaxies["group"].to_numpy(np.int64)
     places = [first.class_names.index(name) for name in names]
-    both = [
-        sum_groups(targets, probabilities, group)
-        for probabilities in (first.probabilities[order][:, places], second.probabilities)
-    ]
-    values = [metrics_of_sums(sums.sum(axis=0)) for sums in both]
-    # Side by side, so that one draw of groups serves both.
-    resampled = resample_sums(np.concatenate(both, axis=1), num_resamples=num_resamples, generator=generator)
-    differences = np.subtract(*(metrics_of_sums(half) for half in np.split(resampled, 2, axis=1)[::-1]))
-    low, high = percentiles(differences)
-    table = pd.DataFrame(
+    group = second.galaxies["group"].to_numpy(np.int64)
+    found = find_differences(targets, first.probabilities[order][:, places], second.probabilities, group)
+    return pd.DataFrame(
         {
             "metric": [*METRICS, *["f1"] * len(names)],
             "class_name": [*[""] * len(METRICS), *names],
-            "first": values[0],
-            "second": values[1],
-            "difference": values[1] - values[0],
-            "low": low,
-            "high": high,
+            "first": found.first,
+            "second": found.second,
+            "difference": found.second - found.first,
+            "low": found.low,
+            "high": found.high,
+            "probability": found.probability,
         }
     )
-    sign = np.where(table["metric"].isin(_LOWER_IS_BETTER), -1, 1)
-    return table.assign(probability=_probability_better(sign * differences))
 
 
 def format_comparison(table: pd.DataFrame, first: str, second: str) -> str:
@@ -109,18 +96,20 @@ def format_comparison(table: pd.DataFrame, first: str, second: str) -> str:
     widths = [max(len(name), 10) for name in (first, second)]
     width = names.str.len().max()
     head = f"{'':{width}}  {first:>{widths[0]}}  {second:>{widths[1]}}  difference  95 % interval     {second} is better"
-    columns = [table[name] for name in ("first", "second", "difference", "low", "high", "probability")]
+    columns = [table[name] for name in ("first", "second", "difference", "low", "high")]
+    better = table["probability"].map(_format_probability)
     lines = [
-        f"{name:{width}}  {a:{widths[0]}.4f}  {b:{widths[1]}.4f}  {change:+10.4f}  {low:+.4f}, {high:+.4f}  {probability:.0%}"
-        for name, a, b, change, low, high, probability in zip(names, *columns, strict=True)
+        f"{name:{width}}  {a:{widths[0]}.4f}  {b:{widths[1]}.4f}  {change:+10.4f}  {low:+.4f}, {high:+.4f}  {share}"
+        for name, a, b, change, low, high, share in zip(names, *columns, better, strict=True)
     ]
     return "\n".join([head, *lines])
 
 
-def _probability_better(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the share of the resamples, (R, P) -> (P,), above 0; equal ones, and those without the class, count half."""
-    share: NDArray[np.float64] = ((differences > 0) + 0.5 * ~(np.abs(differences) > 0)).mean(axis=0)
-    return share
+def _format_probability(probability: float) -> str:
+    """Return whole percents, but never a certainty."""
+    if probability > 0.99:
+        return "> 99%"
+    return "< 1%" if probability < 0.01 else f"{probability:.0%}"
 
 
 def _require_same_classes(first: Predictions, second: Predictions) -> None:

@@ -21,6 +21,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from galaxies.differences import find_differences
 from galaxies.errors import InputError
 from galaxies.intervals import METRICS, Intervals
 from galaxies.predictions import PROBABILITY_PREFIX
@@ -91,22 +92,28 @@ def measure_seeds(targets: NDArray[np.int64], probabilities: Sequence[NDArray[np
     return found
 
 
-def measure_views(targets: NDArray[np.int64], probabilities: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
-    """Return the number of views and, where there are several, a few metrics of the first view and of the mean of all.
+def measure_views(
+    targets: NDArray[np.int64], probabilities: Sequence[NDArray[np.float64]], group: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Return the number of views and, where there are several, the metrics of the first view and of the mean of all.
 
-    The mean is test-time averaging: a galaxy's class does not change when its image is turned or mirrored, so what the head
-    says of the eight images is averaged (Dieleman, Willett & Dambre 2015, "Rotation-invariant convolutional neural networks
-    for galaxy morphology prediction").
+    Beside them stand the difference (mean of all - first) and the ends of its 95 % interval, low and high. The mean is
+    test-time averaging: a galaxy's class does not change when its image is turned or mirrored, so what the head says of the
+    eight images is averaged (Dieleman, Willett & Dambre 2015, "Rotation-invariant convolutional neural networks for galaxy
+    morphology prediction").
 
     Args:
         targets: true classes, (B,).
         probabilities: of each view, (B, K).
+        group: sky group of each row, (B,); any numbers.
     """
     found: dict[str, Any] = {"num_views": len(probabilities)}
     if len(probabilities) > 1:
-        both = (probabilities[0], np.mean(probabilities, axis=0))
-        one, mean = ({**measure_predicted(targets, said.argmax(axis=1)), "nll": _nll(targets, said)} for said in both)
-        found |= {name: round_values({"one_view": one[name], "mean_of_views": mean[name]}) for name in one}
+        one = find_differences(targets, probabilities[0], np.mean(probabilities, axis=0), group)
+        columns = (one.first, one.second, one.second - one.first, one.low, one.high)
+        for name, *numbers in zip(METRICS, *(column.tolist() for column in columns), strict=False):
+            named = zip(("one_view", "mean_of_views", "difference", "low", "high"), numbers, strict=True)
+            found[name] = round_values(dict(named))
     return found
 
 

@@ -60,7 +60,7 @@ def main() -> None:
     others = [predict_rows(other, store, rows) for other in trained.others]
     _write_json("seeds", measure_seeds(targets, [probabilities, *others]))
     turned = [predict_rows(trained, store, rows, view=view) for view in range(1, store.num_views)]
-    _write_json("views", measure_views(targets, [probabilities, *turned]))
+    _write_json("views", measure_views(targets, [probabilities, *turned], group))
 
     with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
         tables = {

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.__main__ import main
-from galaxies.comparison import Predictions, compare_predictions, read_predictions
+from galaxies.comparison import Predictions, compare_predictions, format_comparison, read_predictions
 from galaxies.errors import InputError
 from galaxies.evaluation import tabulate_predictions
 
@@ -39,18 +39,14 @@ def predictions(accuracy: float, seed: int = 0, revision: str = "A") -> Predicti
     )
 
 
-def compared(first: Predictions, second: Predictions) -> pd.DataFrame:
-    return compare_predictions(first, second, generator=np.random.default_rng(0), num_resamples=400)
-
-
 def row(table: pd.DataFrame, metric: str) -> dict[str, float]:
     """Return the numbers of a metric of all classes."""
     numbers = table[table["metric"] == metric].drop(columns=["metric", "class_name"]).iloc[0]
     return {str(name): float(value) for name, value in numbers.items()}
 
 
-def test_a_better_revision_is_better_in_all_but_the_resamples_of_chance() -> None:
-    result = compared(predictions(0.6, seed=1), predictions(0.8, seed=2))
+def test_a_better_revision_is_better_and_more_than_by_chance() -> None:
+    result = compare_predictions(predictions(0.6, seed=1), predictions(0.8, seed=2))
     accuracy = row(result, "accuracy")
     assert accuracy["difference"] == pytest.approx(accuracy["second"] - accuracy["first"])
     assert accuracy["low"] < accuracy["difference"] < accuracy["high"]
@@ -64,7 +60,7 @@ def test_a_better_revision_is_better_in_all_but_the_resamples_of_chance() -> Non
 
 
 def test_a_revision_against_itself_is_no_better_and_no_worse() -> None:
-    result = compared(predictions(0.7), predictions(0.7))
+    result = compare_predictions(predictions(0.7), predictions(0.7))
     assert (result[["difference", "low", "high"]] == 0).all(axis=None)
     assert (result["probability"] == 0.5).all()
 
@@ -75,9 +71,16 @@ def test_pairing_makes_small_differences_visible() -> None:
     wrong = np.flatnonzero(first.probabilities.argmax(axis=1) != np.arange(200) % 2)[:10]
     better = first.probabilities.copy()
     better[wrong] = better[wrong][:, ::-1]
-    accuracy = row(compared(first, replace(first, probabilities=better)), "accuracy")
+    accuracy = row(compare_predictions(first, replace(first, probabilities=better)), "accuracy")
     assert accuracy["difference"] == pytest.approx(0.05)
-    assert 0.015 < accuracy["low"] < accuracy["high"] < 0.1
+    assert 0.01 < accuracy["low"] < accuracy["high"] < 0.09
+
+
+def test_nothing_is_certain_in_print() -> None:
+    result = compare_predictions(predictions(0.6, seed=1), predictions(0.8, seed=2))
+    row = result.iloc[[0]]
+    printed = {share: format_comparison(row.assign(probability=share), "A", "B").splitlines()[1] for share in (1, 0.9, 0.5, 0)}
+    assert [line.rpartition("  ")[2] for line in printed.values()] == ["> 99%", "90%", "50%", "< 1%"]
 
 
 def test_rows_and_classes_in_another_order_are_matched_by_name() -> None:
@@ -86,7 +89,7 @@ def test_rows_and_classes_in_another_order_are_matched_by_name() -> None:
     shuffled = Predictions(
         "A", first.galaxies.iloc[order].reset_index(drop=True), NAMES[::-1], first.probabilities[order][:, ::-1]
     )
-    pd.testing.assert_frame_equal(compared(shuffled, second), compared(first, second))
+    pd.testing.assert_frame_equal(compare_predictions(shuffled, second), compare_predictions(first, second))
 
 
 def test_other_test_galaxies_are_refused() -> None:
@@ -94,7 +97,7 @@ def test_other_test_galaxies_are_refused() -> None:
     galaxies = second.galaxies.copy()
     galaxies.loc[3, "image_sha256"] = "another"
     with pytest.raises(InputError, match=r"A and B were tested on different galaxies: 1 only there, 1 only here, 199 in both"):
-        compared(first, replace(second, galaxies=galaxies))
+        compare_predictions(first, replace(second, galaxies=galaxies))
 
 
 def test_other_labels_are_refused() -> None:
@@ -102,12 +105,12 @@ def test_other_labels_are_refused() -> None:
     galaxies = second.galaxies.copy()
     galaxies.loc[3, "label"] = "round"
     with pytest.raises(InputError, match=r"1 test galaxies have another label in A than in B \(first: 003, spiral and round\)"):
-        compared(first, replace(second, galaxies=galaxies))
+        compare_predictions(first, replace(second, galaxies=galaxies))
 
 
 def test_other_classes_are_refused() -> None:
     with pytest.raises(InputError, match=r"A knows the classes round, spiral, B knows round, bar; only heads"):
-        compared(predictions(0.6), replace(predictions(0.6, revision="B"), class_names=("round", "bar")))
+        compare_predictions(predictions(0.6), replace(predictions(0.6, revision="B"), class_names=("round", "bar")))
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
+from galaxies.differences import find_differences
 from galaxies.errors import InputError
 from galaxies.evaluation import (
     list_intervals,
@@ -242,11 +244,25 @@ def test_what_the_temperature_changed_and_what_the_sets_are_worth() -> None:
 def test_views_are_averaged_as_probabilities() -> None:
     """The first view is wrong by a little, the second right by much: together they are right."""
     views = [np.array([[0.45, 0.55]]), np.array([[0.85, 0.15]])]
-    found = measure_views(np.array([0]), views)
+    found = measure_views(np.array([0]), views, np.zeros(1, np.int64))
     assert found["num_views"] == 2
-    assert found["accuracy"] == {"one_view": 0, "mean_of_views": 1}
-    assert found["nll"] == {"one_view": round(-np.log(0.45), 4), "mean_of_views": round(-np.log(0.65), 4)}
-    assert measure_views(np.array([0]), views[:1]) == {"num_views": 1}
+    assert (found["accuracy"]["one_view"], found["accuracy"]["mean_of_views"]) == (0, 1)
+    before, after = round(-np.log(0.45), 4), round(-np.log(0.65), 4)
+    assert (found["nll"]["one_view"], found["nll"]["mean_of_views"]) == (before, after)
+    assert found["nll"]["difference"] == pytest.approx(after - before, abs=1e-4)
+    assert measure_views(np.array([0]), views[:1], np.zeros(1, np.int64)) == {"num_views": 1}
+
+
+def test_what_averaging_changes_has_the_interval_of_a_comparison() -> None:
+    generator = np.random.default_rng(0)
+    targets, group = np.arange(60) % 3, np.arange(60) // 2
+    views = [softmax(generator.normal(size=(60, 3)) + np.eye(3)[targets], axis=1) for _ in range(8)]
+    found = measure_views(targets, views, group)
+    expected = find_differences(targets, views[0], np.mean(views, axis=0), group)
+    for place, name in enumerate(("accuracy", "balanced_accuracy", "macro_f1", "nll")):
+        low, high = found[name]["low"], found[name]["high"]
+        assert (low, high) == (round(expected.low[place], 4), round(expected.high[place], 4))
+        assert low < found[name]["difference"] < high
 
 
 def test_the_intervals_are_listed_by_name() -> None:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from galaxies.evaluation import measure
-from galaxies.intervals import METRICS, Intervals, find_intervals, metrics_of_sums, resample_sums, share_interval, sum_groups
+from galaxies.intervals import METRICS, Intervals, find_intervals, resample_sums, share_interval, sum_groups
 
 
 def draw_galaxies(num_galaxies: int, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -85,8 +85,8 @@ def test_the_seed_decides() -> None:
 
 def test_one_right_galaxy_proves_little() -> None:
     result = interval([1], [1])
-    # Wilson, 1 of 1: 1 / (1 + 1.96^2) = 0.2065; as an F1 2 * 0.2065 / 1.2065.
-    assert result.low[:3] == pytest.approx([0.2065, 0.2065, 0.3424], abs=1e-3)
+    # Wilson, 1 of 1: 1 / (1 + 1.96^2) = 0.2065; as the F1 of a class 2 * 0.2065 / 1.2065.
+    assert result.low[:3] == pytest.approx([0.2065, 0.2065, 0.2065], abs=1e-3)
     assert result.high[:3].tolist() == [1, 1, 1]
     assert (result.value[5], result.low[5], result.high[5]) == pytest.approx((1, 0.3424, 1), abs=1e-3)
     assert np.isnan([result.value[4], result.low[4], result.high[4]]).all()
@@ -102,18 +102,39 @@ def test_all_right_and_all_wrong_are_not_certain() -> None:
     assert (right.low[4:] < 0.9).all()
 
 
-def test_the_intervals_of_classes_are_put_together_by_how_they_move() -> None:
-    """Of 10 galaxies a class 8 are right, the wrong ones are taken for a third: recalls are independent, F1s too."""
+def test_a_mean_over_classes_counts_for_as_many_galaxies_as_the_jackknife_says() -> None:
+    """Of 10 galaxies a class 8 are right, and the wrong ones are taken for a third class."""
     targets = np.repeat([0, 1], 10)
-    predicted = np.where(np.arange(20) % 10 < 8, targets, 2)
-    result = interval(targets.tolist(), predicted.tolist())
-    # The scatter among 20 groups is divided by 19, so that 10 galaxies count for 9.5.
-    low, high = share_interval(0.8 * 9.5, 9.5)
-    assert (result.low[1], result.high[1]) == pytest.approx((0.8 - (0.8 - low) / np.sqrt(2), 0.8 + (high - 0.8) / np.sqrt(2)))
-    low, high = (2 * end / (1 + end) for end in (low, high))
-    f1 = 2 * 0.8 / 1.8
-    assert (result.low[4], result.value[4], result.high[4]) == pytest.approx((low, f1, high))
-    assert (result.low[2], result.high[2]) == pytest.approx((f1 - (f1 - low) / np.sqrt(2), f1 + (high - f1) / np.sqrt(2)))
+    result = interval(targets.tolist(), np.where(np.arange(20) % 10 < 8, targets, 2).tolist())
+    # Without a right galaxy the recall of its class is 7/9, without a wrong one 8/9; half of that moves the mean.
+    variance = 19 / 20 * (16 * ((7 / 9 - 0.8) / 2) ** 2 + 4 * ((8 / 9 - 0.8) / 2) ** 2)
+    independent = 0.8 * 0.2 / variance
+    assert independent == pytest.approx(17.05, abs=0.01)
+    assert (result.low[1], result.high[1]) == pytest.approx(share_interval(0.8 * independent, independent))
+    # The scatter among 20 groups is divided by 19, so that the 10 galaxies of a class count for 9.5; F1 is 2 s / (1 + s).
+    low, high = (2 * end / (1 + end) for end in share_interval(0.8 * 9.5, 9.5))
+    assert (result.low[4], result.value[4], result.high[4]) == pytest.approx((low, 2 * 0.8 / 1.8, high))
+
+
+def test_a_rare_class_without_a_mistake_is_not_certain() -> None:
+    """Eight of 10 are right in one class, 2 of 2 in the other, which would say nothing of what it is worth."""
+    result = interval([0] * 10 + [1] * 2, [0] * 8 + [2] * 2 + [1] * 2)
+    variance = 11 / 12 * (8 * ((7 / 9 - 0.8) / 2) ** 2 + 2 * ((8 / 9 - 0.8) / 2) ** 2)
+    # With one galaxy more, nine tenths right, it would have 2.9 of 3.
+    one_more = 2.9 / 3 * 0.1 / 3 / 2
+    independent = 0.9 * 0.1 / (variance + one_more / 4)
+    assert independent == pytest.approx(10.52, abs=0.01)
+    assert (result.low[1], result.high[1]) == pytest.approx(share_interval(0.9 * independent, independent))
+
+
+def test_one_group_and_a_class_in_one_group_have_intervals() -> None:
+    """Without its only group there would be nothing to measure."""
+    probabilities = np.eye(2)[[0, 0, 1]]
+    together = find_intervals(np.array([0, 1, 1]), probabilities, np.zeros(3, np.int64), generator=np.random.default_rng(0))
+    apart = find_intervals(np.array([0, 1, 1]), probabilities, np.arange(3), generator=np.random.default_rng(0))
+    for result in (together, apart):
+        assert np.isfinite([result.low, result.high]).all()
+        assert ((result.low < result.value) & (result.value < result.high))[:3].all()
 
 
 def test_the_interval_of_a_rare_class_covers_what_a_bootstrap_would_not() -> None:
@@ -128,13 +149,15 @@ def test_the_interval_of_a_rare_class_covers_what_a_bootstrap_would_not() -> Non
     assert covered >= 180
 
 
-def test_a_95_percent_interval_of_the_accuracy_covers_95_percent() -> None:
-    """300 galaxies, 400 resamples, 1,000 simulated test sets."""
+@pytest.mark.parametrize("wrong", [0.33, 0.02], ids=["accuracy-0.67", "accuracy-0.98"])
+def test_a_95_percent_interval_of_the_accuracy_covers_95_percent(wrong: float) -> None:
+    """300 galaxies, a tenth of them twice, in 1,000 simulated test sets."""
     generator = np.random.default_rng(0)
-    truth = metrics_of_sums(sum_groups(*draw_galaxies(400_000, generator), np.zeros(400_000, np.int64))[0])[0]
+    drawn = np.concatenate([np.arange(270), np.arange(30)])
     covered = 0
     for _ in range(1000):
-        targets, probabilities = draw_galaxies(300, generator)
-        result = find_intervals(targets, probabilities, np.arange(300), generator=generator, num_resamples=400)
-        covered += bool(result.low[0] <= truth <= result.high[0])
+        targets = generator.choice(3, 270, p=[0.5, 0.3, 0.2])[drawn]
+        predicted = np.where((generator.random(270) < wrong)[drawn], (targets + 1) % 3, targets)
+        result = find_intervals(targets, np.eye(3)[predicted], drawn, generator=generator, num_resamples=2)
+        covered += bool(result.low[0] <= 1 - wrong <= result.high[0])
     assert 930 <= covered <= 970

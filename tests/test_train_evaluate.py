@@ -156,7 +156,7 @@ def test_several_seeds_have_a_mean_and_a_deviation_and_the_same_bytes_again(
     assert "Over 3 seeds of training:\n  accuracy " in capsys.readouterr().out
 
 
-def test_stored_views_are_averaged_beside_the_plain_number(folder: Path) -> None:
+def test_stored_views_are_averaged_beside_the_plain_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_store(separation=2, views=8)
     write_params(views=8)
     train.main()
@@ -169,6 +169,11 @@ def test_stored_views_are_averaged_beside_the_plain_number(folder: Path) -> None
     # Eight independent noises average out.
     assert found["accuracy"]["mean_of_views"] > plain["accuracy"] + 0.05
     assert found["nll"]["mean_of_views"] < plain["nll"]
+    accuracy = found["accuracy"]
+    assert 0 < accuracy["low"] < accuracy["difference"] < accuracy["high"]
+    assert command(["show"]) == 0
+    line = capsys.readouterr().out.partition("Averaged over 8 views of each galaxy, and against one view:\n")[2].splitlines()[0]
+    assert line.split()[:3] == ["accuracy", str(accuracy["mean_of_views"]), f"{accuracy['difference']:+.4f}"]
 
 
 def test_train_does_not_use_the_test_rows(folder: Path) -> None:

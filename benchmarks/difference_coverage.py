@@ -1,7 +1,7 @@
 """How often the 95 % intervals of `python -m galaxies compare` hold the true difference of two heads: by simulation.
 
 Usage: python -m benchmarks.difference_coverage [--simulations 1000]. Galaxies and heads are those of
-`benchmarks.interval_coverage`; the second head shares most of its logits with the first (they disagree about 1 to 14 % of the
+`benchmarks.interval_coverage`; the second head shares most of its logits with the first (they disagree about 1 to 21 % of the
 galaxies), and is as good or better. The truth is that of two million galaxies. Beside each interval stands the one of a paired
 bootstrap (percentiles), and how often the truth lies above it and below it.
 

@@ -6,8 +6,10 @@ that did not disagree about the galaxies tested would seem equal for certain; so
 first alone and half a galaxy for the second alone (Agresti & Min 2005, "Simple improved confidence intervals for comparing
 matched proportions"): of a class drawn by chance for the metrics of all classes, of its own for the F1 of a class.
 
-In simulations (`benchmarks/difference_coverage.py`) the intervals cover XXX,
-where the percentiles of a paired bootstrap cover YYY.
+In simulations (`benchmarks/difference_coverage.py`: heads 66 to 99 % right that disagree about 1 to 21 % of the galaxies, 300
+or 2,000 of them) the intervals cover at least 93 %, and close to all where hardly a galaxy of a class speaks for either head:
+nothing is known there. Those of a paired bootstrap cover as little as 69 % (accuracy), 71 % (macro-F1) and 19 % (F1 of the
+rarest class), of heads 98 % right that disagree about 1 % of 300 galaxies.
 Legend: B test rows, G sky groups, K classes, M sums (3 K + 3), P metrics (K + 4), as in `galaxies.intervals`.
 """
 

@@ -15,8 +15,8 @@ over galaxies: the sums of all resamples are one matrix product, those without e
   is one of the F1.
 
 In simulations (`benchmarks/interval_coverage.py`: ten classes as in Galaxy10, three heads, a tenth of the galaxies twice) they
-cover XXX. There the bootstrap's cover 36 % (F1 of the most frequent class), 62 % (of the
-rarest) and 88 % (macro-F1) where a head is 98 % right and 300 galaxies are tested.
+cover 93 to 97 % at 300 and at 2,000 test galaxies. Of a head that is 98 % right the bootstrap's cover at 300 36 % (F1 of the
+most frequent class), 62 % (of the rarest), 88 % (macro-F1), 91 % (balanced accuracy) and 92 % (accuracy).
 Legend: B test rows, G sky groups, K classes, R resamples, M sums (3 K + 3), P metrics (K + 4).
 """
 

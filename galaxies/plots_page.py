@@ -30,6 +30,9 @@ _PAGE = """<!DOCTYPE html>
 <style>
 body { font-family: sans-serif; margin: 24px; display: flex; flex-wrap: wrap; column-gap: 64px; align-items: flex-start }
 body > div { max-width: 100% }
+div:has(> div > img), div:has(> img) { border: none !important; text-align: left !important }
+div:has(> img):not(:only-of-type) { width: 48% }
+img { max-width: 100% }
 .vega-embed.vega-embed { display: block; width: fit-content; margin-bottom: 40px }
 </style>
 <script>(() => {

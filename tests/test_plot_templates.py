@@ -144,6 +144,12 @@ def test_the_curve_marks_the_epoch_that_was_kept_once_in_each_panel() -> None:
     assert "epoch: 3" in svg.split('aria-roledescription="point"')[0].rsplit("aria-label", 1)[1]
 
 
+def test_the_curves_of_two_revisions_share_their_axes() -> None:
+    svg = drawn_text(fill("training", ("workspace", "HEAD")))
+    assert svg.count('aria-roledescription="line mark"') == 8
+    assert [svg.count(f">{title}<") for title in ("loss (nats)", "accuracy")] == [1, 1]
+
+
 def test_the_bars_say_score_and_number_of_galaxies() -> None:
     svg = drawn_text(fill("class_scores"))
     assert "0.80 (n = 3)" in svg
@@ -168,11 +174,11 @@ def test_every_class_with_galaxies_has_a_curve_of_its_own_in_each_panel() -> Non
     assert drawn_text(fill("threshold_curves", ("workspace", "HEAD"))).count('aria-roledescription="line mark"') == 8
 
 
-def test_two_revisions_keep_their_panels_under_the_right_heading() -> None:
-    """With a sort in row and column Vega-Lite 5 gave the ROC curves of both revisions a row instead of a column."""
+def test_every_panel_has_the_curves_that_its_axes_name() -> None:
+    """Two revisions below each other: the ROC curves on the left, precision against recall on the right."""
     svg = drawn_text(fill("threshold_curves", ("workspace", "HEAD")))
-    starts = re.findall(r'aria-label="x: 0%; y: (\d+%); class_name: Disturbed', svg)
-    assert starts == ["0%", "100%", "0%", "100%"]  # ROC curves start at the bottom, precision at the top.
+    starts = re.findall(r'aria-label="(false positive rate|recall): 0%; [a-z ]+: (\d+%); class_name: Disturbed', svg)
+    assert starts == [("false positive rate", "0%")] * 2 + [("recall", "100%")] * 2
 
 
 def test_reliability_shows_both_temperatures_and_the_diagonal() -> None:
@@ -185,6 +191,28 @@ def test_the_strata_have_their_quantitys_name_and_a_point_each() -> None:
     svg = drawn_text(fill("strata"))
     assert ">redshift<" in svg
     assert svg.count('aria-roledescription="point"') == 4
+
+
+def test_the_strata_of_two_revisions_do_not_hide_each_other() -> None:
+    svg = drawn_text(fill("strata", ("workspace", "HEAD")))
+    middles = re.findall(r'aria-label="middle: ([0-9.]+);[^"]*" role="graphics-symbol" aria-roledescription="point"', svg)
+    assert len(set(middles)) == len(middles) == 8
+
+
+def test_the_losses_of_the_sweep_can_be_told_apart_on_the_axis() -> None:
+    """With three digits 0.3069 and 0.3085 shared labels."""
+    setting = Setting(0.001, 1.0, 0.0, ())
+    measured = {"val_accuracy": np.full((1, 1), 0.5), "best_epoch": np.ones((1, 1), np.int64)}
+    records = [
+        {**tabulate_sweep([setting], val_loss=np.array([[loss]]), **measured).astype(str).iloc[0].to_dict(), "rev": revision}
+        for loss, revision in ((0.3069, "workspace"), (0.3085, "HEAD"))
+    ]
+    points = [{**record, "filename": "sweep.csv"} for record in records]
+    renderer = VegaRenderer(points, "sweep", template="sweep", template_dir=str(TEMPLATES), x="learning_rate", y="val_loss")
+    svg = drawn_text(json.loads(json.dumps(renderer.get_filled_template())))
+    labels = re.findall(r">(0\.30\d*)<", svg)
+    assert len(labels) >= 3
+    assert len(set(labels)) == len(labels)
 
 
 def test_the_sweep_joins_the_learning_rates_and_rings_the_chosen_setting() -> None:

@@ -53,7 +53,14 @@ def read_predictions(repository: Path, revision: str) -> Predictions:
         raise InputError(f"{PREDICTIONS_PATH} at {revision} {found}; `dvc repro evaluate` writes it anew.")
     columns = [name for name in table.columns.astype(str) if name.startswith(PROBABILITY_PREFIX)]
     names = tuple(name.removeprefix(PROBABILITY_PREFIX) for name in columns)
-    return Predictions(revision, table[_COLUMNS], names, table[columns].to_numpy(np.float64))
+    probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if len(broken):
+        raise InputError(
+            f"{PREDICTIONS_PATH} at {revision}: the probabilities of galaxy {table['id'].iloc[broken[0]]} are not all numbers; "
+            "`dvc repro evaluate` writes it anew."
+        )
+    return Predictions(revision, table[_COLUMNS], names, probabilities)
 
 
 def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame:
@@ -122,7 +129,7 @@ def _require_same_classes(first: Predictions, second: Predictions) -> None:
 
 def _find_galaxies(first: Predictions, second: Predictions) -> NDArray[np.int64]:
     """Return where in ``first`` each galaxy of ``second`` stands, (B,)."""
-    keys = [pd.MultiIndex.from_frame(predictions.galaxies[_KEYS]) for predictions in (first, second)]
+    keys = [_name_galaxies(predictions.galaxies) for predictions in (first, second)]
     only_first, only_second = (len(keys[side].difference(keys[1 - side])) for side in range(2))
     if only_first or only_second:
         common = len(keys[1].intersection(keys[0]))
@@ -142,6 +149,11 @@ def _find_galaxies(first: Predictions, second: Predictions) -> NDArray[np.int64]
             "the corrected labels."
         )
     return np.asarray(order, np.int64)
+
+
+def _name_galaxies(galaxies: pd.DataFrame) -> pd.MultiIndex:
+    """Return id, digest and, as `split.conflicts: keep` lets a galaxy stand there twice, the how many-th of these it is."""
+    return pd.MultiIndex.from_frame(galaxies[_KEYS].assign(place=galaxies.groupby(_KEYS).cumcount()))
 
 
 def _read_text(repository: Path, revision: str) -> str:

@@ -92,6 +92,17 @@ def test_rows_and_classes_in_another_order_are_matched_by_name() -> None:
     pd.testing.assert_frame_equal(compare_predictions(shuffled, second), compare_predictions(first, second))
 
 
+def test_a_galaxy_that_stands_there_twice_is_compared_twice() -> None:
+    """`split.conflicts: keep` keeps the same galaxy with two labels."""
+    first, second = predictions(0.6, seed=1), predictions(0.8, seed=2)
+    doubled = []
+    for one in (first, second):
+        galaxies = one.galaxies.copy()
+        galaxies.loc[3, ["id", "image_sha256"]] = galaxies.loc[2, ["id", "image_sha256"]]
+        doubled.append(replace(one, galaxies=galaxies))
+    pd.testing.assert_frame_equal(compare_predictions(*doubled), compare_predictions(first, second))
+
+
 def test_other_test_galaxies_are_refused() -> None:
     first, second = predictions(0.6), predictions(0.8, revision="B")
     galaxies = second.galaxies.copy()
@@ -161,6 +172,11 @@ def test_what_is_not_there_is_said(repository: Path) -> None:
 def test_predictions_of_an_older_form_are_refused(repository: Path) -> None:
     write(repository, table(0.5).drop(columns=["group"]))
     with pytest.raises(InputError, match=r"predictions\.csv at workspace lacks the columns group; `dvc repro evaluate`"):
+        read_predictions(repository, "workspace")
+    damaged = table(0.5).astype({"p round": object})
+    damaged.loc[3, "p round"] = np.nan
+    write(repository, damaged)
+    with pytest.raises(InputError, match="at workspace: the probabilities of galaxy 003 are not all numbers"):
         read_predictions(repository, "workspace")
     write(repository, table(0.5).iloc[:0])
     with pytest.raises(InputError, match="at workspace has no galaxies"):

@@ -76,7 +76,8 @@ def main() -> None:
     for name, table in tables.items():
         write_text(Path(f"metrics/{name}.csv"), table.to_csv(index=False, lineterminator="\n"))
     low, high = (float(end[0]) for end in (intervals.low, intervals.high))
-    title = f"Test galaxies drawn by chance; accuracy on all {len(rows):,}: {metrics['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+    accuracy = f"{metrics['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})"
+    title = f"Test galaxies drawn by chance; accuracy on all {len(rows):,}: {accuracy}"
     draw_figure(Path("metrics/galaxies.png"), tiles, tables["confusion"], columns=_COLUMNS, title=title)
 
 

@@ -218,9 +218,16 @@ def test_the_plots_are_drawn_without_network(finished: Pipeline, tmp_path: Path,
         assert min(num_marks) > 0
         sizes = browser.run("return [...document.images].map(image => image.naturalWidth)")
         assert sizes == [1200] * num_revisions
+        assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
+        # A click on a class fades the others in every panel.
+        browser.driver.find_element("css selector", "#metrics_threshold_curves_csv .role-legend-label text").click()
+        browser.wait(f"const lines = {CURVES}; return lines.some(fades) && !lines.every(fades)" + FADES)
         assert browser.complaints() == []
         assert browser.external_requests() == []
 
+
+CURVES = "[...document.querySelectorAll('#metrics_threshold_curves_csv .mark-line path')]"
+FADES = "; function fades(line) { return getComputedStyle(line).opacity < 0.5 }"
 
 # Of each plot; titles, axes and grids have other roles.
 NUM_MARKS = """return [...document.querySelectorAll('.vega-embed')].map(

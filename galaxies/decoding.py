@@ -56,7 +56,8 @@ def decode_batches(
     """Yield all inputs decoded, in order, in batches, in constant memory. Call it under :func:`silent_readers`.
 
     Threads do the work: reading, decompressing and resampling let go of Python's lock, and a picture that a process decoded
-    would cost half as much again to be sent here as to decode (0.3 of 0.6 ms, JPEG of 256 px).
+    would cost half as much again to be sent here as to decode (0.3 of 0.6 ms, JPEG of 256 px). astropy holds the lock for half
+    of the time of a FITS file, and yet two processes read half as many as two threads (three planes of 256 px).
 
     Args:
         inputs: drawn as they are needed.

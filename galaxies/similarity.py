@@ -3,6 +3,7 @@
 Legend: N rows of the catalogue, C features, S image size in pixels.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,9 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
     Raises:
         InputError: the image cannot be read, or the features are missing or of another recipe than the head's.
     """
-    (decoded,) = decode(list(list_inputs(source))[:1], model.trained.field)
+    if Path(source).is_dir():
+        raise InputError(f"{source} is a folder; give one image in it.")
+    (decoded,) = decode(list(itertools.islice(list_inputs(source), 1)), model.trained.field)
     if decoded.image is None:
         raise InputError(f"{source}: {decoded.error}.")
     catalog = read_catalog(folder / "data" / "catalog.csv")

@@ -157,3 +157,5 @@ def test_an_image_that_cannot_be_read_has_no_similar_ones(
     (tmp_path / "a.jpg").write_text("no image")
     assert main(["similar", str(tmp_path / "a.jpg"), "--device", "cpu"]) == 1
     assert "a.jpg: not an image" in capsys.readouterr().err
+    assert main(["similar", str(tmp_path), "--device", "cpu"]) == 1
+    assert "is a folder; give one image in it" in capsys.readouterr().err

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measuring import extract_params, load, make_parser, run_extraction, tree_bytes
+from benchmarks.measuring import extract_params, make_parser, run_extraction, tree_bytes
+from galaxies.backbone import configured_backbone
 from galaxies.catalog import Catalog, image_sha256
 from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.identity import ExtractParams
@@ -80,7 +81,13 @@ def measure(
         write_galaxies(path, [block], num_galaxies=len(images), image_size=images.shape[1], class_names=["galaxy"])
         with GalaxyFile(path) as galaxies:
             stores = run_extraction(
-                Path(name), galaxies, catalog, load(params), params, batch_size=batch_size, device=torch.device("cpu")
+                Path(name),
+                galaxies,
+                catalog,
+                configured_backbone(params),
+                params,
+                batch_size=batch_size,
+                device=torch.device("cpu"),
             )
         for layer, store in zip(params.layers, stores, strict=True):
             activations = np.asarray(Store(store).activations[:])

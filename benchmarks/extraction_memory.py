@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measuring import extract_params, load, make_parser, peak_bytes, run_apart, run_extraction, write_noise
+from benchmarks.measuring import extract_params, make_parser, peak_bytes, run_apart, run_extraction, write_noise
+from galaxies.backbone import configured_backbone
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams
 
@@ -54,7 +55,15 @@ def measure_peak(params: ExtractParams, num_galaxies: int, batch_size: int) -> i
         folder = Path(name)
         catalog = write_noise(folder / "galaxies.h5", num_galaxies, params.image_size)
         with GalaxyFile(folder / "galaxies.h5") as galaxies:
-            run_extraction(folder, galaxies, catalog, load(params), params, batch_size=batch_size, device=torch.device("cpu"))
+            run_extraction(
+                folder,
+                galaxies,
+                catalog,
+                configured_backbone(params),
+                params,
+                batch_size=batch_size,
+                device=torch.device("cpu"),
+            )
     return peak_bytes()
 
 

@@ -29,7 +29,6 @@ from benchmarks.measuring import (
     describe_machine,
     extract_params,
     interleave,
-    load,
     make_parser,
     peak_bytes,
     run_apart,
@@ -37,7 +36,7 @@ from benchmarks.measuring import (
     tree_bytes,
     write_noise,
 )
-from galaxies.backbone import Backbone, cut
+from galaxies.backbone import Backbone, configured_backbone, cut
 from galaxies.catalog import Catalog, read_catalog, write_catalog
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams
@@ -88,7 +87,7 @@ def main() -> None:
 
 def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> dict[str, float]:
     """Return the rate (images/s), peak memory and bytes on disk of one way."""
-    backbone, catalog = load(params), read_catalog(folder / "catalog.csv")
+    backbone, catalog = configured_backbone(params), read_catalog(folder / "catalog.csv")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         started = time.perf_counter()
         path = WAYS[way](Path(name), folder / "galaxies.h5", catalog, backbone, params, batch_size)

@@ -6,10 +6,11 @@
 The stage reads HDF5, checks each image's digest, resizes and normalises, computes, pools or keeps the map, and writes and
 records shards; timed from the first batch that is read to the published store. The bare pass is of the same network, BatchNorms
 folded, and has its batch ready in memory.
-A small network shares the cores with the transform, so its bar is 1 / (1/forward + 1/transform). Ratios are medians over
+The stage runs in processes of its own, for with maps it changes how the whole process keeps memory. A small network shares the cores with the transform, so its bar is 1 / (1/forward + 1/transform). Ratios are medians over
 rounds in which all three take turns.
 """
 
+import json
 import statistics
 import tempfile
 import time
@@ -25,14 +26,14 @@ from benchmarks.measuring import (
     describe_machine,
     extract_params,
     interleave,
-    load,
     make_parser,
     median_ratio,
+    run_apart,
     run_extraction,
     write_noise,
 )
-from galaxies.backbone import Backbone, cut
-from galaxies.catalog import Catalog
+from galaxies.backbone import Backbone, configured_backbone, cut
+from galaxies.catalog import read_catalog, write_catalog
 from galaxies.folding import fold_batch_norms
 from galaxies.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams
@@ -62,38 +63,43 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--precision", default="float32", choices=["float32", *_AUTOCAST])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--stage", type=Path, metavar="FOLDER", help="used by the benchmark itself")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if arguments.stage:
+        params = _case_params(arguments.case[0], arguments.precision)
+        print(json.dumps({"rate": stage_rate(arguments.stage, params, arguments.batch_size, device)}))
+        return
     print(describe_machine(device))
     print(f"{'images/s':<30}{'forward':>9}{'transform':>11}{'stage':>8}{'/ forward':>11}{'/ both':>8}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         catalog = write_noise(folder / "galaxies.h5", arguments.num_galaxies, arguments.image_size)
+        write_catalog(folder / "catalog.csv", catalog)
         for case in arguments.case or CASES:
-            backbone_name, layer, pool = case.rsplit(":", 2)
-            params = extract_params(backbone=backbone_name, layers=(layer,), pool=pool, precision=arguments.precision)
-            rates = measure_case(folder, catalog, params, arguments.batch_size, arguments.rounds, device)
+            rates = measure_case(folder, case, arguments.precision, arguments.batch_size, arguments.rounds, device)
             both = [1 / (1 / f + 1 / t) for f, t in zip(rates["forward"], rates["transform"], strict=True)]
             forward, transform, stage = (statistics.median(rates[name]) for name in ("forward", "transform", "stage"))
             ratios = median_ratio(rates["stage"], rates["forward"]), median_ratio(rates["stage"], both)
             print(f"{case:<30}{forward:>9.1f}{transform:>11.1f}{stage:>8.1f}{ratios[0]:>11.3f}{ratios[1]:>8.3f}", flush=True)
 
 
+def _case_params(case: str, precision: str) -> ExtractParams:
+    backbone, layer, pool = case.rsplit(":", 2)
+    return extract_params(backbone=backbone, layers=(layer,), pool=pool, precision=precision)
+
+
 def measure_case(
-    folder: Path, catalog: Catalog, params: ExtractParams, batch_size: int, num_rounds: int, device: torch.device
+    folder: Path, case: str, precision: str, batch_size: int, num_rounds: int, device: torch.device
 ) -> dict[str, list[float]]:
     """Return images/s in each round of the bare forward pass, of the transform alone and of the stage."""
-    backbone = load(params)
+    params = _case_params(case, precision)
+    backbone = configured_backbone(params)
     with GalaxyFile(folder / "galaxies.h5") as galaxies:
-        images = torch.from_numpy(galaxies.read_images(np.arange(min(batch_size, len(catalog))))).to(device).permute(0, 3, 1, 2)
+        num_galaxies = galaxies.num_galaxies
+        images = torch.from_numpy(galaxies.read_images(np.arange(min(batch_size, num_galaxies)))).to(device).permute(0, 3, 1, 2)
     forward = _bare_forward(backbone, params, images, device)
-    num_batches = max(1, len(catalog) // batch_size)
-
-    def stage() -> float:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch, _TimedFile(folder / "galaxies.h5") as galaxies:
-            run_extraction(Path(scratch), galaxies, catalog, backbone, params, batch_size=batch_size, device=device)
-            assert galaxies.started is not None
-            return len(catalog) / (time.perf_counter() - galaxies.started)
+    num_batches = max(1, num_galaxies // batch_size)
 
     def rate(call: Callable[[], object]) -> float:
         started = time.perf_counter()
@@ -103,11 +109,24 @@ def measure_case(
             torch.cuda.synchronize()
         return num_batches * len(images) / (time.perf_counter() - started)
 
+    def stage() -> float:
+        options = ("--stage", folder, "--case", case, "--precision", precision, "--batch-size", batch_size)
+        return float(run_apart("benchmarks.extraction_speed", *options)["rate"])
+
     forward()  # The first call chooses kernels.
     return interleave(
         {"forward": lambda: rate(forward), "transform": lambda: rate(lambda: backbone.transform(images)), "stage": stage},
         num_rounds,
     )
+
+
+def stage_rate(folder: Path, params: ExtractParams, batch_size: int, device: torch.device) -> float:
+    """Return images/s of the stage on the galaxies in ``folder``, from the first batch on."""
+    backbone, catalog = configured_backbone(params), read_catalog(folder / "catalog.csv")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, _TimedFile(folder / "galaxies.h5") as galaxies:
+        run_extraction(Path(scratch), galaxies, catalog, backbone, params, batch_size=batch_size, device=device)
+        assert galaxies.started is not None
+        return len(catalog) / (time.perf_counter() - galaxies.started)
 
 
 def _bare_forward(

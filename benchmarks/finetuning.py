@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measuring import describe_machine, extract_params, interleave, load, make_parser, median_ratio
-from galaxies.backbone import cut
+from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
+from galaxies.backbone import configured_backbone, cut
 from galaxies.ending import make_ending
 from galaxies.identity import INPUT
 
@@ -50,7 +50,7 @@ def main() -> None:
 def make_steps(name: str, layer: str, image_size: int, batch_size: int, device: torch.device) -> dict[str, Callable[[], None]]:
     """Return a training step from cached maps, and one end to end; they share the blocks that train."""
     params = extract_params(backbone=name, layers=(INPUT,), image_size=image_size, pool="map")
-    front = cut(load(params).module, [layer]).to(device)
+    front = cut(configured_backbone(params).module, [layer]).to(device)
     ending = make_ending(params, layer).to(device)
     ending.prepare_training(freeze_batch_norm=True)
     ending.train()

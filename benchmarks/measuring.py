@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from galaxies.backbone import Backbone, load_backbone
+from galaxies.backbone import Backbone
 from galaxies.catalog import Catalog, image_sha256
 from galaxies.extraction import extract
 from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
@@ -74,20 +74,6 @@ def extract_params(**changes: Any) -> ExtractParams:
         "version": 1,
     }
     return ExtractParams(**{**values, **changes})
-
-
-def load(params: ExtractParams) -> Backbone:
-    """Return the backbone of ``params``."""
-    return load_backbone(
-        params.backbone,
-        weights=params.weights,
-        weights_sha256=params.weights_sha256,
-        layers=params.layers,
-        seed=params.seed,
-        image_size=params.image_size,
-        mean=params.mean,
-        std=params.std,
-    )
 
 
 def run_extraction(

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.measuring import describe_machine, extract_params, interleave, load, make_parser, median_ratio
-from galaxies.backbone import Backbone
+from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
+from galaxies.backbone import Backbone, configured_backbone
 from galaxies.catalog import Catalog
 from galaxies.decoding import decode_batches, silent_readers
 from galaxies.head import Head, TrainedHead
@@ -80,7 +80,7 @@ def write_pictures(folder: Path, num_images: int, image_size: int) -> None:
 
 def make_model(params: ExtractParams, device: torch.device) -> Model:
     """Return a model with an untrained head: for speed the numbers do not matter."""
-    backbone: Backbone = load(params)
+    backbone: Backbone = configured_backbone(params)
     (layer,) = params.layers
     identity = full_identity(params, layer, Catalog(np.arange(0), (), ()), backbone.recipe())
     num_features = {"layer3+layer4": 384, "layer4": 2048}[layer]

@@ -11,7 +11,7 @@ from galaxies.architectures import RANDOM, build, native_state
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest
 from galaxies.graph import Graph
-from galaxies.identity import is_path, layer_nodes
+from galaxies.identity import ExtractParams, is_path, layer_nodes
 from galaxies.transform import Transform
 from galaxies.weights import classifier_name, file_state, load_before_classifier, tensors_sha256
 
@@ -85,6 +85,21 @@ def load_backbone(
         std=(red_std, green_std, blue_std),
     )
     return Backbone(name, module, transform, tensors_sha256(kept))
+
+
+def configured_backbone(params: ExtractParams, *, layers: Sequence[str] | None = None, folder: Path = Path()) -> Backbone:
+    """Return the backbone that the section ``extract`` of params.yaml asks for, whole up to ``layers`` (None: its own)."""
+    return load_backbone(
+        params.backbone,
+        weights=params.weights,
+        layers=params.layers if layers is None else layers,
+        seed=params.seed,
+        weights_sha256=params.weights_sha256,
+        image_size=params.image_size,
+        mean=params.mean,
+        std=params.std,
+        folder=folder,
+    )
 
 
 def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from galaxies.backbone import Backbone, load_backbone
+from galaxies.backbone import Backbone, configured_backbone, load_backbone
 from galaxies.graph import Graph
 from galaxies.identity import INPUT, ExtractParams
 
@@ -72,18 +72,8 @@ def make_ending(extract: ExtractParams, layer: str, *, folder: Path = Path()) ->
     Raises:
         InputError: the layer cannot be a cut, or the weights are missing, incomplete or wrong.
     """
-    backbone = load_backbone(
-        extract.backbone,
-        weights=extract.weights,
-        # Weights of an ending must be whole up to the classifier, wherever the cut is.
-        layers=(INPUT,),
-        seed=extract.seed,
-        weights_sha256=extract.weights_sha256,
-        image_size=extract.image_size,
-        mean=extract.mean,
-        std=extract.std,
-        folder=folder,
-    )
+    # Weights of an ending must be whole up to the classifier, wherever the cut is.
+    backbone = configured_backbone(extract, layers=(INPUT,), folder=folder)
     return _cut_ending(backbone, layer)
 
 

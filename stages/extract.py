@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from galaxies.backbone import load_backbone
+from galaxies.backbone import configured_backbone
 from galaxies.catalog import Catalog, read_catalog
 from galaxies.errors import InputError
 from galaxies.extraction import extract
@@ -23,17 +23,7 @@ def main() -> None:
     if params.pool == "map":  # It costs a tenth of the speed, and features need little memory.
         return_freed_memory()
     catalog = read_catalog(Path("data/catalog.csv"))
-    backbone = load_backbone(
-        params.backbone,
-        weights=params.weights,
-        layers=params.layers,
-        seed=params.seed,
-        weights_sha256=params.weights_sha256,
-        image_size=params.image_size,
-        mean=params.mean,
-        std=params.std,
-        folder=main_repository(),
-    )
+    backbone = configured_backbone(params, folder=main_repository())
     identities = {name: full_identity(params, name, catalog, backbone.recipe()) for name in params.layers}
     key = pass_key(identities[layer])
     with open_scratch(main_repository(), key) as scratch:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from galaxies.backbone import cut
+from galaxies.backbone import configured_backbone, cut
 from galaxies.catalog import Catalog
 from galaxies.errors import InputError
 from galaxies.extraction import fill_blocks, read_images
@@ -25,7 +25,7 @@ from galaxies.identity import ExtractParams, full_identity, identity_key, pass_k
 from galaxies.scratch import SCRATCH_FOLDER, LayerScratch, open_scratch
 from galaxies.shards import ShardWriter
 from galaxies.store import Store, plan_layout
-from tests.toys import EXTRACT, fill, run_extract, toy_backbone, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
+from tests.toys import EXTRACT, fill, run_extract, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -34,7 +34,7 @@ REPOSITORY = Path(__file__).parents[1]
 def test_row_i_of_the_store_is_galaxy_i(tmp_path: Path, num_galaxies: int) -> None:
     images = toy_images(num_galaxies)
     features = Store(run_extract(tmp_path, images, layers=("layer1",))["layer1"]).read_features()
-    backbone = toy_backbone(ExtractParams(**EXTRACT))
+    backbone = configured_backbone(ExtractParams(**EXTRACT))
     picked = [0, num_galaxies // 2, num_galaxies - 1]
     with torch.inference_mode():
         pixels = torch.from_numpy(images[picked]).permute(0, 3, 1, 2)
@@ -87,7 +87,7 @@ def test_nothing_is_reused_when_a_component_of_the_identity_changes(tmp_path: Pa
     run_extract(tmp_path, images)
     catalog = toy_catalog(images)
     params = ExtractParams(**{**EXTRACT, **change})
-    identity = full_identity(params, "layer2", catalog, toy_backbone(params).recipe())
+    identity = full_identity(params, "layer2", catalog, configured_backbone(params).recipe())
     with open_scratch(tmp_path, pass_key(identity)) as scratch:
         assert not scratch.is_complete("layer2")
     with pytest.raises(InputError, match=f"params.{next(iter(change))}"):
@@ -96,7 +96,7 @@ def test_nothing_is_reused_when_a_component_of_the_identity_changes(tmp_path: Pa
 
 def test_nothing_is_reused_when_galaxies_weights_or_layer_change() -> None:
     params, images = ExtractParams(**EXTRACT), toy_images(3)
-    backbone = toy_backbone(params)
+    backbone = configured_backbone(params)
     identity = full_identity(params, "layer2", toy_catalog(images), backbone.recipe())
     others = [
         full_identity(params, "layer2", toy_catalog(toy_images(3, seed=1)), backbone.recipe()),
@@ -111,7 +111,7 @@ def test_nothing_is_reused_when_galaxies_weights_or_layer_change() -> None:
 def test_a_cut_at_input_holds_the_resized_images_whatever_the_backbone(tmp_path: Path) -> None:
     images = toy_images(5, size=40)
     store = Store(run_extract(tmp_path, images, layers=("input",), pool="map", views=8)["input"])
-    expected = toy_backbone(ExtractParams(**EXTRACT)).transform.resize(torch.from_numpy(images).permute(0, 3, 1, 2))
+    expected = configured_backbone(ExtractParams(**EXTRACT)).transform.resize(torch.from_numpy(images).permute(0, 3, 1, 2))
     assert store.activations.dtype == np.uint8
     np.testing.assert_array_equal(np.asarray(store.activations)[:, 0], expected)
     changed: list[dict[str, Any]] = [
@@ -124,17 +124,17 @@ def test_a_cut_at_input_holds_the_resized_images_whatever_the_backbone(tmp_path:
     ]
     for change in changed:
         params = ExtractParams(**{**EXTRACT, "layers": ("input",), **change})
-        store.require(full_identity(params, "input", toy_catalog(images), toy_backbone(params).recipe()))
+        store.require(full_identity(params, "input", toy_catalog(images), configured_backbone(params).recipe()))
     params = ExtractParams(**{**EXTRACT, "image_size": 48})
     with pytest.raises(InputError, match=r"params\.image_size.*\n.*transform\.image_size"):
-        store.require(full_identity(params, "input", toy_catalog(images), toy_backbone(params).recipe()))
+        store.require(full_identity(params, "input", toy_catalog(images), configured_backbone(params).recipe()))
 
 
 def test_a_network_of_batchnorm_in_train_mode_writes_nothing(tmp_path: Path) -> None:
     """The older project left BatchNorm in train mode over rows sorted by class: the class signal was normalised away."""
     images, params = toy_images(5), ExtractParams(**EXTRACT)
     write_toy_galaxies(tmp_path / "galaxies.h5", images)
-    backbone = toy_backbone(params)
+    backbone = configured_backbone(params)
     catalog = toy_catalog(images)
     identities = {"layer2": full_identity(params, "layer2", catalog, backbone.recipe())}
     for module in backbone.module.modules():
@@ -178,7 +178,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "interrupted"
     write_toy_galaxies(folder / "galaxies.h5", images)
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",)})
-    catalog, backbone = toy_catalog(images), toy_backbone(params)
+    catalog, backbone = toy_catalog(images), configured_backbone(params)
     identities = {"layer1": full_identity(params, "layer1", catalog, backbone.recipe())}
     broken = images.copy()
     broken[1030] += 1  # Row 1030 is refused, after two shards.
@@ -220,7 +220,7 @@ def num_finished_shards(folder: Path) -> int:
 def fill_block(galaxies_path: Path, stored: LayerScratch, params: ExtractParams, catalog: Catalog, block: range) -> int:
     """Do what a worker does that knows nothing of the others; return the number of rows it filled."""
     cpu = torch.device("cpu")
-    forward = make_forward(toy_backbone(params), [stored.layer], pool=params.pool, device=cpu)
+    forward = make_forward(configured_backbone(params), [stored.layer], pool=params.pool, device=cpu)
     writers = {stored.layer: ShardWriter(stored, params.precision)}
     with GalaxyFile(galaxies_path) as galaxies:
         return sum(fill_blocks(galaxies, catalog, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu))
@@ -231,7 +231,7 @@ def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> 
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
     catalog = toy_catalog(images)
     whole = run_extract(tmp_path / "whole", images, layers=("layer1",), image_size=16, batch_size=100)["layer1"]
-    identity = full_identity(params, "layer1", catalog, toy_backbone(params).recipe())
+    identity = full_identity(params, "layer1", catalog, configured_backbone(params).recipe())
     layout = plan_layout(np.zeros((1, *Store(whole).activations.shape[1:]), np.float32), "auto")
     blocks = [range(1024, 1100), range(512), range(512, 1024)]
     out = tmp_path / "out.zarr"

@@ -38,7 +38,7 @@ from galaxies.backbone import load_backbone
 from galaxies.catalog import Catalog, image_sha256
 from galaxies.identity import ExtractParams, full_identity, pass_key
 from galaxies.scratch import open_scratch
-from tests.toys import EXTRACT, fill, toy_backbone, toy_images, write_toy_galaxies
+from tests.toys import EXTRACT, fill, configured_backbone, toy_images, write_toy_galaxies
 import torch
 torch.set_num_threads(1)
 folder, num_galaxies = Path(sys.argv[1]), int(sys.argv[2])
@@ -52,7 +52,7 @@ write_galaxies(folder / "galaxies.h5", blocks(), num_galaxies=num_galaxies, imag
 digest = image_sha256(image[0])
 catalog = Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))), (digest,) * num_galaxies)
 params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
-backbone = toy_backbone(params)
+backbone = configured_backbone(params)
 identities = {"layer1": full_identity(params, "layer1", catalog, backbone.recipe())}
 with open_scratch(folder, pass_key(identities["layer1"])) as scratch:
     fill(folder, scratch, catalog, backbone, params, identities, batch_size=50)

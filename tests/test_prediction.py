@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 import galaxies
+from galaxies.backbone import configured_backbone
 from galaxies.errors import InputError
 from galaxies.head import load_head, save_head
 from galaxies.identity import ExtractParams
 from galaxies.prediction import Model, Predictions
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
-from tests.toys import EXTRACT, toy_backbone, toy_images
+from tests.toys import EXTRACT, toy_images
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_what_follows_from_probabilities() -> None:
 def test_other_weights_are_refused_and_the_right_file_is_taken(
     folder: Path, expected: NDArray[np.float64], tmp_path: Path
 ) -> None:
-    module = toy_backbone(ExtractParams(**{**EXTRACT, "layers": ("layer1",)})).module
+    module = configured_backbone(ExtractParams(**{**EXTRACT, "layers": ("layer1",)})).module
     torch.save(module.state_dict(), tmp_path / "right.pth")
     model = galaxies.load(folder / "models" / "head.pt", weights=tmp_path / "right.pth", device="cpu")
     np.testing.assert_allclose(model.predict(toy_images(NUM_GALAXIES)).probabilities, expected, atol=1e-3)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galaxies.backbone import Backbone, load_backbone
+from galaxies.backbone import Backbone, configured_backbone
 from galaxies.catalog import Catalog, image_sha256
 from galaxies.extraction import extract
 from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
@@ -53,23 +53,10 @@ def toy_catalog(images: NDArray[np.uint8]) -> Catalog:
     return Catalog(np.arange(len(images)), tuple(f"{index:06d}" for index in range(len(images))), digests)
 
 
-def toy_backbone(params: ExtractParams) -> Backbone:
-    """Return the backbone that ``params`` name."""
-    return load_backbone(
-        params.backbone,
-        weights=params.weights,
-        layers=params.layers,
-        seed=params.seed,
-        image_size=params.image_size,
-        mean=params.mean,
-        std=params.std,
-    )
-
-
 def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8, **changes: Any) -> dict[str, Path]:
     """Extract under ``folder`` with EXTRACT and ``changes``; return the published store of each layer."""
     params = ExtractParams(**{**EXTRACT, **changes})
-    catalog, backbone = toy_catalog(images), toy_backbone(params)
+    catalog, backbone = toy_catalog(images), configured_backbone(params)
     if not (folder / "galaxies.h5").exists():
         write_toy_galaxies(folder / "galaxies.h5", images)
     identities = {layer: full_identity(params, layer, catalog, backbone.recipe()) for layer in params.layers}

@@ -80,15 +80,8 @@ def measure(
         path = Path(name) / "galaxies.h5"
         write_galaxies(path, [block], num_galaxies=len(images), image_size=images.shape[1], class_names=["galaxy"])
         with GalaxyFile(path) as galaxies:
-            stores = run_extraction(
-                Path(name),
-                galaxies,
-                catalog,
-                configured_backbone(params),
-                params,
-                batch_size=batch_size,
-                device=torch.device("cpu"),
-            )
+            backbone, cpu = configured_backbone(params), torch.device("cpu")
+            stores = run_extraction(Path(name), galaxies, catalog, backbone, params, batch_size=batch_size, device=cpu)
         for layer, store in zip(params.layers, stores, strict=True):
             activations = np.asarray(Store(store).activations[:])
             raw = 4 * activations.size / len(images)

@@ -55,15 +55,8 @@ def measure_peak(params: ExtractParams, num_galaxies: int, batch_size: int) -> i
         folder = Path(name)
         catalog = write_noise(folder / "galaxies.h5", num_galaxies, params.image_size)
         with GalaxyFile(folder / "galaxies.h5") as galaxies:
-            run_extraction(
-                folder,
-                galaxies,
-                catalog,
-                configured_backbone(params),
-                params,
-                batch_size=batch_size,
-                device=torch.device("cpu"),
-            )
+            backbone, cpu = configured_backbone(params), torch.device("cpu")
+            run_extraction(folder, galaxies, catalog, backbone, params, batch_size=batch_size, device=cpu)
     return peak_bytes()
 
 

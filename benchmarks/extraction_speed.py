@@ -4,10 +4,10 @@
     python -m benchmarks.extraction_speed --case resnet50:layer4:avg --num-galaxies 2048 --rounds 7
 
 The stage reads HDF5, checks each image's digest, resizes and normalises, computes, pools or keeps the map, and writes and
-records shards; timed from the first batch that is read to the published store. The bare pass is of the same network, BatchNorms
-folded, and has its batch ready in memory.
-The stage runs in processes of its own, for with maps it changes how the whole process keeps memory. A small network shares the cores with the transform, so its bar is 1 / (1/forward + 1/transform). Ratios are medians over
-rounds in which all three take turns.
+records shards; timed from the first batch that is read to the published store, in a process of its own, for with maps it
+changes how the whole process keeps memory. The bare pass is of the same network, BatchNorms folded, and has its batch ready in
+memory. A small network shares the cores with the transform, so its bar is 1 / (1/forward + 1/transform). Ratios are medians
+over rounds in which all three take turns.
 """
 
 import json

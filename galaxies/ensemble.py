@@ -15,7 +15,7 @@ from galaxies.batches import Batches
 from galaxies.errors import InputError
 from galaxies.head import Head, HiddenLayers, TrainedHead
 from galaxies.head_group import HeadGroup
-from galaxies.losses import sum_losses, weigh_classes
+from galaxies.losses import count_right, sum_losses, weigh_classes
 from galaxies.optimisation import Optimizer, Schedule
 from galaxies.stack import make_heads
 from galaxies.standardisation import Standardiser
@@ -62,7 +62,7 @@ class Ensemble:
         self._seeds = [params.seed + index for index in range(params.num_seeds)]
         self._weight = weigh_classes(train.targets, num_classes, params.class_weight)
         self._base_rate = np.array([setting.learning_rate for setting in settings])
-        self._decay = self._tensor([setting.weight_decay for setting in settings]).unsqueeze(0)  # (1, G)
+        self._decay = np.broadcast_to([setting.weight_decay for setting in settings], (len(self._seeds), len(settings)))
         self._smoothing = self._tensor([setting.label_smoothing for setting in settings])  # (G,)
         if ending:
             ending.prepare_training(freeze_batch_norm=params.ending_batch_norm == "frozen")
@@ -76,6 +76,7 @@ class Ensemble:
             params.optimizer,
             [parameter for parameter in learning if parameter.ndim > 1],
             [parameter for parameter in learning if parameter.ndim <= 1],
+            are_stacked=False,
         )
         self._best_ending = _copy_state(ending)
         self.schedule = Schedule(
@@ -173,19 +174,21 @@ class Ensemble:
             torch.manual_seed(self._generator(self._seeds[0], "ending").initial_seed())
         batches = self._train.shuffled([self._generator(seed, "order") for seed in self._seeds])
         for index, (activations, targets) in enumerate(batches):
-            rate = self._tensor(self._base_rate * self.schedule.factor(first_step + index))
+            rates = self._base_rate * self.schedule.factor(first_step + index)
             with self._autocast():
                 features = self._features(activations, self._train)
-                objective = torch.zeros((), device=self._device)
-                for chosen, logits in self._logits(features, dropping):
-                    total, mass = sum_losses(logits, targets, weight=self._weight, smoothing=self._smoothing[chosen])
-                    objective = objective + (total / mass).sum()  # Heads share no parameters, so each trains as if alone.
-                    losses[index][:, chosen] = (total / mass).detach()
-                    num_correct[:, chosen] += _count_right(logits, targets)
-            objective.backward()  # type: ignore[no-untyped-call]
+                outputs = list(self._logits(features, dropping))
+            gradients = []
+            for chosen, logits in outputs:
+                total, gradient, mass = sum_losses(logits, targets, weight=self._weight, smoothing=self._smoothing[chosen])
+                gradients.append(gradient.div_(mass[..., None, None]))
+                losses[index][:, chosen] = total / mass
+                num_correct[:, chosen] += count_right(logits.detach(), targets)
+            # Heads share no parameters, so each trains as if alone.
+            torch.autograd.backward([logits for _, logits in outputs], gradients)
             for group in self._groups:
-                group.step(rate, self._decay)
-            self._ending_optimizer.step(rate[0, 0] * self._params.ending_lr_factor, self._decay[0, 0])
+                group.step(rates, self._decay)
+            self._ending_optimizer.step([rates[0, 0] * self._params.ending_lr_factor], [self._decay[0, 0]])
         rates = self._base_rate * self.schedule.factor(first_step)
         return rates, losses.double().cpu().numpy(), num_correct.double().cpu().numpy() / len(self._train.targets)
 
@@ -202,9 +205,9 @@ class Ensemble:
                 features = self._features(activations.unsqueeze(0), self._val)
                 one = targets.unsqueeze(0)
                 for chosen, logits in self._logits(features, ()):
-                    losses, masses = sum_losses(logits, one, weight=self._weight, smoothing=0 * self._smoothing[chosen])
+                    losses, _, masses = sum_losses(logits, one, weight=self._weight, smoothing=0 * self._smoothing[chosen])
                     total[:, chosen] += losses
-                    num_correct[:, chosen] += _count_right(logits, one)
+                    num_correct[:, chosen] += count_right(logits, one)
                 mass += masses
         loss, accuracy = total / mass, num_correct / len(self._val.targets)
         return loss.double().cpu().numpy(), accuracy.double().cpu().numpy()
@@ -235,12 +238,6 @@ class Ensemble:
         raise InputError(
             f"train: the loss is not finite in epoch {self.epoch}{where}; lower train.learning_rate, e.g. to a tenth."
         )
-
-
-def _count_right(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return how many rows of logits (S, G, K, B) have their target (S or 1, B) as the largest, (S, G)."""
-    # 7 times faster than argmax along this axis (measured).
-    return (logits.max(-2).indices == targets.unsqueeze(1)).sum(-1)
 
 
 def _copy_state(ending: "Ending | None") -> dict[str, Tensor]:

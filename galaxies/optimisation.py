@@ -1,12 +1,11 @@
 """How weights change: optimizers and learning rates for many heads at once, each with numbers of its own.
 
 torch's optimizers take one learning rate for a tensor. Here a tensor holds the weights of S seeds times G settings,
-(S, G, ...); rates and decays are tensors of shape (S, G). With equal numbers, the steps are those of torch's own (a test
-compares them).
+(S, G, ...), and each of these heads has its rate and its decay.
 """
 
 from collections.abc import Mapping, Sequence
-from math import cos, pi, sqrt
+from math import cos, pi
 from typing import Any
 
 import numpy as np
@@ -23,48 +22,77 @@ _THRESHOLD = 1e-4
 
 
 class Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov momentum, over tensors whose leading axes are those of the rates.
+    """AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov momentum; each head has its own learning rate and weight decay.
 
-    Only weights decay: a bias carries how frequent a class is, and shrinking it would be wrong.
+    The steps are torch's own fused ones: one pass over memory, and none for a head that has ended. Only weights decay: a bias
+    carries how frequent a class is, and shrinking it would be wrong.
     """
 
-    def __init__(self, kind: str, weights: Sequence[Tensor], others: Sequence[Tensor]) -> None:
-        self._kind = kind
-        self._parameters = [*weights, *others]
-        self._num_weights = len(weights)
+    def __init__(self, kind: str, weights: Sequence[Tensor], others: Sequence[Tensor], *, are_stacked: bool) -> None:
+        """Take the tensors of all heads, (S, G, ...), or where they are not stacked those of one model."""
+        self._kind, self._are_stacked = kind, are_stacked
+        self._parts = (weights, others)
         self._num_steps = 0
         num_moments = 2 if kind == "adamw" else 1
-        self._moments = [[torch.zeros_like(parameter) for _ in range(num_moments)] for parameter in self._parameters]
+        self._moments = [[[torch.zeros_like(tensor) for tensor in part] for _ in range(num_moments)] for part in self._parts]
+        with torch.no_grad():
+            self._views = [
+                [self._split(tensors) for tensors in (part, *moments)]
+                for part, moments in zip(self._parts, self._moments, strict=True)
+            ]
 
     @torch.no_grad()
-    def step(self, rate: Tensor, decay: Tensor) -> None:
-        """Move all parameters by their gradients, which are used up; ``rate`` and ``decay`` are (S, G), or numbers."""
+    def step(self, rates: Sequence[float], decays: Sequence[float]) -> None:
+        """Move all parameters by their gradients, which are used up; a rate and a decay a head, in the order of (S, G)."""
         self._num_steps += 1
-        update = self._adamw if self._kind == "adamw" else self._sgd
-        for index, (parameter, moments) in enumerate(zip(self._parameters, self._moments, strict=True)):
-            if parameter.grad is not None:
-                own_decay = _expand(decay, parameter) if index < self._num_weights else None
-                update(parameter, parameter.grad, moments, _expand(rate, parameter), own_decay)
-                parameter.grad = None
+        for part, views, own_decays in zip(self._parts, self._views, (decays, [0.0] * len(decays)), strict=True):
+            gradients = self._split([torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in part])
+            for head, (rate, decay) in enumerate(zip(rates, own_decays, strict=True)):
+                if rate and part:
+                    self._update(gradients[head], *(view[head] for view in views), rate=rate, decay=decay)
+            for tensor in part:
+                tensor.grad = None
 
-    def _adamw(self, parameter: Tensor, gradient: Tensor, moments: list[Tensor], rate: Tensor, decay: Tensor | None) -> None:
+    def _split(self, tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Return views of the tensors of each head."""
+        if not self._are_stacked:
+            return [list(tensors)]
+        return [list(own) for own in zip(*(tensor.flatten(0, 1).unbind() for tensor in tensors), strict=True)]
+
+    def _update(
+        self, gradients: list[Tensor], parameters: list[Tensor], *moments: list[Tensor], rate: float, decay: float
+    ) -> None:
+        if self._kind == "sgd":
+            torch._fused_sgd_(
+                parameters,
+                gradients,
+                *moments,
+                lr=rate,
+                weight_decay=decay,
+                momentum=_MOMENTUM,
+                dampening=0.0,
+                nesterov=True,
+                maximize=False,
+                is_first_step=self._num_steps == 1,
+            )
+            return
         first, second = moments
-        if decay is not None:
-            parameter.mul_(1 - rate * decay)
-        first.lerp_(gradient, 1 - _BETAS[0])
-        second.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
-        correction = sqrt(1 - _BETAS[1] ** self._num_steps)
-        # With both corrections in the rate, which is small, two passes over the weights fewer.
-        step = second.sqrt().add_(_EPSILON * correction)
-        torch.div(first, step, out=step)
-        parameter.sub_(step.mul_(rate * (correction / (1 - _BETAS[0] ** self._num_steps))))
-
-    def _sgd(self, parameter: Tensor, gradient: Tensor, moments: list[Tensor], rate: Tensor, decay: Tensor | None) -> None:
-        (momentum,) = moments
-        if decay is not None:
-            gradient = gradient + decay * parameter
-        momentum.mul_(_MOMENTUM).add_(gradient)
-        parameter.sub_((gradient + _MOMENTUM * momentum) * rate)
+        steps = [torch.full((), float(self._num_steps), device=parameters[0].device)] * len(parameters)
+        torch._fused_adamw_(
+            parameters,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            lr=rate,
+            weight_decay=decay,
+            beta1=_BETAS[0],
+            beta2=_BETAS[1],
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs."""
@@ -74,13 +102,10 @@ class Optimizer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._num_steps = state["num_steps"]
-        for own, others in zip(self._moments, state["moments"], strict=True):
-            for moment, other in zip(own, others, strict=True):
-                moment.copy_(other)
-
-
-def _expand(values: Tensor, parameter: Tensor) -> Tensor:
-    return values.reshape(values.shape + (1,) * (parameter.ndim - values.ndim))
+        for part, saved in zip(self._moments, state["moments"], strict=True):
+            for own, others in zip(part, saved, strict=True):
+                for moment, other in zip(own, others, strict=True):
+                    moment.copy_(other)
 
 
 class Schedule:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from galaxies.losses import sum_losses, weigh_classes
 from galaxies.optimisation import Optimizer, Schedule
 
-RATES, DECAYS = torch.tensor([[0.1, 0.01], [0.02, 0.3]]), torch.tensor([[0.0, 0.5], [0.2, 0.1]])
+RATES, DECAYS = [0.1, 0.01, 0.02, 0.3], [0.0, 0.5, 0.2, 0.1]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
@@ -19,18 +19,17 @@ def test_every_head_takes_the_steps_of_torchs_own_optimizer(kind: str) -> None:
     generator = torch.Generator().manual_seed(0)
     start, bias = torch.randn(2, 2, 3, 4, generator=generator), torch.randn(2, 2, 3, generator=generator)
     own = [start.clone().requires_grad_(), bias.clone().requires_grad_()]
-    optimizer = Optimizer(kind, own[:1], own[1:])
+    optimizer = Optimizer(kind, own[:1], own[1:], are_stacked=True)
     gradients = [[torch.randn(tensor.shape, generator=generator) for tensor in own] for _ in range(5)]
     for step in gradients:
         own[0].grad, own[1].grad = (gradient.clone() for gradient in step)
         optimizer.step(RATES, DECAYS)
-    for s, g in np.ndindex(2, 2):
+    for (s, g), rate, decay in zip(np.ndindex(2, 2), RATES, DECAYS, strict=True):
         weight, other = start[s, g].clone().requires_grad_(), bias[s, g].clone().requires_grad_()
         groups: list[dict[str, Any]] = [
-            {"params": [weight], "weight_decay": float(DECAYS[s, g])},
+            {"params": [weight], "weight_decay": decay},
             {"params": [other], "weight_decay": 0.0},
         ]
-        rate = float(RATES[s, g])
         reference: torch.optim.Optimizer = (
             torch.optim.AdamW(groups, rate) if kind == "adamw" else torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True)
         )
@@ -42,16 +41,18 @@ def test_every_head_takes_the_steps_of_torchs_own_optimizer(kind: str) -> None:
 
 
 @pytest.mark.parametrize("class_weight", ["none", "balanced"])
-def test_the_loss_is_torchs_cross_entropy(class_weight: str) -> None:
+def test_the_loss_and_its_gradient_are_those_of_torchs_cross_entropy(class_weight: str) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 3, 4, 7, generator=generator)
     targets = torch.tensor([[0, 1, 2, 3, 0, 0, 1], [3, 3, 2, 1, 0, 0, 0]])
     smoothing = torch.tensor([0.0, 0.1, 0.4])
     weight = weigh_classes(targets[0], 4, class_weight)
-    total, mass = sum_losses(logits, targets, weight=weight, smoothing=smoothing)
+    total, gradient, mass = sum_losses(logits, targets, weight=weight, smoothing=smoothing)
     for s, g in np.ndindex(2, 3):
-        expected = functional.cross_entropy(logits[s, g].T, targets[s], weight, label_smoothing=float(smoothing[g]))
-        torch.testing.assert_close((total / mass)[s, g], expected)
+        own = logits[s, g].clone().requires_grad_()
+        expected = functional.cross_entropy(own.T, targets[s], weight, label_smoothing=float(smoothing[g]))
+        torch.testing.assert_close((total / mass)[s, g], expected.detach())
+        torch.testing.assert_close(gradient[s, g] / mass[s], *torch.autograd.grad(expected, own))
 
 
 def schedule(kind: str, **changes: Any) -> Schedule:

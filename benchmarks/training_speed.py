@@ -31,7 +31,7 @@ from galaxies.sweep import expand_sweep
 from galaxies.train_params import SweepParams, TrainParams
 from galaxies.training import fit_heads
 
-_COUNTS = (1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873)  # of Galaxy10 DECaLS
+CLASS_COUNTS = (1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873)  # of Galaxy10 DECaLS
 _RATES, _DECAYS = tuple(np.geomspace(1e-4, 1e-2, 8)), (0.01, 0.1, 1.0, 10.0)
 _PENALTIES = (1.0, 1e-4)  # scikit-learn's C: its default, and the best here
 _TOLERANCE = 0.005
@@ -44,7 +44,7 @@ Part = tuple[Tensor, Tensor]
 def main() -> None:
     """Print a row for each way, and the ratios."""
     parser = make_parser(__doc__)
-    parser.add_argument("--num-rows", type=int, default=sum(_COUNTS))
+    parser.add_argument("--num-rows", type=int, default=sum(CLASS_COUNTS))
     parser.add_argument("--num-features", type=int, default=2048)
     parser.add_argument("--num-epochs", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
@@ -62,7 +62,7 @@ def main() -> None:
 
     def ours(name: str, own: TrainParams) -> float:
         batches, started = copies(), time.perf_counter()
-        fits = fit_heads(*batches, class_names=[str(target) for target in range(len(_COUNTS))], params=own)
+        fits = fit_heads(*batches, class_names=[str(target) for target in range(len(CLASS_COUNTS))], params=own)
         accuracies[name] = float(fits.settings["val_accuracy"].iloc[0])
         return time.perf_counter() - started
 
@@ -127,8 +127,8 @@ def make_params(num_epochs: int) -> TrainParams:
 def make_parts(num_rows: int, num_features: int, device: torch.device) -> tuple[Part, Part]:
     """Return 82 % of the rows to train on and the others to validate with, as the pipeline's 70 and 15 % are."""
     generator = np.random.default_rng(0)
-    num_classes = len(_COUNTS)
-    targets = generator.choice(num_classes, num_rows, p=np.array(_COUNTS) / sum(_COUNTS))
+    num_classes = len(CLASS_COUNTS)
+    targets = generator.choice(num_classes, num_rows, p=np.array(CLASS_COUNTS) / sum(CLASS_COUNTS))
     hidden = 1.2 * generator.normal(size=(num_rows, _NUM_RANK)) + 2.6 * np.eye(num_classes, _NUM_RANK)[targets]
     mixing = 0.3 * generator.normal(size=(_NUM_RANK, num_features))
     features = np.maximum(hidden @ mixing + generator.normal(size=(num_rows, num_features)), 0).astype(np.float32)
@@ -152,7 +152,7 @@ def fit_textbook(train: Part, val: Part, params: TrainParams) -> float:
     train, val = standardise(train, val)
     device = train[0].device
     torch.manual_seed(params.seed)
-    head = nn.Linear(train[0].shape[1], len(_COUNTS)).to(device)
+    head = nn.Linear(train[0].shape[1], len(CLASS_COUNTS)).to(device)
     optimizer = torch.optim.AdamW(head.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
     # The DataLoader of a tutorial takes rows from the CPU and sends batches to the device.
     loaders = [
@@ -192,7 +192,7 @@ def fit_scikit_learn(train: Part, val: Part, penalty: float) -> tuple[float, flo
 def fit_until(train: ResidentBatches, val: ResidentBatches, params: TrainParams, accuracy: float) -> float:
     """Train as strongly as is best here until validation reaches an accuracy, or the epochs end; return what it reached."""
     own = replace(params, learning_rate=3e-4, weight_decay=10.0)
-    ensemble = Ensemble(train, val, len(_COUNTS), own, expand_sweep(own), ending=None, start=None, saved=None)
+    ensemble = Ensemble(train, val, len(CLASS_COUNTS), own, expand_sweep(own), ending=None, start=None, saved=None)
     reached = 0.0
     while reached < accuracy and ensemble.epoch < own.num_epochs:
         reached = max(reached, float(ensemble.run_epoch().val_accuracy[0, 0]))

@@ -177,15 +177,13 @@ class Ensemble:
             rates = self._base_rate * self.schedule.factor(first_step + index)
             with self._autocast():
                 features = self._features(activations, self._train)
-                outputs = list(self._logits(features, dropping))
-            gradients = []
-            for chosen, logits in outputs:
-                total, gradient, mass = sum_losses(logits, targets, weight=self._weight, smoothing=self._smoothing[chosen])
-                gradients.append(gradient.div_(mass[..., None, None]))
-                losses[index][:, chosen] = total / mass
-                num_correct[:, chosen] += count_right(logits.detach(), targets)
-            # Heads share no parameters, so each trains as if alone.
-            torch.autograd.backward([logits for _, logits in outputs], gradients)
+                objective = torch.zeros((), device=self._device)
+                for chosen, logits in self._logits(features, dropping):
+                    total, mass = sum_losses(logits, targets, weight=self._weight, smoothing=self._smoothing[chosen])
+                    objective = objective + (total / mass).sum()  # Heads share no parameters, so each trains as if alone.
+                    losses[index][:, chosen] = (total / mass).detach()
+                    num_correct[:, chosen] += count_right(logits.detach(), targets)
+            objective.backward()  # type: ignore[no-untyped-call]
             for group in self._groups:
                 group.step(rates, self._decay)
             self._ending_optimizer.step([rates[0, 0] * self._params.ending_lr_factor], [self._decay[0, 0]])
@@ -205,7 +203,7 @@ class Ensemble:
                 features = self._features(activations.unsqueeze(0), self._val)
                 one = targets.unsqueeze(0)
                 for chosen, logits in self._logits(features, ()):
-                    losses, _, masses = sum_losses(logits, one, weight=self._weight, smoothing=0 * self._smoothing[chosen])
+                    losses, masses = sum_losses(logits, one, weight=self._weight, smoothing=0 * self._smoothing[chosen])
                     total[:, chosen] += losses
                     num_correct[:, chosen] += count_right(logits, one)
                 mass += masses

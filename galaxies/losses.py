@@ -3,15 +3,14 @@
 Legend: B rows in a batch, C features, K classes, S seeds, G settings.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 
-@torch.no_grad()
-def sum_losses(logits: Tensor, targets: Tensor, *, weight: Tensor, smoothing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the weighted sum of the cross-entropies (S, G), its gradient (S, G, K, B), and the sum of the weights (S, 1).
-
-    The last makes a mean of the others. In closed form, which takes half the time of automatic differentiation (measured).
+def sum_losses(logits: Tensor, targets: Tensor, *, weight: Tensor, smoothing: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum of the cross-entropies (S, G), and the sum of the weights (S, 1) that makes a mean of it.
 
     Args:
         logits: (S, G, K, B).
@@ -23,10 +22,25 @@ def sum_losses(logits: Tensor, targets: Tensor, *, weight: Tensor, smoothing: Te
     is_target = targets[:, None, None] == torch.arange(num_classes, device=targets.device).unsqueeze(1)  # (S, 1, K, B)
     sharp = is_target * weight.unsqueeze(1)
     wanted = sharp + smoothing[:, None, None] * (weight.unsqueeze(1) / num_classes - sharp)  # (S, G, K, B)
-    log_probabilities = logits.log_softmax(-2)
-    loss = -(wanted * log_probabilities).sum((-2, -1))
-    gradient = log_probabilities.exp_().mul_(wanted.sum(-2, keepdim=True)).sub_(wanted)
-    return loss, gradient, sharp.sum((-2, -1))
+    loss: Tensor = _CrossEntropy.apply(logits, wanted)
+    return loss, sharp.sum((-2, -1))
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The gradient in closed form, which takes half the time of automatic differentiation (measured)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, wanted: Tensor) -> Tensor:
+        log_probabilities = logits.log_softmax(-2)
+        loss = -(wanted * log_probabilities).sum((-2, -1))
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(log_probabilities.exp_().mul_(wanted.sum(-2, keepdim=True)).sub_(wanted))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream[..., None, None], None
 
 
 def count_right(logits: Tensor, targets: Tensor) -> Tensor:

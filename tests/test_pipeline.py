@@ -6,9 +6,11 @@ Each test works on a copy of this repository with a toy catalogue and small para
 import json
 import time
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from tests.pipelines import Pipeline, make_pipeline, write_params
@@ -123,6 +125,26 @@ def test_experiments_run_in_the_workspace_aside_and_from_the_queue(finished: Pip
     assert "accuracy" in pipeline.run("dvc", "metrics", "diff", "HEAD", "aside")
     assert "split.seed" in pipeline.run("dvc", "params", "diff", "HEAD", "queued")
     assert pipeline.scratch_shards() == 0
+
+
+def test_a_sweep_in_one_process_finds_what_the_queue_finds(finished: Pipeline, tmp_path: Path) -> None:
+    pipeline = finished.copy(tmp_path / "copy")
+    lists, keys = ("0.1,0.0001", "0.1,5.0"), ["learning_rate", "weight_decay"]
+    sweep = [f"train.sweep.{key}=[{values}]" for key, values in zip(keys, lists, strict=True)]
+    pipeline.run("dvc", "exp", "run", "-n", "together", "-S", sweep[0], "-S", sweep[1], "train")
+    alone = [f"train.{key}={values}" for key, values in zip(keys, lists, strict=True)]
+    pipeline.run("dvc", "exp", "run", "--queue", "-n", "alone", "-S", alone[0], "-S", alone[1], "train")
+    pipeline.run_queue()
+    tables = {
+        name.rsplit("/", 1)[1]: pd.read_csv(StringIO(pipeline.run("git", "show", f"{name}:metrics/sweep.csv")))
+        for name in pipeline.run("git", "for-each-ref", "refs/exps", "--format=%(refname)").split()
+        if name.rsplit("/", 1)[1].startswith(("together", "alone"))
+    }
+    together = tables.pop("together")
+    assert len(tables) == len(together) == 4
+    one_by_one = pd.concat(tables.values()).sort_values("val_loss", ignore_index=True)
+    columns = [*keys, "best_epoch", "val_loss", "val_accuracy"]
+    pd.testing.assert_frame_equal(one_by_one[columns], together[columns], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

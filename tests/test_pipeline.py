@@ -131,10 +131,10 @@ def test_a_sweep_in_one_process_finds_what_the_queue_finds(finished: Pipeline, t
     pipeline = finished.copy(tmp_path / "copy")
     lists, keys = ("0.1,0.0001", "0.1,5.0"), ["learning_rate", "weight_decay"]
     sweep = [f"train.sweep.{key}=[{values}]" for key, values in zip(keys, lists, strict=True)]
-    pipeline.run("dvc", "exp", "run", "-n", "together", "-S", sweep[0], "-S", sweep[1], "train")
     alone = [f"train.{key}={values}" for key, values in zip(keys, lists, strict=True)]
     pipeline.run("dvc", "exp", "run", "--queue", "-n", "alone", "-S", alone[0], "-S", alone[1], "train")
     pipeline.run_queue()
+    pipeline.run("dvc", "exp", "run", "-n", "together", "-S", sweep[0], "-S", sweep[1], "train")
     tables = {
         name.rsplit("/", 1)[1]: pd.read_csv(StringIO(pipeline.run("git", "show", f"{name}:metrics/sweep.csv")))
         for name in pipeline.run("git", "for-each-ref", "refs/exps", "--format=%(refname)").split()

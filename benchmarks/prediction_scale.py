@@ -6,7 +6,7 @@
 Each kind of input is predicted with a hundredth of the rows and with all of them; a run is killed when all parts but one are
 written, and started again, both in a process of its own. In a catalogue one batch of a hundred names pictures, the others name
 missing files: the forward pass is measured elsewhere. The images of an HDF5 file have 8 px and are all predicted, by default
-with a tenth of the rows. Times are seconds of processor time, of all threads: the whole first pass over the inputs, the rows a
+with a fiftieth of the rows. Times are seconds of processor time, of all threads: the whole first pass over the inputs, the rows a
 second after it, from the start of the second process until it predicts, and the final file.
 """
 
@@ -34,7 +34,7 @@ _FEWER = 100
 _BATCH_ROWS = 64
 _PICTURE_BATCH = 100
 _NUM_PICTURES = 240
-_HDF5_FEWER = 10
+_HDF5_FEWER = 50
 _BACKBONE = extract_params(backbone="resnet18_half", layers=("layer3+layer4",), weights="galaxies-v1")
 
 

@@ -6,8 +6,8 @@
 Each kind of input is predicted with a hundredth of the rows and with all of them; a run is killed when all parts but one are
 written, and started again, both in a process of its own. In a catalogue one batch of a hundred names pictures, the others name
 missing files: the forward pass is measured elsewhere. The images of an HDF5 file have 8 px and are all predicted, by default
-with a fiftieth of the rows. Times are seconds of processor time, of all threads: the first pass over the inputs, the rows a second
-after it, from the start of the second process until it predicts, and the final file.
+with a fiftieth of the rows. Times are processor time, of all threads: the first pass over the inputs, the rows a
+second after it, from the start of the second process until it predicts, and the final file.
 """
 
 import json

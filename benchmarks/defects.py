@@ -19,9 +19,9 @@ from tqdm import trange
 
 from benchmarks.measuring import make_parser
 from benchmarks.precision import accuracy
-from galaxies.backbone import Backbone, cut, load_backbone
+from galaxies.backbones.backbone import Backbone, cut, load_backbone
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.files import file_sha256
-from galaxies.galaxy_file import GalaxyFile
 
 _HALF = (0.5, 0.5, 0.5)
 _DEFECTS = {

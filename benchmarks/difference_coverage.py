@@ -17,8 +17,8 @@ from scipy.special import softmax
 from tqdm import trange
 
 from benchmarks.interval_coverage import CLASS_COUNTS, HEADS, NUM_RESAMPLES, PLACES, ROWS, SIZES, tabulate_coverage
-from galaxies.differences import find_differences
-from galaxies.intervals import metrics_of_sums, percentiles, resample_sums, sum_groups
+from galaxies.evaluation.differences import find_differences
+from galaxies.evaluation.intervals import metrics_of_sums, percentiles, resample_sums, sum_groups
 
 # How much of the second head is its own, and by how much its logit of the true class is raised.
 _SECOND_HEADS = {"much the same": (0.03, 0.0), "another": (0.2, 0.2)}

@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measuring import extract_params, make_parser, run_extraction, tree_bytes
-from galaxies.backbone import configured_backbone
-from galaxies.catalog import Catalog, image_sha256
-from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.backbones.backbone import configured_backbone
+from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.features.store import Layout, Store
 from galaxies.identity import ExtractParams
-from galaxies.store import Layout, Store
-from galaxies.survey import draw_galaxy
+from galaxies.simulation.survey import draw_galaxy
 
 _IMAGE_SIZE = 224
 

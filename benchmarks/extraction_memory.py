@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.measuring import extract_params, make_parser, peak_bytes, run_apart, run_extraction, write_noise
-from galaxies.backbone import configured_backbone
-from galaxies.galaxy_file import GalaxyFile
+from galaxies.backbones.backbone import configured_backbone
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams
 
 SMALL = extract_params(backbone="resnet18", layers=("layer1",), image_size=32)

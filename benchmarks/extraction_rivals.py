@@ -36,9 +36,9 @@ from benchmarks.measuring import (
     tree_bytes,
     write_noise,
 )
-from galaxies.backbone import Backbone, configured_backbone, cut
-from galaxies.catalog import Catalog, read_catalog, write_catalog
-from galaxies.galaxy_file import GalaxyFile
+from galaxies.backbones.backbone import Backbone, configured_backbone, cut
+from galaxies.data.catalog import Catalog, read_catalog, write_catalog
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams
 
 _NUM_WORKERS = 2

@@ -32,10 +32,10 @@ from benchmarks.measuring import (
     run_extraction,
     write_noise,
 )
-from galaxies.backbone import Backbone, configured_backbone, cut
-from galaxies.catalog import read_catalog, write_catalog
-from galaxies.folding import fold_batch_norms
-from galaxies.galaxy_file import GalaxyFile
+from galaxies.backbones.backbone import Backbone, configured_backbone, cut
+from galaxies.backbones.folding import fold_batch_norms
+from galaxies.data.catalog import read_catalog, write_catalog
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.identity import ExtractParams
 
 CASES = ("resnet50:layer4:avg", "resnet50:layer3:map", "mobilenet_v2:features.18:avg")

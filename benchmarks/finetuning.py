@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
-from galaxies.backbone import configured_backbone, cut
-from galaxies.ending import make_ending
+from galaxies.backbones.backbone import configured_backbone, cut
+from galaxies.heads.ending import make_ending
 from galaxies.identity import INPUT
 
 _NUM_CLASSES = 10

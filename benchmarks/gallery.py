@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxies.catalog import Catalog, Splits
-from galaxies.exhibits import collect_exhibits
-from galaxies.galaxy_file import GalaxyFile
-from galaxies.gallery import write_gallery
+from galaxies.data.catalog import Catalog, Splits
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.gallery.exhibits import collect_exhibits
+from galaxies.gallery.page import write_gallery
 from galaxies.runtime import RuntimeParams
 from tests.browser import open_browser
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from galaxies.backbone import Backbone
-from galaxies.catalog import Catalog, image_sha256
-from galaxies.extraction import extract
-from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.backbones.backbone import Backbone
+from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.features.extraction import extract
+from galaxies.features.scratch import open_scratch
 from galaxies.identity import ExtractParams, full_identity, pass_key
 from galaxies.memory import return_freed_memory
-from galaxies.scratch import open_scratch
 
 _BLOCK_GALAXIES = 256
 

@@ -27,9 +27,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import fx
 from tqdm import trange
 
-from galaxies.backbone import Backbone, cut, load_backbone
-from galaxies.folding import fold_batch_norms
-from galaxies.galaxy_file import GalaxyFile
+from galaxies.backbones.backbone import Backbone, cut, load_backbone
+from galaxies.backbones.folding import fold_batch_norms
+from galaxies.data.galaxy_file import GalaxyFile
 
 _DEFAULT = "float32"
 _HALF = (0.5, 0.5, 0.5)

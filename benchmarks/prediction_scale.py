@@ -25,8 +25,8 @@ import torch
 
 from benchmarks.measuring import describe_machine, extract_params, make_parser, peak_bytes, run_apart, write_noise
 from benchmarks.prediction_speed import make_model, write_pictures
-from galaxies import prediction_run
-from galaxies.prediction_run import PredictOptions, predict_inputs
+from galaxies.prediction import run as prediction_run
+from galaxies.prediction.run import PredictOptions, predict_inputs
 
 KINDS = ("csv", "parquet", "hdf5")
 

@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
-from galaxies.backbone import Backbone, configured_backbone
-from galaxies.catalog import Catalog
-from galaxies.decoding import decode_batches, silent_readers
-from galaxies.head import Head, TrainedHead
+from galaxies.backbones.backbone import Backbone, configured_backbone
+from galaxies.data.catalog import Catalog
+from galaxies.heads.head import Head, TrainedHead
+from galaxies.heads.novelty import fit_novelty
 from galaxies.identity import ExtractParams, full_identity
-from galaxies.inputs import list_inputs
-from galaxies.novelty import fit_novelty
-from galaxies.prediction import Model
-from galaxies.prediction_run import PredictOptions, predict_inputs
+from galaxies.prediction.decoding import decode_batches, silent_readers
+from galaxies.prediction.inputs import list_inputs
+from galaxies.prediction.model import Model
+from galaxies.prediction.run import PredictOptions, predict_inputs
 from galaxies.runtime import RuntimeParams
-from galaxies.survey import simulate_survey
+from galaxies.simulation.survey import simulate_survey
 
 CASES = ("resnet18_half:layer3+layer4:galaxies-v1", "resnet50:layer4:random")
 

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import describe_machine, interleave, make_parser, median_ratio
-from galaxies.reader import read_shuffled_batches
-from galaxies.store import Layout, Store, create_store
+from galaxies.features.reader import read_shuffled_batches
+from galaxies.features.store import Layout, Store, create_store
 
 LAYOUTS = {
     "maps": Layout((1, 256, 14, 14), "float16", compressed=True),

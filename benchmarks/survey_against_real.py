@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from galaxies.galaxy_file import GalaxyFile
-from galaxies.photometry import compare_measurements, measure_images
-from galaxies.survey import draw_galaxy
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.photometry import compare_measurements, measure_images
+from galaxies.simulation.survey import draw_galaxy
 
 _COLUMNS = 5  # galaxies of a class on the sheet, real and simulated each
 _GAP = 12

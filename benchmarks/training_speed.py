@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.measuring import describe_machine, interleave, make_parser, median_ratio
-from galaxies.batches import ResidentBatches
-from galaxies.ensemble import Ensemble
-from galaxies.sweep import expand_sweep
-from galaxies.train_params import SweepParams, TrainParams
-from galaxies.training import fit_heads
+from galaxies.heads.batches import ResidentBatches
+from galaxies.heads.ensemble import Ensemble
+from galaxies.heads.sweep import expand_sweep
+from galaxies.heads.train_params import SweepParams, TrainParams
+from galaxies.heads.training import fit_heads
 
 CLASS_COUNTS = (1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873)  # of Galaxy10 DECaLS
 _RATES, _DECAYS = tuple(np.geomspace(1e-4, 1e-2, 8)), (0.01, 0.1, 1.0, 10.0)

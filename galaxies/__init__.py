@@ -13,15 +13,15 @@ are divided (``catalog``, ``sky``); ``backbone`` and ``extraction`` write a laye
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from galaxies.prediction import load
+    from galaxies.prediction.model import load
 
 __all__ = ["load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import :func:`galaxies.prediction.load`, and with it PyTorch, when it is first asked for."""
+    """Import :func:`galaxies.prediction.model.load`, and with it PyTorch, when it is first asked for."""
     if name == "load":
-        from galaxies.prediction import load
+        from galaxies.prediction.model import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -83,8 +83,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from galaxies.prediction import load
-    from galaxies.prediction_run import PredictOptions, predict_inputs
+    from galaxies.prediction.model import load
+    from galaxies.prediction.run import PredictOptions, predict_inputs
     from galaxies.runtime import RuntimeParams
 
     model = load(options.model_dir, weights=options.weights, device=options.device)
@@ -100,8 +100,8 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _similar(options: argparse.Namespace) -> None:
-    from galaxies.prediction import load
-    from galaxies.similarity import draw_similar, find_similar
+    from galaxies.prediction.model import load
+    from galaxies.prediction.similarity import draw_similar, find_similar
 
     model = load(options.model_dir, weights=options.weights, device=options.device)
     image, found = find_similar(options.image, model, folder=Path(), number=options.number)
@@ -112,10 +112,10 @@ def _similar(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from galaxies.export import export_model
-    from galaxies.feature_table import export_features
+    from galaxies.features.feature_table import export_features
     from galaxies.files import format_bytes
-    from galaxies.prediction import load
+    from galaxies.prediction.export import export_model
+    from galaxies.prediction.model import load
 
     model = load(options.model_dir, weights=options.weights, device="cpu")
     if options.out.suffix.lower() == ".parquet":
@@ -133,14 +133,14 @@ def _count(text: str) -> int:
 
 
 def _digest(options: argparse.Namespace) -> None:
-    from galaxies.sources import digest
+    from galaxies.sources.sources import digest
 
     print(digest(options.path))
 
 
 def _layers(options: argparse.Namespace) -> None:
-    from galaxies.backbone import load_backbone
-    from galaxies.layers import example_images, format_layers, measure_layers
+    from galaxies.backbones.backbone import load_backbone
+    from galaxies.features.layers import example_images, format_layers, measure_layers
 
     backbone = load_backbone(options.backbone, weights=options.weights, layers=[], image_size=options.image_size)
     images, whose = example_images(Path("data/galaxies.h5"))
@@ -157,7 +157,7 @@ def _layers(options: argparse.Namespace) -> None:
 
 
 def _scratch(options: argparse.Namespace) -> None:
-    from galaxies.unfinished import delete_unfinished, format_unfinished, list_unfinished
+    from galaxies.features.unfinished import delete_unfinished, format_unfinished, list_unfinished
 
     root = Path()
     if options.delete or options.older_than is not None:
@@ -223,7 +223,7 @@ def _show_baselines(path: Path, metrics: dict[str, float]) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from galaxies.comparison import compare_predictions, format_comparison, read_predictions
+    from galaxies.evaluation.comparison import compare_predictions, format_comparison, read_predictions
 
     first, second = (read_predictions(Path(), revision) for revision in (options.first, options.second))
     table = compare_predictions(first, second)
@@ -232,7 +232,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _plots_page(options: argparse.Namespace) -> None:
-    from galaxies.plots_page import install_plots_page
+    from galaxies.evaluation.plots_page import install_plots_page
 
     install_plots_page(Path(".dvc"))
 

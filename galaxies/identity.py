@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-from galaxies.catalog import Catalog
+from galaxies.data.catalog import Catalog
 from galaxies.params import Limits
 
 Identity = Mapping[str, Any]

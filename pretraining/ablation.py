@@ -16,7 +16,7 @@ import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 from tqdm import tqdm
 
-from galaxies.backbone import load_backbone
+from galaxies.backbones.backbone import load_backbone
 from pretraining.export import export_weights
 from pretraining.measure import NUM_SPLITS, TEST_FRACTION, Candidate, choose_penalty, compute_features, read_galaxies
 from pretraining.shards import shard_path

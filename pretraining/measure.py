@@ -23,10 +23,10 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from galaxies.backbone import Backbone, cut, load_backbone
+from galaxies.backbones.backbone import Backbone, cut, load_backbone
+from galaxies.backbones.transform import turn
 from galaxies.errors import InputError
 from galaxies.files import write_text
-from galaxies.transform import turn
 
 Features = NDArray[np.float32]  # (N, C)
 Labels = NDArray[np.int64]  # (N,)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
+from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from pretraining.stream import TARGET_NAMES
 
 NUM_CLASSES = len(GALAXY10_CLASS_NAMES)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.field import add_field, draw_field
-from galaxies.galaxy_schema import GALAXY10_CLASS_NAMES
-from galaxies.morphology import Colour, Morphology, draw_morphology
-from galaxies.observation import Observation, develop, expose
-from galaxies.rendering import render_galaxy
+from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
+from galaxies.simulation.field import add_field, draw_field
+from galaxies.simulation.morphology import Colour, Morphology, draw_morphology
+from galaxies.simulation.observation import Observation, develop, expose
+from galaxies.simulation.rendering import render_galaxy
 
 _SPAWN_KEY = 7
 _MARGIN = 8  # px beyond the image, so that the light of a star beyond one edge does not come in at the other

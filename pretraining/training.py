@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 
+from galaxies.backbones.narrow_resnet import resnet18_half
 from galaxies.errors import InputError
 from galaxies.files import replacing
-from galaxies.narrow_resnet import resnet18_half
 from pretraining.augmentation import augment
 from pretraining.objectives import (
     EXPANDED,

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxies.catalog import read_catalog, read_splits
-from galaxies.exhibits import collect_exhibits
+from galaxies.data.catalog import read_catalog, read_splits
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.features.neighbours import read_standardised
+from galaxies.features.store import Store
 from galaxies.files import write_text
-from galaxies.galaxy_file import GalaxyFile
+from galaxies.gallery.exhibits import collect_exhibits
+from galaxies.gallery.label_errors import find_suspects, predict_held_out, tabulate_suspects
 from galaxies.identity import ExtractParams, expected_identity
-from galaxies.label_errors import find_suspects, predict_held_out, tabulate_suspects
-from galaxies.neighbours import read_standardised
 from galaxies.runtime import RuntimeParams
-from galaxies.store import Store
 from stages import read_params, run_stage
 
 

@@ -7,12 +7,12 @@ import json
 import sys
 from pathlib import Path
 
-from galaxies.baselines import measure_baselines
-from galaxies.catalog import read_catalog, read_splits
+from galaxies.data.catalog import read_catalog, read_splits
+from galaxies.evaluation.baselines import measure_baselines
+from galaxies.features.neighbours import read_averaged
+from galaxies.features.store import Store
 from galaxies.files import write_text
 from galaxies.identity import ExtractParams, expected_identity
-from galaxies.neighbours import read_averaged
-from galaxies.store import Store
 from stages import read_params, run_stage
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from galaxies.runtime import RuntimeParams
-from galaxies.sources import DownloadParams, copy_hdf5, fetch_galaxy10, import_images, simulate
+from galaxies.sources.sources import DownloadParams, copy_hdf5, fetch_galaxy10, import_images, simulate
 from stages import download_scratch, read_params, run_stage, user_path
 
 

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galaxies.catalog import Catalog, Splits, read_catalog, read_splits
-from galaxies.conformal import predict_sets
+from galaxies.data.catalog import Catalog, Splits, read_catalog, read_splits
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
-from galaxies.evaluation import (
+from galaxies.evaluation.intervals import find_intervals
+from galaxies.evaluation.plots import Tile, choose_galaxies, draw_figure
+from galaxies.evaluation.reliability import change_temperature, tabulate_reliability
+from galaxies.evaluation.scores import (
     list_intervals,
     measure,
     measure_calibration,
@@ -21,16 +24,13 @@ from galaxies.evaluation import (
     tabulate_confusion,
     tabulate_predictions,
 )
+from galaxies.evaluation.strata import tabulate_strata
+from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
+from galaxies.features.store import Store
 from galaxies.files import write_text
-from galaxies.galaxy_file import GalaxyFile
-from galaxies.head import TrainedHead, load_head
-from galaxies.inference import predict_rows
-from galaxies.intervals import find_intervals
-from galaxies.plots import Tile, choose_galaxies, draw_figure
-from galaxies.reliability import change_temperature, tabulate_reliability
-from galaxies.store import Store
-from galaxies.strata import tabulate_strata
-from galaxies.threshold_curves import tabulate_abstention, tabulate_threshold_curves
+from galaxies.heads.conformal import predict_sets
+from galaxies.heads.head import TrainedHead, load_head
+from galaxies.heads.inference import predict_rows
 from stages import run_stage
 
 _NUM_TILES, _COLUMNS = 18, 6

@@ -3,16 +3,16 @@
 import sys
 from pathlib import Path
 
-from galaxies.backbone import configured_backbone
-from galaxies.catalog import Catalog, read_catalog
+from galaxies.backbones.backbone import configured_backbone
+from galaxies.data.catalog import Catalog, read_catalog
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
-from galaxies.extraction import extract
-from galaxies.galaxy_file import GalaxyFile
+from galaxies.features.extraction import extract
+from galaxies.features.scratch import open_scratch
+from galaxies.features.store import Store
 from galaxies.identity import ExtractParams, expected_identity, full_identity, pass_key
 from galaxies.memory import return_freed_memory
 from galaxies.runtime import RuntimeParams
-from galaxies.scratch import open_scratch
-from galaxies.store import Store
 from stages import main_repository, read_params, run_stage
 
 

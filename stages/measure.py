@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from galaxies.catalog import read_catalog, read_splits
+from galaxies.data.catalog import read_catalog, read_splits
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.photometry import measure_images, shrink_images
 from galaxies.files import write_text
-from galaxies.galaxy_file import GalaxyFile
-from galaxies.photometry import measure_images, shrink_images
 from stages import run_stage
 
 _BLOCK_ROWS = 64

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from galaxies.gallery import list_test_rows, write_gallery
-from galaxies.predictions import PREDICTIONS_PATH, read_probabilities
+from galaxies.evaluation.predictions import PREDICTIONS_PATH, read_probabilities
+from galaxies.gallery.page import list_test_rows, write_gallery
 from stages import run_stage
 
 

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from galaxies.catalog import image_sha256, write_catalog, write_splits
-from galaxies.census import count_classes, describe_data
-from galaxies.corrections import correct_labels
+from galaxies.data.catalog import image_sha256, write_catalog, write_splits
+from galaxies.data.census import count_classes, describe_data
+from galaxies.data.corrections import correct_labels
+from galaxies.data.framing import FieldOfView, write_field
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.splits import SplitParams, make_tables, select_galaxies
 from galaxies.files import write_text
-from galaxies.framing import FieldOfView, write_field
-from galaxies.galaxy_file import GalaxyFile
-from galaxies.sources import DownloadParams, discard_galaxy10
-from galaxies.splits import SplitParams, make_tables, select_galaxies
+from galaxies.sources.sources import DownloadParams, discard_galaxy10
 from stages import download_scratch, read_params, run_stage, user_path
 
 _BLOCK_ROWS = 64

@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galaxies.batches import open_batches
-from galaxies.calibration import divide_val
-from galaxies.catalog import read_catalog, read_splits
-from galaxies.checkpoint import open_checkpoint
-from galaxies.curve import report_fit, tabulate_curve
+from galaxies.data.catalog import read_catalog, read_splits
+from galaxies.data.framing import read_field
+from galaxies.features.scratch import discard_scratch
+from galaxies.features.store import Store
 from galaxies.files import file_sha256, require_digest, write_text
-from galaxies.framing import read_field
-from galaxies.head import TrainedHead, load_head, save_head
+from galaxies.heads.batches import open_batches
+from galaxies.heads.calibration import divide_val
+from galaxies.heads.checkpoint import open_checkpoint
+from galaxies.heads.curve import report_fit, tabulate_curve
+from galaxies.heads.head import TrainedHead, load_head, save_head
+from galaxies.heads.inference import calibrate, predict_rows, read_features
+from galaxies.heads.novelty import fit_novelty
+from galaxies.heads.train_params import TrainParams, require_trainable
+from galaxies.heads.training import fit_heads, require_start
 from galaxies.identity import ExtractParams, expected_identity
-from galaxies.inference import calibrate, predict_rows, read_features
-from galaxies.novelty import fit_novelty
 from galaxies.runtime import RuntimeParams
-from galaxies.scratch import discard_scratch
-from galaxies.store import Store
-from galaxies.train_params import TrainParams, require_trainable
-from galaxies.training import fit_heads, require_start
 from stages import main_repository, read_params, run_stage, user_path
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     ending = None
     if params.ending == "keep":
         # The code of the backbones takes seconds to import, and most trainings do without.
-        from galaxies.ending import make_ending
+        from galaxies.heads.ending import make_ending
 
         ending = make_ending(extract, params.layer, folder=main_repository()).to(device)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.catalog import Catalog, Splits
-from galaxies.exhibits import collect_exhibits
-from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
-from galaxies.gallery import write_gallery
-from galaxies.label_errors import Suspect
-from galaxies.neighbours import standardise
+from galaxies.data.catalog import Catalog, Splits
+from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.features.neighbours import standardise
+from galaxies.gallery.exhibits import collect_exhibits
+from galaxies.gallery.label_errors import Suspect
+from galaxies.gallery.page import write_gallery
 from tests.toys import toy_images
 
 CLASS_NAMES = ("Ring", "</script><script>window.broken = 1</script>", '{{script}} "a", b')

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galaxies.ending import make_ending
-from galaxies.framing import FieldOfView
-from galaxies.head import Head, TrainedHead, save_head
+from galaxies.data.framing import FieldOfView
+from galaxies.features.store import Store
+from galaxies.heads.ending import make_ending
+from galaxies.heads.head import Head, TrainedHead, save_head
+from galaxies.heads.inference import predict_rows, read_features
+from galaxies.heads.novelty import fit_novelty
+from galaxies.heads.standardisation import measure_resident
 from galaxies.identity import ExtractParams
-from galaxies.inference import predict_rows, read_features
-from galaxies.novelty import fit_novelty
-from galaxies.standardisation import measure_resident
-from galaxies.store import Store
 from tests.toys import EXTRACT, run_extract, toy_images
 
 CLASS_NAMES = ("round", "=spiral", "edge-on")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from galaxies.catalog import image_sha256
-from galaxies.splits import SplitParams, make_tables, select_galaxies
-from galaxies.store import Store
-from galaxies.survey import simulate_survey
+from galaxies.data.catalog import image_sha256
+from galaxies.data.splits import SplitParams, make_tables, select_galaxies
+from galaxies.features.store import Store
+from galaxies.simulation.survey import simulate_survey
 from tests.pipelines import REPOSITORY
 from tests.toys import run_extract, toy_images
 

@@ -34,16 +34,16 @@ _MEMORY_PROGRAM = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from galaxies.backbone import load_backbone
-from galaxies.catalog import Catalog, image_sha256
+from galaxies.backbones.backbone import load_backbone
+from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.identity import ExtractParams, full_identity, pass_key
-from galaxies.scratch import open_scratch
+from galaxies.features.scratch import open_scratch
 from tests.toys import EXTRACT, fill, configured_backbone, toy_images, write_toy_galaxies
 import torch
 torch.set_num_threads(1)
 folder, num_galaxies = Path(sys.argv[1]), int(sys.argv[2])
 image = toy_images(1, size=16)
-from galaxies.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
 def blocks():
     for start in range(0, num_galaxies, 500):
         unknown = np.full(500, np.nan)

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 import pytest
 from ruamel.yaml import YAML
 
+from galaxies.data.splits import SplitParams
 from galaxies.errors import InputError
+from galaxies.heads.train_params import TrainParams
 from galaxies.identity import ExtractParams
 from galaxies.params import Limits, parse_section
 from galaxies.runtime import RuntimeParams
-from galaxies.sources import DownloadParams
-from galaxies.splits import SplitParams
-from galaxies.train_params import TrainParams
+from galaxies.sources.sources import DownloadParams
 from stages import PARAMS_PATH, read_params
 from tests.pipelines import REPOSITORY
 

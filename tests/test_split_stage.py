@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from galaxies.catalog import image_sha256, read_catalog, read_splits
+from galaxies.data.catalog import image_sha256, read_catalog, read_splits
+from galaxies.data.framing import read_field
+from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.data.sky import neighbour_pairs
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
-from galaxies.framing import read_field
-from galaxies.galaxy_file import GalaxyBlock, write_galaxies
-from galaxies.sky import neighbour_pairs
 from stages import split
 from tests.pipelines import REPOSITORY
 from tests.toys import toy_images

@@ -14,13 +14,13 @@ import zarr
 from ruamel.yaml import YAML
 
 from galaxies.__main__ import main as command
-from galaxies.calibration import divide_val
-from galaxies.catalog import Splits, read_splits, write_catalog, write_splits
+from galaxies.data.catalog import Splits, read_splits, write_catalog, write_splits
+from galaxies.data.framing import FieldOfView, write_field
 from galaxies.errors import InputError
-from galaxies.framing import FieldOfView, write_field
-from galaxies.head import load_head, save_head
+from galaxies.features.store import Layout, create_store
+from galaxies.heads.calibration import divide_val
+from galaxies.heads.head import load_head, save_head
 from galaxies.identity import ExtractParams, expected_identity
-from galaxies.store import Layout, create_store
 from stages import audit, evaluate, measure, report, train
 from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies

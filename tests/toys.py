@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galaxies.backbone import Backbone, configured_backbone
-from galaxies.catalog import Catalog, image_sha256
-from galaxies.extraction import extract
-from galaxies.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.backbones.backbone import Backbone, configured_backbone
+from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.features.extraction import extract
+from galaxies.features.scratch import Scratch, open_scratch
 from galaxies.identity import ExtractParams, full_identity, pass_key
-from galaxies.scratch import Scratch, open_scratch
 
 EXTRACT: dict[str, Any] = {
     "backbone": "resnet18",

@@ -1,0 +1,1 @@
+"""Frozen, pretrained networks: built, given weights, cut at a node, run."""

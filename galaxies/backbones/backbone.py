@@ -1,0 +1,127 @@
+"""A pretrained network, frozen, with the transform its weights ask for, cut at named nodes of its graph."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import fx, nn
+
+from galaxies.backbones.architectures import RANDOM, build, native_state
+from galaxies.backbones.graph import Graph
+from galaxies.backbones.transform import Transform
+from galaxies.backbones.weights import classifier_name, file_state, load_before_classifier, tensors_sha256
+from galaxies.errors import InputError
+from galaxies.files import file_sha256, require_digest
+from galaxies.identity import ExtractParams, is_path, layer_nodes
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network: in evaluation mode, without gradients."""
+
+    name: str
+    module: nn.Module
+    transform: Transform
+    weights_digest: str  # of the tensors before the classifier
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what of the backbone determines its activations, as plain JSON values."""
+        transform = asdict(self.transform)
+        return {
+            "weights_digest": self.weights_digest,
+            "transform": {name: list(value) if isinstance(value, tuple) else value for name, value in transform.items()},
+        }
+
+
+def load_backbone(
+    name: str,
+    *,
+    weights: str,
+    layers: Sequence[str],
+    seed: int = 0,
+    weights_sha256: str | None = None,
+    image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    folder: Path = Path(),
+) -> Backbone:
+    """Build a network, give it its weights and freeze it.
+
+    Args:
+        name: a classification model of torchvision, ``timm:<model>`` or ``timm:hf_hub:<user>/<name>``.
+        weights: published ones (``DEFAULT``, or a name of torchvision's), ``random``, or the path of a state dict.
+        layers: layers up to which a file's weights must be whole; with ``input`` among them, all must be there.
+        seed: of the random weights.
+        weights_sha256: sha256 of the file, or ``any``; only for a path.
+        image_size: px; None takes the weights' own, as with ``mean`` and ``std`` (which a path must give).
+        mean: of each channel on the scale 0 to 1.
+        std: of each channel on the scale 0 to 1.
+        folder: what a relative path is relative to.
+
+    Raises:
+        InputError: unknown name, weights or layer; a file that is missing, changed, unsafe or made for another network.
+    """
+    from_file = is_path(weights)
+    module, transform = build(name, weights=RANDOM if from_file else weights, seed=seed, image_size=image_size)
+    module.eval().requires_grad_(False)
+    if from_file:
+        if mean is None or std is None:
+            raise InputError(
+                f"extract.mean and extract.std: found null, but a file of weights ({weights}) does not say how its images "
+                "were normalised; use e.g. `-S 'extract.mean=[0.485,0.456,0.406]' -S 'extract.std=[0.229,0.224,0.225]'`, "
+                "ImageNet's usual ones."
+            )
+        _load_file(module, folder / Path(weights).expanduser(), weights_sha256, layers)
+    _forbid_inplace(module)
+    classifier = classifier_name(module)
+    kept = {k: v for k, v in module.state_dict().items() if not (classifier and k.startswith(f"{classifier}."))}
+    red, green, blue = mean or transform.mean
+    red_std, green_std, blue_std = std or transform.std
+    transform = replace(
+        transform,
+        image_size=image_size or transform.image_size,
+        mean=(red, green, blue),
+        std=(red_std, green_std, blue_std),
+    )
+    return Backbone(name, module, transform, tensors_sha256(kept))
+
+
+def configured_backbone(params: ExtractParams, *, layers: Sequence[str] | None = None, folder: Path = Path()) -> Backbone:
+    """Return the backbone that the section ``extract`` of params.yaml asks for, whole up to ``layers`` (None: its own)."""
+    return load_backbone(
+        params.backbone,
+        weights=params.weights,
+        layers=params.layers if layers is None else layers,
+        seed=params.seed,
+        weights_sha256=params.weights_sha256,
+        image_size=params.image_size,
+        mean=params.mean,
+        std=params.std,
+        folder=folder,
+    )
+
+
+def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:
+    """Return the part of ``model`` up to the deepest of ``nodes``; it maps images to a dict of node -> activation.
+
+    The name of a module means the last node in it. Raises InputError for an unknown node, with the nearest names, and for one
+    that does not separate the graph, with those that do.
+    """
+    return Graph(model).beginning_to(nodes)
+
+
+def _load_file(module: nn.Module, path: Path, sha256: str | None, layers: Iterable[str]) -> None:
+    state = native_state(module, file_state(path))
+    require_digest(file_sha256(path), sha256, key="extract.weights_sha256", what=str(path))
+    nodes = layer_nodes(layers)
+    # Only the tensors before the deepest cut must be there; a cut at `input` trains them all.
+    used = cut(module, nodes) if nodes else module
+    load_before_classifier(module, state, used=used.state_dict(), source=str(path))
+
+
+def _forbid_inplace(model: nn.Module) -> None:
+    """Stop an in-place ReLU from overwriting the activation of the node before it, which may be one of the layers."""
+    for module in model.modules():
+        if hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010 - a plain assignment is typed as one of a submodule

@@ -1,0 +1,161 @@
+"""``galaxies.h5``: labelled galaxy images in the Galaxy10 schema, written and read in blocks.
+
+N galaxies, S image size in pixels, B galaxies in a block.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxies.data.galaxy_schema import (
+    POSITION_COLUMNS,
+    read_class_names,
+    read_ids,
+    refuse_complaints,
+    schema_complaints,
+    value_complaints,
+)
+from galaxies.errors import InputError
+from galaxies.files import replacing
+
+# What h5py raises for bytes that make no sense, wherever they stand (found by flipping every kind of byte).
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+
+# A row of chunks of an auto-chunked file can span hundreds of images: 256 MiB hold one, so that each chunk is decoded once.
+_CHUNK_CACHE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class GalaxyBlock:
+    """Consecutive galaxies on their way into a file."""
+
+    images: NDArray[np.uint8]  # (B, S, S, 3)
+    labels: NDArray[np.uint8]  # (B,) index into the class names
+    ra: NDArray[np.float64]  # (B,) deg
+    dec: NDArray[np.float64]  # (B,) deg
+    redshift: NDArray[np.float64]  # (B,)
+    pxscale: NDArray[np.float64]  # (B,) arcsec/px
+    ids: tuple[str, ...] | None = None  # (B,) None: the ids are made from the indices
+
+
+def write_galaxies(
+    path: Path, blocks: Iterable[GalaxyBlock], *, num_galaxies: int, image_size: int, class_names: Sequence[str]
+) -> None:
+    """Stream ``blocks`` into a new file at ``path``; memory does not grow with ``num_galaxies``.
+
+    The images are contiguous and uncompressed (measured 10 to 30 times faster to read than gzip with one-image chunks).
+
+    Raises:
+        ValueError: the blocks do not add up to ``num_galaxies`` images of ``image_size``.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        images = file.create_dataset("images", (num_galaxies, image_size, image_size, 3), np.uint8)
+        labels = file.create_dataset("ans", (num_galaxies,), np.uint8)
+        columns = {name: file.create_dataset(name, (num_galaxies,), np.float64) for name in POSITION_COLUMNS}
+        file.attrs["class_names"] = np.array(class_names, dtype=h5py.string_dtype())
+        ids: h5py.Dataset | None = None
+        start = 0
+        for block in blocks:
+            stop = start + len(block.labels)
+            images[start:stop] = block.images
+            labels[start:stop] = block.labels
+            for name, column in columns.items():
+                column[start:stop] = getattr(block, name)
+            if block.ids is not None:
+                if ids is None:
+                    ids = file.create_dataset("ids", (num_galaxies,), h5py.string_dtype())
+                ids[start:stop] = block.ids
+            start = stop
+        if start != num_galaxies:
+            raise ValueError(f"the blocks hold {start} galaxies, {num_galaxies} were announced")
+
+
+class GalaxyFile:
+    """A checked, open ``galaxies.h5``. Use it as a context manager.
+
+    Small columns are read at once; images only when asked for. Raises InputError when the file is not in the schema.
+
+    Attributes:
+        labels: (N,) uint8.
+        ids: N strings, unique; made from the index where the file has none.
+        ra, dec, redshift, pxscale: (N,) float64, NaN where unknown.
+        class_names: a name for each label.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES, rdcc_nslots=10007)
+        except FileNotFoundError:
+            raise InputError(f"There is no file {path}; `dvc repro download` makes data/galaxies.h5.") from None
+        except (PermissionError, IsADirectoryError) as error:
+            raise InputError(f"{path} is no file that you may read ({_one_line(error)}); expected is an HDF5 file.") from error
+        except OSError as error:
+            reason = _one_line(error)
+            raise InputError(f"{path} cannot be read as HDF5 ({reason}): it is truncated or not an HDF5 file.") from error
+        try:
+            self._read_columns()
+        except _DAMAGE as error:
+            self._file.close()
+            raise InputError(f"{path} is damaged: {_one_line(error)}. Get it or make it again.") from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_columns(self) -> None:
+        refuse_complaints(self.path, schema_complaints(self._file))
+        self._images = self._file["images"]
+        self.num_galaxies, self.image_size = int(self._images.shape[0]), int(self._images.shape[1])
+        self.class_names = read_class_names(self._file)
+        self.ids = read_ids(self._file)
+        labels = self._file["ans"][:]
+        refuse_complaints(self.path, value_complaints(labels, self.class_names, self.ids))
+        self.labels: NDArray[np.uint8] = labels.astype(np.uint8)
+        self.ra, self.dec, self.redshift, self.pxscale = (self._column(name) for name in POSITION_COLUMNS)
+
+    def _column(self, name: str) -> NDArray[np.float64]:
+        if name not in self._file:
+            return np.full(self.num_galaxies, np.nan)
+        column: NDArray[np.float64] = self._file[name][:].astype(np.float64)
+        return column
+
+    def read_images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images of ascending ``indices``: (B, S, S, 3) uint8.
+
+        Reads runs of neighbours as slices: h5py's own list indexing is 13 to 58 times slower (measured).
+        """
+        images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
+        starts = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
+        stops = np.append(starts[1:], len(indices))[: len(starts)]  # None where there are no indices.
+        for start, stop in zip(starts, stops, strict=True):
+            first, last = int(indices[start]), int(indices[stop - 1])
+            try:
+                self._images.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
+            except (OSError, RuntimeError) as error:
+                raise InputError(
+                    f"{self.path}: images {first} to {last} cannot be read ({_one_line(error)}); the file is damaged, or its "
+                    "compression is not installed here. Get it again (data/galaxies.h5: `dvc repro --force download`)."
+                ) from error
+        return images
+
+    def blocks(self, num_rows: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield (first index, images (B, S, S, 3)) over the whole file, ``num_rows`` at a time."""
+        for start in range(0, self.num_galaxies, num_rows):
+            yield start, self.read_images(np.arange(start, min(start + num_rows, self.num_galaxies)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def _one_line(error: Exception) -> str:
+    """HDF5 tells its errors in several lines."""
+    return " ".join(str(error).split())

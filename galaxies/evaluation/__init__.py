@@ -1,0 +1,1 @@
+"""What a head is worth: metrics with intervals, tables, plots, baselines."""

@@ -1,0 +1,104 @@
+"""What simple methods make of the same features: a head that is worth its parameters beats them.
+
+Everything is fitted on train rows; val rows choose a penalty. Legend: N rows of the catalog, M train rows, B rows, C features,
+K classes.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
+
+from galaxies.errors import InputError
+from galaxies.evaluation.scores import measure_predicted, round_values
+
+_NUM_NEIGHBOURS = 10
+# Relative to the number of train rows, on standardised features.
+_RIDGE_PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
+_LOGISTIC_PENALTIES = (0.01, 0.1, 1.0)
+# Of the loss's gradient; scikit-learn's own is 1e-4. A line to beat needs no more.
+_TOLERANCE = 1e-2
+
+Features = NDArray[np.float32]
+Targets = NDArray[np.int64]
+Fitted = tuple[float, Callable[[Features], Targets]]
+"""A penalty, and the function from features (B, C) to predicted classes (B,)."""
+
+
+def measure_baselines(
+    features: Features, targets: Targets, *, train: Targets, val: Targets, test: Targets
+) -> dict[str, dict[str, float]]:
+    """Return accuracy, balanced accuracy and macro-F1 of each baseline on the test rows, and the penalty that val rows chose.
+
+    ``majority`` always answers the class most frequent in train; ``neighbours`` takes the vote of the ten nearest train rows;
+    ``ridge`` is least squares on one column a class; ``logistic_regression`` is scikit-learn's. Features of 17,736 x 2,048
+    took 15 s of processor time.
+
+    Args:
+        features: (N, C).
+        targets: class of each row, (N,).
+        train: rows that fit.
+        val: rows that choose.
+        test: rows that measure.
+
+    Raises:
+        InputError: a split has no rows, or train only one class.
+    """
+    _require_rows(targets, train=train, val=val, test=test)
+    scaler = StandardScaler().fit(features[train])
+    seen, choosing, unseen = (scaler.transform(features[rows]) for rows in (train, val, test))
+    own = targets[train]
+
+    def choose(candidates: Iterator[Fitted]) -> Fitted:
+        scores: list[tuple[float, Fitted]] = []
+        for fitted in candidates:
+            scores.append((float((fitted[1](choosing) == targets[val]).mean()), fitted))
+            progress.update()
+        return max(scores, key=lambda scored: scored[0])[1]
+
+    neighbours = KNeighborsClassifier(min(_NUM_NEIGHBOURS, len(own)), algorithm="brute").fit(seen, own)
+    measured = {
+        "majority": measure_predicted(targets[test], np.full(len(test), np.bincount(own).argmax())),
+        "neighbours": measure_predicted(targets[test], neighbours.predict(unseen)),
+    }
+    with tqdm(total=len(_RIDGE_PENALTIES) + len(_LOGISTIC_PENALTIES), desc="baselines", unit="fit", delay=2) as progress:
+        for name, fit in (("ridge", _fit_ridge), ("logistic_regression", _fit_logistic_regression)):
+            penalty, predict = choose(fit(seen, own))
+            measured[name] = {**measure_predicted(targets[test], predict(unseen)), "penalty": penalty}
+    return {name: round_values(values) for name, values in measured.items()}
+
+
+def _require_rows(targets: Targets, **splits: Targets) -> None:
+    for name, rows in splits.items():
+        if not len(rows):
+            raise InputError(f"baselines: there are no {name} galaxies; change split.val_fraction or split.test_fraction.")
+    if len(np.unique(targets[splits["train"]])) < 2:
+        raise InputError("baselines: all train galaxies are of one class; add galaxies of another.")
+
+
+def _fit_ridge(seen: Features, own: Targets) -> Iterator[Fitted]:
+    """Yield a fit for every penalty, from the Gram matrix that all of them share."""
+    columns = np.eye(own.max() + 1, dtype=np.float32)[own]  # (M, K)
+    shares = columns.mean(axis=0)
+    gram, moments = seen.T @ seen, seen.T @ (columns - shares)  # (C, C), (C, K)
+    for penalty in _RIDGE_PENALTIES:
+        penalised = gram + np.float32(penalty * len(seen)) * np.eye(len(gram), dtype=np.float32)
+        weights = cho_solve(cho_factor(penalised, overwrite_a=True), moments)
+        yield penalty, lambda features, weights=weights: (features @ weights + shares).argmax(axis=1)  # type: ignore[misc]
+
+
+def _fit_logistic_regression(seen: Features, own: Targets) -> Iterator[Fitted]:
+    """Yield a fit for every penalty."""
+    for penalty in _LOGISTIC_PENALTIES:
+        model = LogisticRegression(C=1 / (penalty * len(seen)), tol=_TOLERANCE)
+        with warnings.catch_warnings():
+            # So far as it gets in a hundred steps will do, too.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            yield penalty, model.fit(seen, own).predict

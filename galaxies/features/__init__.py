@@ -1,0 +1,1 @@
+"""Activations: extracted once, kept in stores that say what they are, read back in minibatches."""

@@ -1,0 +1,58 @@
+"""The features of the catalogue as one Parquet file for other tools."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from galaxies.data.catalog import read_catalog
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.errors import InputError
+from galaxies.features.store import Store
+from galaxies.files import replacing
+
+_BLOCK_ROWS = 4096
+
+
+def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
+    """Write a row a galaxy: row, id, ra, dec (deg, null where unknown) and features, a list of float32.
+
+    The store's identity stands in the file's metadata, as JSON under ``galaxies``. Memory does not grow with the catalogue.
+
+    Args:
+        store_path: of pooled features.
+        out: the Parquet file.
+        folder: the repository, with data/ as the pipeline writes it.
+
+    Raises:
+        InputError: the store holds maps, or belongs to another catalogue.
+    """
+    catalog, store = read_catalog(folder / "data" / "catalog.csv"), Store(store_path)
+    store.require({"catalog": catalog.digest})
+    with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
+        ra, dec = galaxies.ra[catalog.galaxy], galaxies.dec[catalog.galaxy]
+    if not store.is_pooled:
+        raise InputError(f"{store_path} holds maps or images; features for other tools are pooled: use `-S extract.pool=avg`.")
+    num_features = store.activations.shape[-1]
+    fields = [
+        pa.field("row", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("ra", pa.float64()),
+        pa.field("dec", pa.float64()),
+        pa.field("features", pa.list_(pa.float32(), num_features)),
+    ]
+    schema = pa.schema(fields, metadata={"galaxies": json.dumps({"identity": store.identity}, sort_keys=True)})
+    with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for start in range(0, len(catalog), _BLOCK_ROWS):
+            stop = min(start + _BLOCK_ROWS, len(catalog))
+            features = np.asarray(store.activations[start:stop, 0], np.float32)
+            columns = [
+                pa.array(np.arange(start, stop)),
+                pa.array(catalog.ids[start:stop]),
+                pa.array(ra[start:stop], from_pandas=True),
+                pa.array(dec[start:stop], from_pandas=True),
+                pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), num_features),
+            ]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))

@@ -1,0 +1,97 @@
+"""What the gallery shows of galaxies before any head has said something of them: facts, pictures, neighbours, suspicions.
+
+Legend: N rows of the catalog, B test rows, G galaxies on the page, J neighbours.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from galaxies.data.catalog import Catalog, Splits
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.thumbnails import choose_side, encode_thumbnails
+from galaxies.features.neighbours import find_neighbours
+from galaxies.gallery.label_errors import Suspect
+
+NUM_NEIGHBOURS = 8
+"""Shown of each galaxy."""
+
+# As many as one looks through in a sitting; the suspects beyond are in the CSV.
+_MAX_SUSPECTS = 200
+# Together with the text they keep the page under 25 MB (2,000 simulated test galaxies: 14.6 MB, `benchmarks/gallery.py`).
+_MAX_CHARS_SHOWN, _MAX_CHARS_NEIGHBOURS = 14_000_000, 6_000_000
+_LARGEST_NEIGHBOUR_PX = 96
+_DIGITS = 4
+
+
+def collect_exhibits(
+    galaxies: GalaxyFile,
+    catalog: Catalog,
+    splits: Splits,
+    *,
+    features: NDArray[np.float32],
+    suspects: Sequence[Suspect],
+    facts: Mapping[str, str],
+    num_workers: int,
+) -> dict[str, Any]:
+    """Return, as JSON values, the classes, the facts and each galaxy on the page in order of rows.
+
+    On the page are the test galaxies, suspects, and the neighbours of both. Each has row, id, label (a class's index), split
+    and thumbnail (WebP in base64), where known ra, dec (deg) and redshift, and where it is shown for itself its neighbours, as
+    indices into this list, and what is suspected of its label.
+
+    Args:
+        galaxies: the images, positions and redshifts.
+        catalog: the N rows.
+        splits: their labels and splits.
+        features: standardised, (N, C): what neighbours are near in.
+        suspects: the most striking first; the first 200 are shown.
+        facts: what stands below the page's title, by name.
+        num_workers: threads that encode thumbnails.
+    """
+    suspects = suspects[:_MAX_SUSPECTS]
+    shown = np.union1d(splits.rows("test"), np.array([suspect.row for suspect in suspects], np.int64))
+    neighbours = find_neighbours(features, shown, group=splits.group, num_neighbours=NUM_NEIGHBOURS)
+    rows = np.union1d(shown, neighbours)  # (G,)
+    entries = _describe(rows, galaxies, catalog, splits)
+    for row, near in zip(np.searchsorted(rows, shown), np.searchsorted(rows, neighbours).tolist(), strict=True):
+        entries[row]["neighbours"] = near
+    for rank, suspect in enumerate(suspects):
+        entries[np.searchsorted(rows, suspect.row)]["suspicion"] = _describe_suspect(suspect, rank)
+    thumbnails = _encode(galaxies, catalog.galaxy[rows], np.isin(rows, shown), num_workers)
+    for entry, thumbnail in zip(entries, tqdm(thumbnails, "thumbnails", len(rows), unit="galaxy", delay=2), strict=True):
+        entry["thumbnail"] = thumbnail
+    return {"classes": list(splits.classes), "facts": dict(facts), "galaxies": entries}
+
+
+def _describe(rows: NDArray[np.int64], galaxies: GalaxyFile, catalog: Catalog, splits: Splits) -> list[dict[str, Any]]:
+    """Return what is known of each galaxy: what is unknown is left out."""
+    entries = []
+    for row, target in zip(rows.tolist(), splits.targets[rows].tolist(), strict=True):
+        index = catalog.galaxy[row]
+        entry = {"row": row, "id": catalog.ids[row], "label": target, "split": str(splits.split[row])}
+        numbers = {"ra": galaxies.ra[index], "dec": galaxies.dec[index], "redshift": galaxies.redshift[index]}
+        entries.append(entry | {name: float(number) for name, number in numbers.items() if np.isfinite(number)})
+    return entries
+
+
+def _describe_suspect(suspect: Suspect, rank: int) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "suggested": suspect.suggested,
+        "confidence": round(suspect.confidence, _DIGITS),
+        "labelConfidence": round(suspect.label_confidence, _DIGITS),
+        "numAgreeing": suspect.num_agreeing,
+        "numNeighbours": suspect.num_neighbours,
+    }
+
+
+def _encode(galaxies: GalaxyFile, indices: NDArray[np.int64], is_shown: NDArray[np.bool_], num_workers: int) -> Iterator[str]:
+    """Yield the thumbnails: as large as fits of galaxies shown for themselves, small ones of mere neighbours."""
+    large = choose_side(galaxies, indices[is_shown], max_chars=_MAX_CHARS_SHOWN)
+    small = choose_side(galaxies, indices[~is_shown], max_chars=_MAX_CHARS_NEIGHBOURS)
+    sides = np.where(is_shown, large, min(small, large, _LARGEST_NEIGHBOUR_PX))
+    return encode_thumbnails(galaxies, indices, sides, num_workers=num_workers)

@@ -1,0 +1,71 @@
+"""The gallery: one page, with no need of a network, on which the test galaxies and doubtful labels can be looked at.
+
+The page itself is plain HTML, CSS and JavaScript in ``gallery_page/``; here it is filled in. What it shows of the galaxies was
+collected before any head was trained (`galaxies.gallery.exhibits`), so that a new head has its page in a moment.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from galaxies.files import write_text
+
+SCRIPTS = ("data.js", "selection.js", "matrix.js", "grid.js", "detail.js", "main.js")
+
+_PAGE = Path(__file__).with_name("assets")
+
+
+def list_test_rows(exhibits: Mapping[str, Any]) -> list[int]:
+    """Return the rows of the test galaxies among what `galaxies.gallery.exhibits` collected."""
+    return [galaxy["row"] for galaxy in exhibits["galaxies"] if galaxy["split"] == "test"]
+
+
+def write_gallery(path: Path, exhibits: Mapping[str, Any], probabilities: Sequence[Sequence[float]]) -> None:
+    """Write the page.
+
+    Args:
+        path: of the page.
+        exhibits: all that is shown but for what the head says, as `galaxies.gallery.exhibits` collects it.
+        probabilities: of the test galaxies, in the order of ``list_test_rows``: a number a class each.
+    """
+    said = dict(zip(list_test_rows(exhibits), probabilities, strict=True))
+    galaxies, thumbnails = [], []
+    for exhibit in exhibits["galaxies"]:
+        # All pictures are one text beside the JSON: parsing millions of characters would keep the page closed for a second.
+        galaxy = {name: value for name, value in exhibit.items() if name != "thumbnail"}
+        galaxy["chars"] = len(exhibit["thumbnail"])
+        if exhibit["row"] in said:
+            galaxy["probabilities"] = said[exhibit["row"]]
+        galaxies.append(galaxy)
+        thumbnails.append(exhibit["thumbnail"])
+    write_text(path, fill_page({**exhibits, "galaxies": galaxies}, "".join(thumbnails)))
+
+
+def fill_page(content: Mapping[str, Any], thumbnails: str) -> str:
+    """Return the page with its style, scripts and content inside.
+
+    Names and ids come from outside: they stand in JSON without a single ``<``, and the scripts set them as text. The page's
+    own policy allows no other script, no other style and no request.
+    """
+    style = (_PAGE / "style.css").read_text(encoding="utf-8")
+    script = "\n".join((_PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    parts = {
+        "style": style,
+        "style_hash": _csp_hash(style),
+        "script": script,
+        "script_hash": _csp_hash(script),
+        "content": json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
+        "thumbnails": thumbnails,
+    }
+    template = (_PAGE / "page.html").read_text(encoding="utf-8")
+    # In one pass, so that a name such as {{script}} in the content stays what it is.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def _csp_hash(text: str) -> str:
+    """Return the hash by which a Content-Security-Policy knows an inline script or style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

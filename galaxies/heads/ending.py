@@ -1,0 +1,107 @@
+"""The kept ending: the backbone's own blocks after the cut, which start from their pretrained weights and train with the head.
+
+Legend: B rows, C features, s image size of the backbone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from galaxies.backbones.backbone import Backbone, configured_backbone, load_backbone
+from galaxies.backbones.graph import Graph
+from galaxies.identity import INPUT, ExtractParams
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Ending(nn.Module):
+    """Map the activations of a layer (B, ...), or images (B, 3, s, s) uint8, to the classifier's input (B, C) float32.
+
+    Attributes:
+        recipe: what :func:`rebuild_ending` needs beside the tensors, as plain JSON values.
+    """
+
+    mean: Tensor  # (3, 1, 1) of each channel of images, on the scale 0 to 1
+    std: Tensor
+
+    def __init__(self, blocks: nn.Module, recipe: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.recipe = dict(recipe)
+        self.blocks = blocks
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(recipe[name]).view(3, 1, 1), persistent=False)
+        self._freezes_batch_norm = False
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Return the features of one view's activations as the store gives them."""
+        activations = activations.float()
+        if self.recipe["layer"] == INPUT:
+            activations = (activations / 255 - self.mean) / self.std
+        features: Tensor = self.blocks(activations)
+        return features.float()
+
+    def prepare_training(self, *, freeze_batch_norm: bool) -> None:
+        """Let all parameters learn, but those of BatchNorm where they are frozen, with the running statistics."""
+        self._freezes_batch_norm = freeze_batch_norm
+        self.requires_grad_(True)
+        for module in self._batch_norms() if freeze_batch_norm else []:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Ending":
+        """Set the mode; BatchNorm that is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self._batch_norms() if self._freezes_batch_norm else []:
+            module.eval()
+        return self
+
+    def _batch_norms(self) -> list[nn.Module]:
+        return [module for module in self.blocks.modules() if isinstance(module, _BATCH_NORMS)]
+
+
+def make_ending(extract: ExtractParams, layer: str, *, folder: Path = Path()) -> Ending:
+    """Return the ending of the backbone that ``extract`` names, with its weights.
+
+    Args:
+        extract: the backbone and its weights.
+        layer: the cut.
+        folder: what a relative path of weights is relative to.
+
+    Raises:
+        InputError: the layer cannot be a cut, or the weights are missing, incomplete or wrong.
+    """
+    # Weights of an ending must be whole up to the classifier, wherever the cut is.
+    backbone = configured_backbone(extract, layers=(INPUT,), folder=folder)
+    return _cut_ending(backbone, layer)
+
+
+def rebuild_ending(recipe: Mapping[str, Any], state: Mapping[str, Tensor]) -> Ending:
+    """Return the ending that a head file holds: ``recipe`` says how to build it, ``state`` its tensors.
+
+    Raises RuntimeError when they do not fit each other, InputError for an unknown backbone or layer.
+    """
+    backbone = load_backbone(
+        recipe["backbone"],
+        weights="random",
+        layers=(INPUT,),
+        image_size=recipe["image_size"],
+        mean=recipe["mean"],
+        std=recipe["std"],
+    )
+    ending = _cut_ending(backbone, recipe["layer"])
+    ending.load_state_dict(dict(state))
+    return ending
+
+
+def _cut_ending(backbone: Backbone, layer: str) -> Ending:
+    transform = backbone.transform
+    recipe = {
+        "backbone": backbone.name,
+        "layer": layer,
+        "image_size": transform.image_size,
+        "mean": list(transform.mean),
+        "std": list(transform.std),
+    }
+    return Ending(Graph(backbone.module).ending_after(layer), recipe).eval()

@@ -1,0 +1,221 @@
+"""A trained head with its backbone: from images to classes, in a notebook or for a million files.
+
+Images go the way that they went in training: through the backbone up to the cut, through the ending where that was kept, and
+into the head. Legend: B images, H x W and S pixels, C features, K classes.
+"""
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from galaxies.backbones.backbone import Backbone, load_backbone
+from galaxies.backbones.forward import make_forward
+from galaxies.backbones.transform import Transform
+from galaxies.errors import InputError
+from galaxies.files import file_sha256
+from galaxies.heads.conformal import predict_sets
+from galaxies.heads.head import TrainedHead, load_head
+from galaxies.identity import INPUT, is_path
+from galaxies.runtime import RuntimeParams
+
+HEAD_NAME = "head.pt"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the head says of B images."""
+
+    class_names: tuple[str, ...]  # of the K classes
+    probabilities: NDArray[np.float64]  # (B, K), calibrated
+    sets: NDArray[np.bool_]  # (B, K) the classes that the galaxy may well be: in 9 of 10 cases the true one is among them
+    novelty: NDArray[np.float64]  # (B,) distance from the training galaxies, near 1 for these; NaN where the head knows none
+    novelty_threshold: float  # that 1 in 20 galaxies like those of training exceeds
+    confidence_threshold: float  # from which on galaxies like those of training are right 9 times in 10
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def predicted(self) -> list[str]:
+        """The most probable class of each image, by name."""
+        return [self.class_names[target] for target in self.probabilities.argmax(axis=1)]
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(B,) the probability of the most probable class."""
+        highest: NDArray[np.float64] = self.probabilities.max(axis=1)
+        return highest
+
+    @property
+    def margin(self) -> NDArray[np.float64]:
+        """(B,) how much more probable the first class is than the second; 1 where there is one class only."""
+        ordered = np.sort(self.probabilities, axis=1)
+        return ordered[:, -1] - ordered[:, -2] if ordered.shape[1] > 1 else np.ones(len(ordered))
+
+    @property
+    def is_novel(self) -> NDArray[np.bool_]:
+        """(B,) whether the image is unlike the training galaxies, so that no probability means much."""
+        return self.novelty > self.novelty_threshold
+
+    @property
+    def abstain(self) -> NDArray[np.bool_]:
+        """(B,) whether a person should look: the head is not sure enough, or the image is unlike the training galaxies."""
+        is_unsure: NDArray[np.bool_] = (self.confidence < self.confidence_threshold) | self.is_novel
+        return is_unsure
+
+
+class Model:
+    """A backbone and a head, ready to predict. Made by :func:`load`.
+
+    Attributes:
+        class_names: of the K classes.
+        trained: the head, and what its numbers mean.
+        backbone: the frozen network with its transform; of a head cut at ``input``, which holds all of it, the transform.
+        device: that it computes on.
+        digest: sha256 of the head's file.
+    """
+
+    def __init__(self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str) -> None:
+        self.trained, self.backbone, self.device, self.digest = trained.to(device), backbone, device, digest
+        self.class_names = trained.class_names
+        self._layer, params = str(trained.recipe["layer"]), trained.recipe["params"]
+        self._resize = backbone.transform.resize
+        # The identity of images names neither, for nothing is computed there.
+        pool, precision = params.get("pool", "map"), params.get("precision", "float32")
+        self._forward = make_forward(backbone, [self._layer], pool=pool, precision=precision, device=device)
+
+    def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
+        """Predict the classes of images.
+
+        Each image is resized as a whole, as the training images were, so it should show as much of the sky as they did:
+        ``trained.field.arcsec`` where that is known (``galaxies.data.framing.frame_image`` crops and resamples).
+
+        Args:
+            images: (B, H, W, 3) uint8, red first; H and W may be any.
+            batch_size: images in one forward pass.
+
+        Raises:
+            InputError: another shape or dtype.
+        """
+        images = np.asarray(images)
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or 0 in images.shape[1:]:
+            raise InputError(f"images: found {images.dtype} of shape {images.shape}, expected uint8 of shape (B, H, W, 3).")
+        batches = [self.predict_list(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
+        return _join(batches or [self.predict_list([])])
+
+    def adapt(self, images: NDArray[np.uint8]) -> "Model":
+        """Return a model for the survey that images (B, H, W, 3) uint8 are of, at least 20; see ``adaptation``."""
+        from galaxies.prediction.adaptation import adapt
+
+        return adapt(self, (list(images[start : start + 64]) for start in range(0, len(images), 64)))
+
+    def standardised_by(self, mean: Tensor, std: Tensor) -> "Model":
+        """Return a model with the same networks that standardises features by another mean and deviation, (C,)."""
+        other = copy.copy(self)
+        other.trained = self.trained.standardised_by(mean, std)
+        return other
+
+    @torch.inference_mode()
+    def predict_list(self, images: Sequence[NDArray[np.uint8]]) -> Predictions:
+        """Predict images (H, W, 3) of any sizes in one forward pass."""
+        trained = self.trained
+        if len(images):
+            features = self.compute_features(images)
+            probabilities = trained.classify(features).cpu().numpy()
+            novelty = trained.novelty.score(features.cpu()).numpy() if trained.novelty else np.full(len(images), np.nan)
+        else:
+            probabilities, novelty = np.empty((0, len(self.class_names))), np.empty(0)
+        sets = predict_sets(probabilities, np.array(trained.set_thresholds))
+        threshold = trained.novelty.threshold if trained.novelty else np.inf
+        return Predictions(self.class_names, probabilities, sets, novelty, threshold, trained.confidence_threshold)
+
+    @torch.inference_mode()
+    def compute_features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Return the features (B, C) of images that the head sees, on the device.
+
+        They are made exactly as ``extract`` makes those of the first view, and, where the ending was kept, by that.
+        """
+        runs = (np.stack(list(run)) for _, run in itertools.groupby(images, key=np.shape))
+        # Resized before they are one batch: files have many sizes.
+        resized = [self._resize(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2)) for run in runs]
+        return self.trained.features(self._forward(torch.cat(resized).permute(0, 2, 3, 1))[self._layer][:, 0])
+
+
+def load(
+    path: str | Path = "models", *, weights: str | Path | None = None, device: Literal["auto", "cpu", "cuda"] = "auto"
+) -> Model:
+    """Load a head and the backbone it was trained on.
+
+    Args:
+        path: the head's file, or the folder in which it is ``head.pt``.
+        weights: a file with the backbone's weights; None takes them from where training took them: published weights are
+            downloaded once. A head cut at ``input`` holds all weights and needs none.
+        device: to compute on; auto takes CUDA where there is one.
+
+    Raises:
+        InputError: no head of this project, no weights, or other weights than those of training.
+    """
+    path = Path(path)
+    path = path / HEAD_NAME if path.is_dir() else path
+    trained = load_head(path)
+    backbone = _load_beginning(path, trained, weights) if trained.recipe["layer"] != INPUT else _only_resize(trained)
+    return Model(trained, backbone, device=RuntimeParams(device, 1, 0).pick_device(), digest=file_sha256(path))
+
+
+def _only_resize(trained: TrainedHead) -> Backbone:
+    """Return what comes before a cut at ``input``."""
+    assert trained.ending is not None  # Without one, train refuses that layer.
+    saved, ending = trained.recipe["transform"], trained.ending.recipe
+    transform = Transform(saved["image_size"], tuple(ending["mean"]), tuple(ending["std"]), saved["interpolation"])
+    return Backbone(ending["backbone"], nn.Identity(), transform, "")
+
+
+def _load_beginning(path: Path, trained: TrainedHead, weights: str | Path | None) -> Backbone:
+    """Return the backbone, whole up to the cut, of a head that was read from ``path``."""
+    recipe, params = trained.recipe, trained.recipe["params"]
+    chosen = str(params["weights"] if weights is None else Path(weights).resolve())
+    # What stands before the head in its repository, where a relative path of weights begins.
+    folder = path.resolve().parent.parent
+    saved = recipe["transform"]
+    transform = Transform(saved["image_size"], tuple(saved["mean"]), tuple(saved["std"]), saved["interpolation"])
+    try:
+        backbone = load_backbone(
+            params["backbone"],
+            weights=chosen,
+            layers=[recipe["layer"]],
+            seed=params["seed"],
+            # The digest of the tensors, which the head knows, is compared below.
+            weights_sha256=file_sha256(folder / chosen) if is_path(chosen) and (folder / chosen).is_file() else None,
+            image_size=transform.image_size,
+            mean=transform.mean,
+            std=transform.std,
+            folder=folder,
+        )
+    except InputError as error:
+        raise InputError(f"{path}: the backbone of this head cannot be made. {error}\n{_GIVE_WEIGHTS}") from error
+    if backbone.weights_digest != recipe["weights_digest"]:
+        raise InputError(
+            f"{path} was trained on weights whose tensors have the digest {recipe['weights_digest']}, but {chosen} has "
+            f"{backbone.weights_digest}: its features would mean something else. {_GIVE_WEIGHTS}"
+        )
+    return replace(backbone, transform=transform)
+
+
+_GIVE_WEIGHTS = "Give the file of the weights it was trained on: `--weights PATH`, or `galaxies.load(..., weights=PATH)`."
+
+
+def _join(batches: Sequence[Predictions]) -> Predictions:
+    return replace(
+        batches[0],
+        probabilities=np.concatenate([batch.probabilities for batch in batches]),
+        sets=np.concatenate([batch.sets for batch in batches]),
+        novelty=np.concatenate([batch.novelty for batch in batches]),
+    )

@@ -1,0 +1,173 @@
+"""Predict any number of inputs in constant memory: decoded by several threads, written part by part, resumed after a kill.
+
+Beside the result stands a folder with the finished parts until all are there:
+
+    .predictions.parquet.parts/
+        lock              held by the process that writes
+        key               hash of what determines the rows (inputs, head, options); under another the parts are thrown away
+        adaptation.json   with --adapt: the mean and deviation of the inputs' features
+        000000.parquet    the rows of the first part
+
+A resumed run makes the same batches, and so the same bytes, as an uninterrupted one.
+"""
+
+import hashlib
+import itertools
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from tqdm import tqdm
+
+from galaxies.errors import InputError
+from galaxies.files import locked, write_text
+from galaxies.prediction.adaptation import adapt, spread
+from galaxies.prediction.decoding import Decoded, decode_batches, silent_readers
+from galaxies.prediction.inputs import Input, Listing, list_inputs, survey_inputs
+from galaxies.prediction.metrics import measure_parts
+from galaxies.prediction.model import Model
+from galaxies.prediction.table import (
+    SCHEMA_VERSION,
+    count_rows,
+    join_parts,
+    make_rows,
+    make_schema,
+    require_result_name,
+    require_result_place,
+    write_part,
+)
+
+# A kill costs at most this many rows. Of ten classes they are 200 kB.
+_PART_ROWS = 1024
+
+_ADAPTATION_NAME = "adaptation.json"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What ``predict`` may be told beside input, head and result."""
+
+    batch_size: int = 64  # images in one forward pass
+    num_workers: int = 1  # threads that decode
+    limit: int | None = None  # predict the first inputs only
+    allow_outside: bool = False  # whether a catalogue may name files outside its folder
+    metrics: Path | None = None  # where to write metrics of labelled inputs
+    adapt: bool = False  # whether to standardise features by the inputs' own mean and deviation (``adaptation``)
+
+
+def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions) -> dict[str, int]:
+    """Write a row for each input that ``source`` names (``inputs.list_inputs``) to ``out``, in order.
+
+    Returns:
+        How many rows there are (``rows``), with an ``error``, ``is_novel``, and ``abstain``.
+
+    Raises:
+        InputError: ``source`` names no inputs, ``out`` no format or no place for a file, metrics are wanted of inputs without
+            labels, or there are too few to adapt to.
+    """
+    for option, path in (("--out", out), ("--metrics", options.metrics)):
+        if path is not None:
+            require_result_place(option, path, source)
+    require_result_name(out)
+
+    def inputs(start: int = 0) -> Iterator[Input]:
+        listed = list_inputs(source, allow_outside=options.allow_outside, start=start)
+        return listed if options.limit is None else itertools.islice(listed, options.limit - start)
+
+    listing = survey_inputs(tqdm(inputs(), "list", unit="input", delay=2))
+    if options.metrics is not None and not listing.is_labelled:
+        raise InputError(f"--metrics: there are no labels; expected are the head's classes: {', '.join(model.class_names)}.")
+    about = {
+        "head_sha256": model.digest,
+        "class_names": model.class_names,
+        "weights_digest": model.trained.recipe.get("weights_digest"),
+        "adapted": options.adapt,
+    }
+    schema = make_schema(model.class_names, about)
+    folder = out.parent / f".{out.name}.parts"
+    with locked(folder), silent_readers():
+        _begin(folder, _make_key(listing, model, options))
+        if options.adapt:
+            decoded = _decode(spread(inputs(), listing.num_inputs), model, options)
+            images = ([one.image for one in batch if one.image is not None] for batch in decoded)
+            model = adapt(model, images, where=folder / _ADAPTATION_NAME)
+        part_rows = options.batch_size * max(1, _PART_ROWS // options.batch_size)
+        parts = [folder / f"{number:06d}.parquet" for number in range(-(-listing.num_inputs // part_rows))]
+        missing = list(itertools.dropwhile(Path.exists, parts))
+        num_done = min((len(parts) - len(missing)) * part_rows, listing.num_inputs)
+        with tqdm(total=listing.num_inputs, initial=num_done, desc="predict", unit="galaxy", smoothing=0.05) as progress:
+            batches = _decode(inputs(num_done), model, options)
+            for part in missing:
+                _predict_part(
+                    part, itertools.islice(batches, part_rows // options.batch_size), model, listing, schema, progress
+                )
+        join_parts(parts, out, schema)
+        if options.metrics is not None:
+            measure_parts(parts, model.trained, options.metrics)
+        counts = count_rows(parts)
+        shutil.rmtree(folder)
+    return counts
+
+
+def _make_key(listing: Listing, model: Model, options: PredictOptions) -> str:
+    """Return the hash of all that determines the rows, also what may change their last bits."""
+    conditions = [
+        SCHEMA_VERSION,
+        listing.digest,
+        model.digest,
+        options.batch_size,
+        options.adapt,
+        model.device.type,
+        torch.__version__,
+        torch.get_num_threads(),
+    ]
+    return hashlib.sha256(json.dumps(conditions).encode()).hexdigest()
+
+
+def _begin(folder: Path, key: str) -> None:
+    """Keep the parts in ``folder`` where they were made under ``key``; throw them away otherwise."""
+    path = folder / "key"
+    if path.is_file() and path.read_text(encoding="utf-8") == key:
+        return
+    parts = list(folder.glob("*.parquet"))
+    if parts:
+        _logger.warning("%s: the inputs, the head or the options changed; starting anew", folder)
+    for old in (*parts, folder / _ADAPTATION_NAME):
+        old.unlink(missing_ok=True)
+    write_text(path, key)
+
+
+def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> Iterator[list[Decoded]]:
+    return decode_batches(
+        inputs,
+        model.trained.field,
+        batch_size=options.batch_size,
+        num_threads=options.num_workers,
+        # On a CPU, decoding and predicting take turns with all cores; on a GPU they overlap.
+        num_ahead=0 if model.device.type == "cpu" else 2,
+    )
+
+
+def _predict_part(
+    part: Path,
+    batches: Iterable[list[Decoded]],
+    model: Model,
+    listing: Listing,
+    schema: pa.Schema,
+    progress: "tqdm[Any]",
+) -> None:
+    rows = []
+    for batch in batches:
+        predictions = model.predict_list([one.image for one in batch if one.image is not None])
+        notes = [["another input has the same id"] if listing.is_repeated(one.entry) else [] for one in batch]
+        rows += make_rows(batch, predictions, notes)
+        progress.update(len(batch))
+    write_part(part, rows, schema)

@@ -1,0 +1,117 @@
+"""The galaxies of the catalogue that look most like an image to the network: nearest in the features that the head sees.
+
+Legend: N rows of the catalogue, C features, S image size in pixels.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from galaxies.data.catalog import read_catalog
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.errors import InputError
+from galaxies.evaluation.plots import BACKGROUND, FAINT, INK
+from galaxies.features.store import Store
+from galaxies.files import replacing
+from galaxies.heads.inference import read_features
+from galaxies.prediction.decoding import decode
+from galaxies.prediction.inputs import list_inputs
+from galaxies.prediction.model import Model
+
+_DPI = 100
+_TILE, _CAPTION, _HEADER = 2.0, 0.55, 0.55  # inches: the side of a galaxy, its caption, the title
+
+
+@dataclass(frozen=True)
+class SimilarGalaxy:
+    """One galaxy of the catalogue."""
+
+    distance: float  # in standardised features, a feature: galaxies drawn by chance are about 1.4 apart
+    row: int  # of the catalogue
+    id: str
+    class_name: str
+    ra: float  # deg, NaN where unknown
+    dec: float  # deg
+    image: NDArray[np.uint8]  # (S, S, 3)
+
+
+def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tuple[NDArray[np.uint8], list[SimilarGalaxy]]:
+    """Return the image in ``source`` as the backbone sees it, and the most similar galaxies, nearest first.
+
+    Args:
+        source: an image or FITS file.
+        model: whose features are compared.
+        folder: the repository, with data/ and features/ as the pipeline writes them.
+        number: of galaxies to return; fewer where the catalogue has fewer.
+
+    Raises:
+        InputError: the image cannot be read, or the features are missing or of another recipe than the head's.
+    """
+    if Path(source).is_dir():
+        raise InputError(f"{source} is a folder; give one image in it.")
+    (decoded,) = decode(list(itertools.islice(list_inputs(source), 1)), model.trained.field)
+    if decoded.image is None:
+        raise InputError(f"{source}: {decoded.error}.")
+    catalog = read_catalog(folder / "data" / "catalog.csv")
+    store = Store(folder / "features" / f"{model.trained.recipe['layer']}.zarr")
+    store.require(model.trained.recipe)
+    features = read_features(model.trained, store, np.arange(len(catalog)), device=model.device)
+    distances = _measure_distances(features, model, decoded.image)
+    nearest = np.argsort(distances, kind="stable")[:number]
+    with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
+        found = []
+        for row in nearest.tolist():
+            galaxy = int(catalog.galaxy[row])
+            found.append(
+                SimilarGalaxy(
+                    float(distances[row]),
+                    row,
+                    catalog.ids[row],
+                    galaxies.class_names[int(galaxies.labels[galaxy])],
+                    float(galaxies.ra[galaxy]),
+                    float(galaxies.dec[galaxy]),
+                    galaxies.read_images(np.array([galaxy]))[0],
+                )
+            )
+    return decoded.image, found
+
+
+@torch.inference_mode()
+def _measure_distances(features: torch.Tensor, model: Model, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the distance of each row's features (N, C) from those of an image, (N,)."""
+    head = model.trained.head
+    difference = head.standardise(features.to(model.device)) - head.standardise(model.compute_features([image]))
+    distances: NDArray[np.float64] = difference.double().square().mean(dim=1).sqrt().cpu().numpy()
+    return distances
+
+
+def draw_similar(
+    path: Path, image: NDArray[np.uint8], similar: Sequence[SimilarGalaxy], *, title: str, columns: int = 6
+) -> None:
+    """Draw a PNG: the image, then the galaxies like it, with class, id and distance below each."""
+    captions = [("asked about", ""), *((g.class_name, f"{g.id}   {g.distance:.2f}") for g in similar)]
+    images = [image, *(galaxy.image for galaxy in similar)]
+    num_rows = -(-len(images) // columns)
+    width, height = columns * _TILE, _HEADER + num_rows * (_TILE + _CAPTION)
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=BACKGROUND)
+    text: dict[str, Any] = {"ha": "center", "va": "center", "family": "DejaVu Sans"}
+    figure.text(0.5, 1 - 0.5 * _HEADER / height, title, color=INK, fontsize=14, parse_math=False, **text)
+    for index, (picture, lines) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(index, columns)
+        bottom = height - _HEADER - (row + 1) * (_TILE + _CAPTION) + _CAPTION
+        axes = figure.add_axes(((column + 0.03) / columns, bottom / height, 0.94 / columns, 0.94 * _TILE / height))
+        axes.imshow(picture, interpolation="lanczos")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for number, (line, colour) in enumerate(zip(lines, (INK, FAINT), strict=True)):
+            place = ((column + 0.5) / columns, (bottom - 0.14 - 0.2 * number) / height)
+            figure.text(*place, line, color=colour, fontsize=9, parse_math=False, **text)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={"Software": None})

@@ -1,0 +1,78 @@
+"""From a catalogue of image files to blocks of galaxies, in constant memory, with everything that is wrong in one error.
+
+Legend: S image size in pixels.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from galaxies.data.galaxy_file import GalaxyBlock
+from galaxies.data.image_files import DAMAGE_ERRORS, read_image, read_size, say_damage
+from galaxies.sources.image_catalogue import ImageCatalogue, refuse_complaints
+
+_BLOCK_ROWS = 64
+
+
+def find_image_size(catalogue: ImageCatalogue, path: Path) -> int:
+    """Return the one size of all images in pixels, from their headers alone.
+
+    Raises InputError that lists all that is wrong: with the catalogue, and every file that is missing, unreadable, cut off,
+    not square or of another size than most.
+    """
+    sizes: dict[Path, tuple[int, int]] = {}
+    complaints = list(catalogue.complaints)
+    for file in tqdm(catalogue.paths, "check images", unit="file"):
+        try:
+            sizes[file] = read_size(file)
+        except DAMAGE_ERRORS as error:
+            complaints.append(f"{file}: {say_damage(error)}")
+    common = Counter(sizes.values()).most_common(1)
+    width, height = common[0][0] if common else (0, 0)
+    if width != height:
+        complaints.append(f"most images are {width} x {height} px, but a cutout must be square")
+    for file, (file_width, file_height) in sizes.items():
+        if (file_width, file_height) != (width, height):
+            complaints.append(f"{file}: {file_width} x {file_height} px, most are {width} x {height}")
+    if complaints:
+        # A header can be sound and the rest cut off: the whole list in one go, rather than the rest of it the next time.
+        for file in tqdm(sizes, "decode images", unit="file"):
+            try:
+                read_image(file)
+            except DAMAGE_ERRORS as error:
+                complaints.append(f"{file}: {say_damage(error)}")
+    refuse_complaints(path, complaints)
+    return width
+
+
+def read_blocks(catalogue: ImageCatalogue, image_size: int, path: Path) -> Iterator[GalaxyBlock]:
+    """Yield the galaxies in blocks, decoded; memory does not grow with their number.
+
+    Raises InputError at the end, with every file that cannot be decoded: a header can be sound and the rest cut off.
+    """
+    complaints: list[str] = []
+    num_images = len(catalogue.paths)
+    with tqdm(total=num_images, desc="read images", unit="galaxy") as progress:
+        for start in range(0, num_images, _BLOCK_ROWS):
+            rows = slice(start, start + _BLOCK_ROWS)
+            images = np.zeros((len(catalogue.paths[rows]), image_size, image_size, 3), np.uint8)
+            for position, file in enumerate(catalogue.paths[rows]):
+                try:
+                    images[position] = read_image(file)
+                except DAMAGE_ERRORS as error:
+                    complaints.append(f"{file}: {say_damage(error)}")
+            unknown = np.full(len(images), np.nan)
+            yield GalaxyBlock(
+                images,
+                catalogue.labels[rows],
+                catalogue.ra[rows],
+                catalogue.dec[rows],
+                unknown,
+                catalogue.pxscale[rows],
+                catalogue.ids[rows],
+            )
+            progress.update(len(images))
+    refuse_complaints(path, complaints)

@@ -1,0 +1,160 @@
+"""Where labelled galaxies come from; whatever the source, the result is one file in the Galaxy10 schema."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tqdm import tqdm
+
+from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
+from galaxies.errors import InputError
+from galaxies.files import file_sha256, require_digest, require_free_disk
+from galaxies.params import Limits
+from galaxies.simulation.survey import simulate_survey
+from galaxies.sources.image_blocks import find_image_size, read_blocks
+from galaxies.sources.image_catalogue import digest_images, is_catalogue, read_catalogue
+from galaxies.sources.transfer import discard_download, download
+
+GALAXY10_URL = "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5"
+GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"
+"""Galaxy10 DECaLS (Leung & Bovy 2024, doi 10.5281/zenodo.10845026), 2.7 GB; the digest is astroNN's."""
+
+_BLOCK_ROWS = 64
+
+
+@dataclass(frozen=True)
+class DownloadParams:
+    """The section ``download`` of params.yaml."""
+
+    source: Literal["simulated", "galaxy10_decals", "hdf5", "images"]
+    path: str | None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue
+    url: str | None  # galaxy10_decals; null: its own
+    sha256: str | None  # of the input; null: galaxy10_decals' own, and an error for hdf5 and images
+    num_galaxies: Annotated[int, Limits(20, 10_000_000)]  # simulated
+    image_size: Annotated[int, Limits(16, 2048)]  # simulated: px
+    seed: Annotated[int, Limits(0, 2**63 - 1)]  # simulated
+    version: int  # raised when the code changes the galaxies
+
+    def problems(self) -> Iterator[str]:
+        """Yield what the types cannot say."""
+        is_local = self.source in ("hdf5", "images")
+        if is_local and not self.path:
+            yield f"path: found null, but the source {self.source} reads a local path; use `-S download.path=<path>`"
+        if not is_local and self.path is not None:
+            yield f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5` or images"
+        if self.sha256 not in (None, "any") and not re.fullmatch("[0-9a-fA-F]{64}", str(self.sha256)):
+            yield f"sha256: found {self.sha256!r}, allowed are 64 hexadecimal digits, any, or null"
+
+
+def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, num_workers: int) -> None:
+    """Render the built-in survey into ``out``."""
+    require_free_disk(out.parent, num_galaxies * image_size**2 * 3, f"Simulating {num_galaxies} galaxies")
+    blocks = simulate_survey(num_galaxies=num_galaxies, image_size=image_size, seed=seed, num_workers=num_workers)
+    with tqdm(total=num_galaxies, desc="simulate", unit="galaxy") as progress:
+        write_galaxies(
+            out,
+            _counted(blocks, progress),
+            num_galaxies=num_galaxies,
+            image_size=image_size,
+            class_names=GALAXY10_CLASS_NAMES,
+        )
+
+
+def fetch_galaxy10(out: Path, *, url: str | None, sha256: str | None, scratch: Path) -> None:
+    """Download Galaxy10 DECaLS to ``out``; a broken or killed download continues from ``scratch``."""
+    url, sha256 = url or GALAXY10_URL, sha256 or GALAXY10_SHA256
+    advice = (
+        f"Or get the file by other means and use `-S download.source=hdf5 -S download.path=<path> -S download.sha256={sha256}`."
+    )
+    download(url, out, sha256=sha256, scratch=_scratch_of(url, sha256, scratch), advice=advice, check=_check_schema)
+
+
+def discard_galaxy10(*, url: str | None, sha256: str | None, scratch: Path) -> None:
+    """Throw away the second copy of a download that a later stage has opened."""
+    discard_download(_scratch_of(url or GALAXY10_URL, sha256 or GALAXY10_SHA256, scratch))
+
+
+def _scratch_of(url: str, sha256: str, scratch: Path) -> Path:
+    """Return the folder of one download: another address or digest never continues it."""
+    return scratch / hashlib.sha256(f"{url} {sha256}".encode()).hexdigest()[:32]
+
+
+def _check_schema(path: Path) -> None:
+    with GalaxyFile(path):
+        """Opening it checks the schema."""
+
+
+def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
+    """Copy a local file in the Galaxy10 schema to ``out``, with every column, contiguous and quick to read.
+
+    The copy shares no bytes with the original: DVC makes outs read-only.
+    """
+    if path.resolve() == out.resolve():
+        raise InputError(
+            f"download.path: {path} is what this stage writes; keep your file elsewhere: DVC deletes this one first."
+        )
+    if not path.exists():
+        raise InputError(f"download.path: there is no file {path}; a relative path is relative to the repository.")
+    with GalaxyFile(path) as galaxies:
+        require_digest(file_sha256(path), sha256, key="download.sha256", what=str(path))
+        num_galaxies, size = galaxies.num_galaxies, galaxies.image_size
+        require_free_disk(out.parent, num_galaxies * size * size * 3, f"Copying {path}")
+        with tqdm(total=num_galaxies, desc="copy", unit="galaxy") as progress:
+            write_galaxies(
+                out,
+                _counted(_blocks_of(galaxies), progress),
+                num_galaxies=num_galaxies,
+                image_size=size,
+                class_names=galaxies.class_names,
+            )
+
+
+def import_images(out: Path, *, path: Path, sha256: str | None) -> None:
+    """Turn a user's own image files into ``out``; all that is wrong with them is one error."""
+    catalogue = read_catalogue(path)
+    image_size = find_image_size(catalogue, path)
+    require_digest(digest_images(path), sha256, key="download.sha256", what=str(path))
+    require_free_disk(out.parent, len(catalogue.paths) * image_size**2 * 3, f"Importing {path}")
+    write_galaxies(
+        out,
+        read_blocks(catalogue, image_size, path),
+        num_galaxies=len(catalogue.paths),
+        image_size=image_size,
+        class_names=catalogue.class_names,
+    )
+
+
+def digest(path: Path) -> str:
+    """Return the digest that a parameter wants for ``path``: of a file's bytes, or of a catalogue and its images.
+
+    A CSV without the column path, as of corrected labels, is a file like any other.
+    """
+    if path.is_dir() or is_catalogue(path):
+        return digest_images(path)
+    if not path.is_file():
+        raise InputError(f"There is no file or folder {path}.")
+    return file_sha256(path)
+
+
+def _blocks_of(galaxies: GalaxyFile) -> Iterator[GalaxyBlock]:
+    for start, images in galaxies.blocks(_BLOCK_ROWS):
+        rows = slice(start, start + len(images))
+        yield GalaxyBlock(
+            images,
+            galaxies.labels[rows],
+            galaxies.ra[rows],
+            galaxies.dec[rows],
+            galaxies.redshift[rows],
+            galaxies.pxscale[rows],
+            galaxies.ids[rows],
+        )
+
+
+def _counted(blocks: Iterator[GalaxyBlock], progress: "tqdm[Any]") -> Iterator[GalaxyBlock]:
+    for block in blocks:
+        yield block
+        progress.update(len(block.labels))

@@ -1,0 +1,136 @@
+"""The store says what it is, refuses to be read under other settings, and keeps its shapes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from galaxies.errors import InputError
+from galaxies.features.store import Layout, Store, create_store, plan_layout, shard_path
+from galaxies.identity import identity_key
+
+IDENTITY = {"catalog": "c0ffee", "layer": "layer4", "params": {"backbone": "resnet18", "mean": [0.5, 0.5, 0.5]}}
+FEATURES = Layout((1, 8), "float32", compressed=False)
+
+
+def filled_store(path: Path, num_rows: int = 5) -> Store:
+    array = create_store(path, num_rows=num_rows, layout=FEATURES, identity=IDENTITY)
+    array[:] = np.arange(num_rows * 8, dtype=np.float32).reshape(num_rows, 1, 8)
+    return Store(path)
+
+
+@pytest.mark.parametrize(
+    ("row_shape", "dtype", "shard_rows", "chunk_rows"),
+    [
+        pytest.param((1, 2048), "float32", 512, 64, id="features-of-a-resnet50"),
+        pytest.param((1, 2048, 7, 7), "float16", 256, 16, id="layer4-maps"),
+        pytest.param((1, 512, 28, 28), "float16", 64, 4, id="layer2-maps"),
+        pytest.param((1, 64, 1024, 1024), "float32", 1, 1, id="a-row-larger-than-a-shard"),
+    ],
+)
+def test_shards_and_chunks_are_powers_of_two_within_their_bytes(
+    row_shape: tuple[int, ...], dtype: str, shard_rows: int, chunk_rows: int
+) -> None:
+    layout = Layout(row_shape, dtype, compressed=False)
+    assert (layout.shard_rows, layout.chunk_rows) == (shard_rows, chunk_rows)
+    assert layout.shard_rows % layout.chunk_rows == 0
+
+
+@pytest.mark.parametrize("num_rows", [1, 511, 512, 513])
+def test_rows_come_back_in_order(tmp_path: Path, num_rows: int) -> None:
+    store = filled_store(tmp_path / "a.zarr", num_rows)
+    np.testing.assert_array_equal(store.read_features(), np.arange(num_rows * 8).reshape(num_rows, 8))
+
+
+def test_chosen_rows_alone_are_read_and_checked(tmp_path: Path) -> None:
+    store = filled_store(tmp_path / "a.zarr", 6)
+    array = zarr.open_array(tmp_path / "a.zarr" / "activations", mode="r+")
+    array[2, 0, 5] = np.nan
+    rows = np.array([0, 4, 5])
+    np.testing.assert_array_equal(store.read_features(rows), np.arange(48).reshape(6, 8)[rows])
+    assert store.read_features(np.arange(0)).shape == (0, 8)
+    for wanted in (None, np.array([1, 2])):
+        with pytest.raises(InputError, match="row 2 is not finite"):
+            store.read_features(wanted)
+
+
+def test_each_view_is_read_by_its_number(tmp_path: Path) -> None:
+    layout = Layout((8, 3), "float32", compressed=False)
+    array = create_store(tmp_path / "a.zarr", num_rows=4, layout=layout, identity=IDENTITY)
+    array[:] = np.arange(4 * 8 * 3, dtype=np.float32).reshape(4, 8, 3)
+    store = Store(tmp_path / "a.zarr")
+    assert store.num_views == 8
+    np.testing.assert_array_equal(store.read_features(np.array([2]), view=5), [[63, 64, 65]])
+    np.testing.assert_array_equal(store.read_features(), store.read_features(view=0))
+    with pytest.raises(InputError, match=r"found 8 view\(s\) of each galaxy, wanted is view 8"):
+        store.read_features(view=8)
+
+
+@pytest.mark.parametrize(
+    ("activation", "dtype", "expected"),
+    [
+        (np.zeros((2, 1, 8), np.float32), "auto", Layout((1, 8), "float32", compressed=False)),
+        (np.zeros((2, 1, 8, 3, 3), np.float32), "auto", Layout((1, 8, 3, 3), "float16", compressed=True)),
+        (np.zeros((2, 1, 8, 3, 3), np.float32), "float32", Layout((1, 8, 3, 3), "float32", compressed=True)),
+        (np.zeros((2, 1, 3, 9, 9), np.uint8), "float16", Layout((1, 3, 9, 9), "uint8", compressed=True)),
+    ],
+    ids=["features", "maps", "maps-in-float32", "images"],
+)
+def test_a_layout_follows_from_the_activation(activation: "np.ndarray[Any, Any]", dtype: str, expected: Layout) -> None:
+    assert plan_layout(activation, dtype) == expected
+
+
+def test_the_bytes_on_disk_are_measured() -> None:
+    layout = Layout((1, 64, 8, 8), "float16", compressed=True)
+    assert layout.compressed_fraction(np.zeros((4, 1, 64, 8, 8), np.float32)) < 0.01
+    noise = np.random.default_rng(0).standard_normal((4, 1, 64, 8, 8)).astype(np.float32)
+    assert 0.8 < layout.compressed_fraction(noise) < 1.01
+    assert FEATURES.compressed_fraction(np.zeros((4, 1, 8), np.float32)) == 1
+
+
+def test_an_all_zero_shard_is_a_file(tmp_path: Path) -> None:
+    """The older project took "all zero" for "not computed yet"; Zarr's default leaves no file for it."""
+    array = create_store(tmp_path / "a.zarr", num_rows=3, layout=FEATURES, identity=IDENTITY)
+    array[:] = 0
+    assert shard_path(tmp_path / "a.zarr", 0, 3).is_file()
+
+
+def test_equal_parameters_are_accepted_and_each_difference_is_named(tmp_path: Path) -> None:
+    store = filled_store(tmp_path / "a.zarr")
+    store.require(IDENTITY)
+    expected = {"catalog": "c0ffee", "layer": "layer3", "params": {"backbone": "resnet50", "mean": [0.5, 0.5, 0.5]}}
+    with pytest.raises(InputError, match=r"(?s)layer: the store has 'layer4', wanted is 'layer3'.*params\.backbone"):
+        store.require(expected)
+
+
+def test_edited_attributes_are_refused(tmp_path: Path) -> None:
+    filled_store(tmp_path / "a.zarr")
+    metadata = tmp_path / "a.zarr" / "zarr.json"
+    metadata.write_text(metadata.read_text().replace("resnet18", "resnet50"))
+    with pytest.raises(InputError, match="attributes were edited"):
+        Store(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("make", ["nothing", "an empty folder", "a file"])
+def test_what_is_no_store_is_refused(tmp_path: Path, make: str) -> None:
+    path = tmp_path / "a.zarr"
+    if make == "an empty folder":
+        path.mkdir()
+    elif make == "a file":
+        path.write_text("no store")
+    with pytest.raises(InputError, match="not an activation store"):
+        Store(path)
+
+
+def test_maps_are_not_read_as_features(tmp_path: Path) -> None:
+    layout = Layout((1, 4, 2, 2), "float16", compressed=True)
+    create_store(tmp_path / "a.zarr", num_rows=3, layout=layout, identity=IDENTITY)[:] = 1
+    with pytest.raises(InputError, match=r"extract\.pool=avg"):
+        Store(tmp_path / "a.zarr").read_features()
+
+
+def test_the_key_depends_on_values_and_not_on_their_order() -> None:
+    assert identity_key({"a": 1, "b": 2}) == identity_key({"b": 2, "a": 1})
+    assert identity_key({"a": 1}) != identity_key({"a": 2})

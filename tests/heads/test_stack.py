@@ -1,0 +1,95 @@
+"""A stack computes what its heads compute, and trains each as it would train alone."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from galaxies.heads.head import HiddenLayers
+from galaxies.heads.stack import HeadStack, make_heads
+from galaxies.heads.train_params import TrainParams
+from galaxies.heads.training import Fits, fit_heads
+from galaxies.params import parse_section
+from tests.heads.test_training import NAMES, NO_SWEEP, PARAMS, TRAIN, VAL, resident, separable
+
+
+def fit(**changes: Any) -> Fits:
+    features, targets = separable()
+    params = parse_section(TrainParams, {**PARAMS, "num_epochs": 4, "sweep": NO_SWEEP, **changes}, "train")
+    train, val = (resident(features, targets, rows) for rows in (TRAIN, VAL))
+    return fit_heads(train, val, class_names=NAMES, params=params)
+
+
+def weights(fits: Fits, seed: int = 0) -> torch.Tensor:
+    return torch.cat([parameter.flatten() for parameter in fits.seeds[seed].head.parameters()])
+
+
+@pytest.mark.parametrize("hidden_layers", [(), (5, "relu"), (5, "gelu", "dropout 0.5", 4, "tanh")], ids=str)
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_a_stack_gives_the_logits_of_its_heads(hidden_layers: HiddenLayers, num_seeds: int) -> None:
+    heads = make_heads(6, 3, hidden_layers, range(num_seeds))
+    stack = HeadStack(heads, 2)
+    features = torch.rand(num_seeds, 7, 6)
+    logits = stack.logits(features)
+    assert logits.shape == (num_seeds, 2, 3, 7)
+    for seed, head in enumerate(heads):
+        for setting in range(2):
+            torch.testing.assert_close(logits[seed, setting].T, head.eval()(features[seed]))
+            again = stack.head(stack.parameters, seed, setting)
+            torch.testing.assert_close(again(features[seed]), head(features[seed]))
+
+
+def test_dropout_is_active_with_generators_and_alike_for_the_settings_of_a_seed() -> None:
+    stack = HeadStack(make_heads(6, 3, (50, "dropout 0.5"), [0, 1]), 2)
+    features = torch.rand(1, 7, 6).expand(2, 7, 6)
+    logits = stack.logits(features, [torch.Generator().manual_seed(seed) for seed in range(2)])
+    torch.testing.assert_close(logits[:, 0], logits[:, 1])
+    assert not torch.allclose(logits, stack.logits(features))
+    mean = (
+        sum(stack.logits(features, [torch.Generator().manual_seed(s) for s in (2 * n, 2 * n + 1)]) for n in range(2000)) / 2000
+    )
+    torch.testing.assert_close(mean, stack.logits(features), atol=0.03, rtol=0)
+
+
+SWEEP: dict[str, Any] = {
+    "learning_rate": [0.1, 0.001],
+    "hidden_layers": [[], [8, "relu", "dropout 0.3"]],
+    "label_smoothing": [0.0, 0.2],
+}
+
+
+def test_a_sweep_is_the_runs_one_by_one() -> None:
+    """So the same sweep through DVC's queue gives the same winner."""
+    together = fit(sweep={**NO_SWEEP, **SWEEP})
+    alone = {}
+    for rate in SWEEP["learning_rate"]:
+        for hidden_layers in SWEEP["hidden_layers"]:
+            for smoothing in SWEEP["label_smoothing"]:
+                one = fit(learning_rate=rate, hidden_layers=hidden_layers, label_smoothing=smoothing)
+                alone[rate, " ".join(map(str, hidden_layers)) or "-", smoothing] = one
+    table = together.settings.set_index(["learning_rate", "hidden_layers", "label_smoothing"])
+    assert len(table) == 8
+    for key, one in alone.items():
+        assert table.loc[key, "val_loss"] == pytest.approx(one.settings["val_loss"][0], rel=1e-4)
+        assert table.loc[key, "best_epoch"] == one.seeds[0].best_epoch
+    winner = min(alone.values(), key=lambda fits: float(fits.settings["val_loss"][0]))
+    torch.testing.assert_close(weights(together), weights(winner), rtol=1e-4, atol=1e-5)
+    assert together.settings["rank"].tolist() == list(range(1, 9))
+    assert together.settings["val_loss"].is_monotonic_increasing
+
+
+def test_several_seeds_are_the_runs_one_by_one() -> None:
+    together = fit(num_seeds=3, hidden_layers=[8, "relu", "dropout 0.3"])
+    for index in range(3):
+        alone = fit(seed=index, hidden_layers=[8, "relu", "dropout 0.3"])
+        torch.testing.assert_close(weights(together, index), weights(alone), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(weights(together, 0), weights(together, 1))
+
+
+def test_a_setting_that_breaks_down_leaves_the_others_alone() -> None:
+    sweep = {**NO_SWEEP, "learning_rate": [1e3, 0.01]}
+    changes: dict[str, Any] = {"optimizer": "sgd", "hidden_layers": [8, "relu", 8, "relu"], "weight_decay": 1.0}
+    together = fit(sweep=sweep, **changes)
+    assert together.settings["learning_rate"].tolist() == [0.01, 1e3]
+    assert together.settings["val_loss"].isna().tolist() == [False, True]
+    torch.testing.assert_close(weights(together), weights(fit(**changes)), rtol=1e-4, atol=1e-5)

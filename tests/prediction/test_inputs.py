@@ -1,0 +1,200 @@
+"""Inputs are listed in one order, with everything that is known of them; what cannot be right is listed with its error."""
+
+import tracemalloc
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from galaxies.errors import InputError
+from galaxies.prediction.inputs import list_inputs, survey_inputs
+from tests.toys import toy_images, write_toy_galaxies
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def test_a_folder_is_walked_in_order_and_only_for_images(tmp_path: Path) -> None:
+    touch(tmp_path, "b.jpg", "a.PNG", "deep/c.fits", "notes.txt", ".hidden.jpg", "Z.tif", ".git/d.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    found = list(list_inputs(str(tmp_path)))
+    assert [entry.id for entry in found] == ["Z", "a", "b", "deep/c"]
+    assert found[3].files == (tmp_path / "deep/c.fits",)
+
+
+def test_the_three_bands_of_a_galaxy_are_one_input(tmp_path: Path) -> None:
+    touch(tmp_path, "a-g.fits", "a-r.fits", "a-z.fits", "b-g.fits", "b-z.fits", "c.z.fits.gz", "d_G.fit", "d_R.fit", "d_Z.fit")
+    found = {entry.id: [file.name for file in entry.files] for entry in list_inputs(str(tmp_path))}
+    assert found == {
+        "a": ["a-g.fits", "a-r.fits", "a-z.fits"],
+        "b-g": ["b-g.fits"],
+        "b-z": ["b-z.fits"],
+        "c.z.fits": ["c.z.fits.gz"],
+        "d": ["d_G.fit", "d_R.fit", "d_Z.fit"],
+    }
+
+
+def test_a_pattern_lists_what_it_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "b1.jpg", "b0.jpg", "c.jpg", "sub/b2.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert [entry.id for entry in list_inputs("b*.jpg")] == ["b0", "b1"]
+    assert [entry.id for entry in list_inputs("**/b*.jpg")] == ["b0", "b1", "sub/b2"]
+    assert [entry.id for entry in list_inputs(f"{tmp_path}/b*.jpg")] == [f"{tmp_path}/b0", f"{tmp_path}/b1"]
+    with pytest.raises(InputError, match=r"x\*\.jpg: no images"):
+        list(list_inputs("x*.jpg"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_catalogue_gives_what_is_known(tmp_path: Path, kind: str) -> None:
+    table = pd.DataFrame(
+        {
+            "id": ["007", ""],
+            "path": ["a.jpg", "sub/b.jpg"],
+            "ra": [1.5, None],
+            "pxscale": [0.262, None],
+            "label": ["spiral", None],
+        }
+    )
+    path = tmp_path / f"catalogue.{kind}"
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    first, second = list_inputs(str(path))
+    assert (first.id, first.files, first.ra, first.pxscale, first.label) == ("007", (tmp_path / "a.jpg",), 1.5, 0.262, "spiral")
+    assert (second.id, second.label, second.error) == ("sub/b", None, None)
+    assert second.ra != second.ra
+
+
+def test_separate_bands_stand_in_three_columns(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,path_g,path_r,path_z\nm31,1.fits,2.fits,3.fits\nm32,1.fits,,3.fits\n")
+    whole, partial = list_inputs(str(tmp_path / "c.csv"))
+    assert [file.name for file in whole.files] == ["1.fits", "2.fits", "3.fits"]
+    assert partial.error == "the catalogue gives no path"
+
+
+def test_a_list_is_a_path_a_line_whatever_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\n\n  b c.jpg \n\xff.jpg\n")
+    found = list(list_inputs(str(tmp_path / "list.txt")))
+    assert [file.name for entry in found for file in entry.files] == ["a.jpg", "b c.jpg", "\udcff.jpg"]
+    survey_inputs(found)
+
+
+def test_a_file_in_the_galaxy10_schema_gives_its_images_and_labels(tmp_path: Path) -> None:
+    write_toy_galaxies(tmp_path / "galaxies.h5", toy_images(6))
+    found = list(list_inputs(str(tmp_path / "galaxies.h5")))
+    assert [(entry.id, entry.index, entry.label) for entry in found[::2]] == [
+        ("000000", 0, "class 0"),
+        ("000002", 2, "class 1"),
+        ("000004", 4, "class 2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("../secret.jpg", "outside the catalogue's folder"),
+        ("/etc/passwd", "outside the catalogue's folder"),
+        ("link/secret.jpg", "outside the catalogue's folder"),
+        ("link.jpg", "outside the catalogue's folder"),
+        ("sub/../..", "outside the catalogue's folder"),
+        ("../catalogue-2/a.jpg", "outside the catalogue's folder"),
+        ("https://example.org/a.jpg", "is an address"),
+        ("a\0.jpg", "zero byte"),
+        ("../" + "a" * 5000, "outside the catalogue's folder"),
+        ("", "gives no path"),
+    ],
+)
+def test_a_path_that_must_not_be_followed_is_a_row_with_its_reason(tmp_path: Path, path: str, error: str) -> None:
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "c.csv").write_text(f'id,path\n1,"{path}"\n2,good.jpg\n')
+    bad, good = list_inputs(str(folder / "c.csv"))
+    assert error in str(bad.error)
+    assert good.error is None
+    survey_inputs([bad])
+
+
+def test_links_and_detours_within_the_folder_are_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "sub/a.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "sub" / "a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "sub")
+    (tmp_path / "list.txt").write_text("link.jpg\nlink/a.jpg\nsub/../sub/a.jpg\n")
+    assert [entry.error for entry in list_inputs(str(tmp_path / "list.txt"))] == [None] * 3
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.parquet", "c.h5", "images", "images/*.jpg"])
+def test_inputs_may_be_passed_over(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame({"path": ["images/a.jpg", "images/b.jpg", "c.jpg", "../d.jpg"]})
+    table.to_csv(tmp_path / "c.csv", index=False)
+    table.to_parquet(tmp_path / "c.parquet")
+    write_toy_galaxies(tmp_path / "c.h5", toy_images(4))
+    touch(tmp_path, *(f"images/{letter}.jpg" for letter in "abcd"))
+    every = [entry.id for entry in list_inputs(str(tmp_path / name))]
+    assert len(every) == 4
+    for start in range(6):
+        assert [entry.id for entry in list_inputs(str(tmp_path / name), start=start)] == every[start:]
+
+
+def test_paths_outside_are_followed_where_that_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("../a.jpg\n")
+    (entry,) = list_inputs(str(tmp_path / "list.txt"), allow_outside=True)
+    assert entry.error is None
+
+
+@pytest.mark.parametrize(("column", "value"), [("ra", "12h30m"), ("pxscale", "-1"), ("pxscale", "0"), ("pxscale", "inf")])
+def test_a_number_that_is_none_is_a_row_with_its_reason(tmp_path: Path, column: str, value: str) -> None:
+    (tmp_path / "c.csv").write_text(f"path,{column}\na.jpg,{value}\n")
+    (entry,) = list_inputs(str(tmp_path / "c.csv"))
+    assert f"{column}: found" in str(entry.error)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("c.csv", b"name,file\na,b\n", "found the columns name, file; expected is path"),
+        ("c.csv", b"", "found the columns none"),
+        ("c.csv", b'path\n"a\n', "after line 2: not CSV"),
+        ("c.parquet", b"PAR1 not really", "cannot be read as Parquet"),
+        ("c.h5", b"not really", "cannot be read as HDF5"),
+        ("c.docx", b"?", "found the ending .docx"),
+    ],
+)
+def test_a_catalogue_that_is_none_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(list_inputs(str(tmp_path / name)))
+    with pytest.raises(InputError, match="There is no file or folder"):
+        list_inputs(str(tmp_path / "missing"))
+
+
+def test_a_path_longer_than_the_system_allows_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a" * 5000 + ".jpg\n")
+    assert survey_inputs(list_inputs(str(tmp_path / "list.txt"))).num_inputs == 1
+
+
+def test_the_digest_knows_when_a_file_changed_and_repeated_ids_are_found(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,path\n1,a.jpg\n2,a.jpg\n1,b.jpg\n")
+    touch(tmp_path, "a.jpg")
+    source = str(tmp_path / "c.csv")
+    listing = survey_inputs(list_inputs(source))
+    assert listing.num_inputs == 3
+    assert [listing.is_repeated(entry) for entry in list_inputs(source)] == [True, False, True]
+    assert survey_inputs(list_inputs(source)) == listing
+    (tmp_path / "a.jpg").write_bytes(b"another")
+    assert survey_inputs(list_inputs(source)).digest != listing.digest
+
+
+def test_a_large_catalogue_is_not_held_in_memory(tmp_path: Path) -> None:
+    """A row held as an object takes more than 500 bytes."""
+    path = tmp_path / "c.csv"
+    path.write_text("path\n" + "".join(f"{index:07d}.jpg\n" for index in range(10_000)))
+    tracemalloc.start()
+    listing = survey_inputs(list_inputs(str(path)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert listing.num_inputs == 10_000
+    assert peak < 100 * 10_000

@@ -1,0 +1,48 @@
+"""The library is layers: a folder uses itself and those before it, so that each can be read without those after it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines import REPOSITORY
+
+LIBRARY = REPOSITORY / "galaxies"
+
+LAYERS = ("data", "simulation", "sources", "backbones", "features", "heads", "evaluation", "gallery", "prediction")
+"""As in the README. Modules at the top stand before all of them, but for what the package and its command offer."""
+
+AT_THE_TOP = {"__init__": "prediction", "__main__": "prediction", "identity": "data"}
+"""The last layer that a module at the top may use."""
+
+
+def used_layers(path: Path) -> Iterator[str]:
+    """Yield the folder of each module of the library that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            first, *rest = name.split(".")
+            if first == "galaxies" and rest and rest[0] in LAYERS:
+                yield rest[0]
+
+
+def test_these_are_the_folders() -> None:
+    assert {path.parent.name for path in LIBRARY.glob("*/__init__.py")} == set(LAYERS)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_uses_those_before_it(layer: str) -> None:
+    allowed = LAYERS[: LAYERS.index(layer) + 1]
+    files = sorted((LIBRARY / layer).glob("*.py"))
+    assert len(files) > 1
+    for path in files:
+        assert set(used_layers(path)) <= set(allowed), path.name
+
+
+def test_a_module_at_the_top_uses_no_layer() -> None:
+    for path in LIBRARY.glob("*.py"):
+        last = AT_THE_TOP.get(path.stem)
+        allowed = LAYERS[: LAYERS.index(last) + 1] if last else ()
+        assert set(used_layers(path)) <= set(allowed), path.name

@@ -4,7 +4,7 @@ torch's optimizers take one learning rate for a tensor. Here a tensor holds the 
 (S, G, ...), and each of these heads has its rate and its decay.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import cos, pi
 from typing import Any
 
@@ -47,9 +47,12 @@ class Optimizer:
         self._num_steps += 1
         for part, views, own_decays in zip(self._parts, self._views, (decays, [0.0] * len(decays)), strict=True):
             gradients = self._split([torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in part])
-            for head, (rate, decay) in enumerate(zip(rates, own_decays, strict=True)):
+            for (rate, decay), heads in _group_equal(zip(rates, own_decays, strict=True)).items():
                 if rate and part:
-                    self._update(gradients[head], *(view[head] for view in views), rate=rate, decay=decay)
+                    own, parameters, *moments = (
+                        [tensor for head in heads for tensor in view[head]] for view in (gradients, *views)
+                    )
+                    self._update(own, parameters, moments, rate, decay)
             for tensor in part:
                 tensor.grad = None
 
@@ -60,7 +63,7 @@ class Optimizer:
         return [list(own) for own in zip(*(tensor.flatten(0, 1).unbind() for tensor in tensors), strict=True)]
 
     def _update(
-        self, gradients: list[Tensor], parameters: list[Tensor], *moments: list[Tensor], rate: float, decay: float
+        self, gradients: list[Tensor], parameters: list[Tensor], moments: list[list[Tensor]], rate: float, decay: float
     ) -> None:
         if self._kind == "sgd":
             torch._fused_sgd_(
@@ -106,6 +109,14 @@ class Optimizer:
             for own, others in zip(part, saved, strict=True):
                 for moment, other in zip(own, others, strict=True):
                     moment.copy_(other)
+
+
+def _group_equal(settings: Iterable[tuple[float, float]]) -> dict[tuple[float, float], list[int]]:
+    """Return the positions of each setting: heads that share it take a step in one call."""
+    positions: dict[tuple[float, float], list[int]] = {}
+    for position, setting in enumerate(settings):
+        positions.setdefault(setting, []).append(position)
+    return positions
 
 
 class Schedule:

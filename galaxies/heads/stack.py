@@ -74,8 +74,10 @@ def _multiply(weight: Tensor, bias: Tensor, hidden: Tensor) -> Tensor:
     num_seeds, num_settings = bias.shape[:2]
     if hidden.shape[1] == num_settings > 1:
         product = torch.bmm(weight.flatten(0, 1), hidden.flatten(0, 1))
+    elif num_seeds == 1:
+        # One wide product for all settings; of several seeds, weights and gradients are copied into place.
+        product = multiply(weight.flatten(0, 2), hidden.flatten(0, 2))
     else:
-        # One wide product for all settings of a seed.
         wide = hidden[:, 0].expand(num_seeds, -1, -1)
         product = torch.stack([multiply(*pair) for pair in zip(weight.flatten(1, 2), wide, strict=True)])
     return product.view(num_seeds, num_settings, -1, hidden.shape[-1]) + bias.unsqueeze(3)

@@ -62,7 +62,7 @@ class Ensemble:
         self._seeds = [params.seed + index for index in range(params.num_seeds)]
         self._weight = weigh_classes(train.targets, num_classes, params.class_weight)
         self._base_rate = np.array([setting.learning_rate for setting in settings])
-        self._decay = np.broadcast_to([setting.weight_decay for setting in settings], (len(self._seeds), len(settings)))
+        self._decay = self._tensor([setting.weight_decay for setting in settings]).unsqueeze(0)  # (1, G)
         self._smoothing = self._tensor([setting.label_smoothing for setting in settings])  # (G,)
         if ending:
             ending.prepare_training(freeze_batch_norm=params.ending_batch_norm == "frozen")
@@ -76,7 +76,6 @@ class Ensemble:
             params.optimizer,
             [parameter for parameter in learning if parameter.ndim > 1],
             [parameter for parameter in learning if parameter.ndim <= 1],
-            are_stacked=False,
         )
         self._best_ending = _copy_state(ending)
         self.schedule = Schedule(
@@ -174,7 +173,7 @@ class Ensemble:
             torch.manual_seed(self._generator(self._seeds[0], "ending").initial_seed())
         batches = self._train.shuffled([self._generator(seed, "order") for seed in self._seeds])
         for index, (activations, targets) in enumerate(batches):
-            rates = self._base_rate * self.schedule.factor(first_step + index)
+            rate = self._tensor(self._base_rate * self.schedule.factor(first_step + index))
             with self._autocast():
                 features = self._features(activations, self._train)
                 objective = torch.zeros((), device=self._device)
@@ -185,8 +184,8 @@ class Ensemble:
                     num_correct[:, chosen] += count_right(logits.detach(), targets)
             objective.backward()  # type: ignore[no-untyped-call]
             for group in self._groups:
-                group.step(rates, self._decay)
-            self._ending_optimizer.step([rates[0, 0] * self._params.ending_lr_factor], [self._decay[0, 0]])
+                group.step(rate, self._decay)
+            self._ending_optimizer.step(rate[0, 0] * self._params.ending_lr_factor, self._decay[0, 0])
         rates = self._base_rate * self.schedule.factor(first_step)
         return rates, losses.double().cpu().numpy(), num_correct.double().cpu().numpy() / len(self._train.targets)
 

@@ -6,9 +6,9 @@ Legend: B rows in a batch, C features, K classes, S seeds, G settings of this gr
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from galaxies.heads.head import Head
 from galaxies.heads.optimisation import Optimizer
@@ -28,12 +28,12 @@ class HeadGroup:
         self._columns = list(columns)
         self.selection: slice | list[int] = slice(None) if len(self._columns) == num_settings else self._columns
         self.stack = HeadStack(heads, len(self._columns))
-        self._optimizer = Optimizer(optimizer, self.stack.weights, self.stack.biases, are_stacked=True)
+        self._optimizer = Optimizer(optimizer, self.stack.weights, self.stack.biases)
         self._best = [parameter.detach().clone() for parameter in self.stack.parameters]
 
-    def step(self, rates: NDArray[np.float64], decays: NDArray[np.float64]) -> None:
-        """Move all heads by their gradients; both arguments are (S, all settings)."""
-        self._optimizer.step(*(values[:, self.selection].ravel().tolist() for values in (rates, decays)))
+    def step(self, rate: Tensor, decay: Tensor) -> None:
+        """Move all heads by their gradients; ``rate`` is (S, all settings), ``decay`` (1, all settings)."""
+        self._optimizer.step(rate[:, self.selection], decay[:, self.selection])
 
     def keep_best(self, is_best: NDArray[Any]) -> None:
         """Remember the heads that are better than ever before; ``is_best`` is (S, all settings) bool."""

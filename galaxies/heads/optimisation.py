@@ -4,7 +4,7 @@ torch's optimizers take one learning rate for a tensor. Here a tensor holds the 
 (S, G, ...), and each of these heads has its rate and its decay.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import cos, pi
 from typing import Any
 
@@ -24,78 +24,78 @@ _THRESHOLD = 1e-4
 class Optimizer:
     """AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov momentum; each head has its own learning rate and weight decay.
 
-    The steps are torch's own fused ones: one pass over memory, and none for a head that has ended. Only weights decay: a bias
-    carries how frequent a class is, and shrinking it would be wrong.
+    One of torch's fused calls, a single pass over memory, gives the steps of all heads at a rate of 1; then each head goes as
+    much of its own as its rate says. Only weights decay: a bias carries how frequent a class is, and shrinking it would be
+    wrong.
     """
 
-    def __init__(self, kind: str, weights: Sequence[Tensor], others: Sequence[Tensor], *, are_stacked: bool) -> None:
-        """Take the tensors of all heads, (S, G, ...), or where they are not stacked those of one model."""
-        self._kind, self._are_stacked = kind, are_stacked
-        self._parts = (weights, others)
+    def __init__(self, kind: str, weights: Sequence[Tensor], others: Sequence[Tensor]) -> None:
+        """Take tensors of (S, G, ...), or of any shape where all share one rate and decay."""
+        self._kind = kind
+        self._parameters = [*weights, *others]
+        self._num_weights = len(weights)
         self._num_steps = 0
         num_moments = 2 if kind == "adamw" else 1
-        self._moments = [[[torch.zeros_like(tensor) for tensor in part] for _ in range(num_moments)] for part in self._parts]
-        with torch.no_grad():
-            self._views = [
-                [self._split(tensors) for tensors in (part, *moments)]
-                for part, moments in zip(self._parts, self._moments, strict=True)
-            ]
+        self._steps, *self._moments = [
+            [torch.zeros_like(parameter) for parameter in self._parameters] for _ in range(1 + num_moments)
+        ]
 
     @torch.no_grad()
-    def step(self, rates: Sequence[float], decays: Sequence[float]) -> None:
-        """Move all parameters by their gradients, which are used up; a rate and a decay a head, in the order of (S, G)."""
+    def step(self, rate: Tensor, decay: Tensor) -> None:
+        """Move all parameters by their gradients, which are used up; ``rate`` and ``decay`` are (S, G), or scalars."""
+        if not self._parameters:
+            return
         self._num_steps += 1
-        for part, views, own_decays in zip(self._parts, self._views, (decays, [0.0] * len(decays)), strict=True):
-            gradients = self._split([torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in part])
-            for (rate, decay), heads in _group_equal(zip(rates, own_decays, strict=True)).items():
-                if rate and part:
-                    own, parameters, *moments = (
-                        [tensor for head in heads for tensor in view[head]] for view in (gradients, *views)
-                    )
-                    self._update(own, parameters, moments, rate, decay)
-            for tensor in part:
-                tensor.grad = None
-
-    def _split(self, tensors: Sequence[Tensor]) -> list[list[Tensor]]:
-        """Return views of the tensors of each head."""
-        if not self._are_stacked:
-            return [list(tensors)]
-        return [list(own) for own in zip(*(tensor.flatten(0, 1).unbind() for tensor in tensors), strict=True)]
-
-    def _update(
-        self, gradients: list[Tensor], parameters: list[Tensor], moments: list[list[Tensor]], rate: float, decay: float
-    ) -> None:
+        decays = [_expand(decay, parameter) for parameter in self._parameters[: self._num_weights]]
+        gradients = [torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in self._parameters]
         if self._kind == "sgd":
+            for parameter, gradient, own_decay in zip(self._parameters, gradients, decays, strict=False):
+                gradient.addcmul_(parameter, own_decay)
+        steps = self._unit_steps(gradients)
+        for index, (parameter, step) in enumerate(zip(self._parameters, steps, strict=True)):
+            own_rate = _expand(rate, parameter)
+            if self._kind == "adamw" and index < self._num_weights:
+                parameter.mul_(1 - own_rate * decays[index])
+            parameter.addcmul_(step, own_rate)
+            parameter.grad = None
+
+    def _unit_steps(self, gradients: list[Tensor]) -> list[Tensor]:
+        """Return the steps, without decay, at a rate of 1."""
+        steps = self._steps
+        for step in steps:
+            step.zero_()
+        if self._kind == "sgd":
+            (momentum,) = self._moments
             torch._fused_sgd_(
-                parameters,
+                steps,
                 gradients,
-                *moments,
-                lr=rate,
-                weight_decay=decay,
+                momentum,
+                lr=1.0,
+                weight_decay=0.0,
                 momentum=_MOMENTUM,
                 dampening=0.0,
                 nesterov=True,
                 maximize=False,
                 is_first_step=self._num_steps == 1,
             )
-            return
-        first, second = moments
-        steps = [torch.full((), float(self._num_steps), device=parameters[0].device)] * len(parameters)
-        torch._fused_adamw_(
-            parameters,
-            gradients,
-            first,
-            second,
-            [],
-            steps,
-            lr=rate,
-            weight_decay=decay,
-            beta1=_BETAS[0],
-            beta2=_BETAS[1],
-            eps=_EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+        else:
+            first, second = self._moments
+            torch._fused_adamw_(
+                steps,
+                gradients,
+                first,
+                second,
+                [],
+                [torch.full((), float(self._num_steps), device=steps[0].device)] * len(steps),
+                lr=1.0,
+                weight_decay=0.0,
+                beta1=_BETAS[0],
+                beta2=_BETAS[1],
+                eps=_EPSILON,
+                amsgrad=False,
+                maximize=False,
+            )
+        return steps
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs."""
@@ -105,18 +105,13 @@ class Optimizer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._num_steps = state["num_steps"]
-        for part, saved in zip(self._moments, state["moments"], strict=True):
-            for own, others in zip(part, saved, strict=True):
-                for moment, other in zip(own, others, strict=True):
-                    moment.copy_(other)
+        for own, others in zip(self._moments, state["moments"], strict=True):
+            for moment, other in zip(own, others, strict=True):
+                moment.copy_(other)
 
 
-def _group_equal(settings: Iterable[tuple[float, float]]) -> dict[tuple[float, float], list[int]]:
-    """Return the positions of each setting: heads that share it take a step in one call."""
-    positions: dict[tuple[float, float], list[int]] = {}
-    for position, setting in enumerate(settings):
-        positions.setdefault(setting, []).append(position)
-    return positions
+def _expand(values: Tensor, parameter: Tensor) -> Tensor:
+    return values.reshape(values.shape + (1,) * (parameter.ndim - values.ndim))
 
 
 class Schedule:

@@ -19,11 +19,11 @@ def test_every_head_takes_the_steps_of_torchs_own_optimizer(kind: str) -> None:
     generator = torch.Generator().manual_seed(0)
     start, bias = torch.randn(2, 2, 3, 4, generator=generator), torch.randn(2, 2, 3, generator=generator)
     own = [start.clone().requires_grad_(), bias.clone().requires_grad_()]
-    optimizer = Optimizer(kind, own[:1], own[1:], are_stacked=True)
+    optimizer = Optimizer(kind, own[:1], own[1:])
     gradients = [[torch.randn(tensor.shape, generator=generator) for tensor in own] for _ in range(5)]
     for step in gradients:
         own[0].grad, own[1].grad = (gradient.clone() for gradient in step)
-        optimizer.step(RATES, DECAYS)
+        optimizer.step(*(torch.tensor(values).reshape(2, 2) for values in (RATES, DECAYS)))
     for (s, g), rate, decay in zip(np.ndindex(2, 2), RATES, DECAYS, strict=True):
         weight, other = start[s, g].clone().requires_grad_(), bias[s, g].clone().requires_grad_()
         groups: list[dict[str, Any]] = [

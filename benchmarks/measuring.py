@@ -20,7 +20,6 @@ from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.scratch import open_scratch
 from galaxies.identity import ExtractParams, full_identity, pass_key
-from galaxies.memory import return_freed_memory
 
 _BLOCK_GALAXIES = 256
 
@@ -87,8 +86,6 @@ def run_extraction(
     device: torch.device,
 ) -> list[Path]:
     """Run the engine as the stage does, in ``folder``, and return the published stores."""
-    if params.pool == "map":
-        return_freed_memory()
     identities = {layer: full_identity(params, layer, catalog, backbone.recipe()) for layer in params.layers}
     outs = [folder / "features" / f"{layer}.zarr" for layer in params.layers]
     with open_scratch(folder, pass_key(next(iter(identities.values())))) as scratch:

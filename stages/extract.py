@@ -11,7 +11,6 @@ from galaxies.features.extraction import extract
 from galaxies.features.scratch import open_scratch
 from galaxies.features.store import Store
 from galaxies.identity import ExtractParams, expected_identity, full_identity, pass_key
-from galaxies.memory import return_freed_memory
 from galaxies.runtime import RuntimeParams
 from stages import main_repository, read_params, run_stage
 
@@ -20,8 +19,6 @@ def main() -> None:
     """Publish the store of the layer on the command line; the first such call fills the stores of all missing layers."""
     layer = sys.argv[1]
     params, runtime = read_params("extract", ExtractParams), read_params("runtime", RuntimeParams)
-    if params.pool == "map":  # It costs a tenth of the speed, and features need little memory.
-        return_freed_memory()
     catalog = read_catalog(Path("data/catalog.csv"))
     backbone = configured_backbone(params, folder=main_repository())
     identities = {name: full_identity(params, name, catalog, backbone.recipe()) for name in params.layers}

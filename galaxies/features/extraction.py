@@ -26,9 +26,11 @@ from galaxies.features.shards import Packed, ShardWriter, pack
 from galaxies.features.store import Layout, plan_layout
 from galaxies.files import format_bytes, require_free_disk
 from galaxies.identity import Identity
+from galaxies.memory import return_freed_memory
 from galaxies.stations import in_advance, in_background
 
 _NUM_CHECKED = 4  # galaxies of the self-check
+_LARGE_ROW_BYTES = 128 << 10  # Maps of a ResNet-50 at 224 px have 200 KB and more.
 
 _logger = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ def extract(
     first = torch.from_numpy(galaxies.read_images(catalog.galaxy[:_NUM_CHECKED]))
     checked = check_forward(forward, backbone.module, first, precision=precision)
     layouts = {layer: plan_layout(activation.numpy(), dtype) for layer, activation in checked.items()}
+    if max(layout.row_bytes for layout in layouts.values()) >= _LARGE_ROW_BYTES:
+        return_freed_memory()  # It costs some speed, and smaller activations need little memory.
     unit_rows = min(layout.shard_rows for layout in layouts.values())
     batch_rows = min(max(1, batch_size // views), *(_rows_in_batch(layout) for layout in layouts.values()))
     scratch.begin(

@@ -22,7 +22,7 @@ from galaxies.identity import identity_key
 CHECKPOINT_FOLDER = Path(".dvc", "tmp", "train")
 
 # Raised when the code changes what a state means.
-_VERSION = 1
+_VERSION = 2
 
 _logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@
     python -m benchmarks.finetuning resnet18 layer3 --image-size 64 --batch-size 8
 
 Both train the same blocks and the same head by AdamW on the same batches. End to end, the front runs without gradients in every
-step; from cached maps it does not run at all, and the maps stand in memory, as resident batches do. FLOPs are torch's count of
-one step of each, backward pass included.
+step, as quickly as `extract` runs it; from cached maps it does not run at all, and the maps stand in memory, as resident
+batches do. FLOPs are torch's count of one step of each, backward pass included.
 """
 
 import statistics
@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
 from galaxies.backbones.backbone import configured_backbone, cut
+from galaxies.backbones.folding import fold_batch_norms
 from galaxies.heads.ending import make_ending
 from galaxies.identity import INPUT
 
@@ -50,13 +51,13 @@ def main() -> None:
 def make_steps(name: str, layer: str, image_size: int, batch_size: int, device: torch.device) -> dict[str, Callable[[], None]]:
     """Return a training step from cached maps, and one end to end; they share the blocks that train."""
     params = extract_params(backbone=name, layers=(INPUT,), image_size=image_size, pool="map")
-    front = cut(configured_backbone(params).module, [layer]).to(device)
+    front = fold_batch_norms(cut(configured_backbone(params).module, [layer])).to(device, memory_format=torch.channels_last)
     ending = make_ending(params, layer).to(device)
     ending.prepare_training(freeze_batch_norm=True)
     ending.train()
-    images = torch.rand(batch_size, 3, image_size, image_size, device=device)
+    images = torch.rand(batch_size, 3, image_size, image_size, device=device).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        maps = front(images)[layer]
+        maps = front(images)[layer].contiguous()  # As they come from a store.
         head = nn.Linear(ending(maps).shape[1], _NUM_CLASSES).to(device)
     targets = torch.arange(batch_size, device=device) % _NUM_CLASSES
     learning = [parameter for parameter in (*ending.parameters(), *head.parameters()) if parameter.requires_grad]

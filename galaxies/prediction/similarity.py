@@ -4,6 +4,7 @@ Legend: N rows of the catalogue, C features, S image size in pixels.
 """
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from galaxies.prediction.decoding import decode
 from galaxies.prediction.inputs import list_inputs
 from galaxies.prediction.model import Model
 
+_logger = logging.getLogger(__name__)
+
 _DPI = 100
 _TILE, _CAPTION, _HEADER = 2.0, 0.55, 0.55  # inches: the side of a galaxy, its caption, the title
 
@@ -45,6 +48,8 @@ class SimilarGalaxy:
 def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tuple[NDArray[np.uint8], list[SimilarGalaxy]]:
     """Return the image in ``source`` as the backbone sees it, and the most similar galaxies, nearest first.
 
+    What was assumed or done to the image is logged.
+
     Args:
         source: an image or FITS file.
         model: whose features are compared.
@@ -59,6 +64,8 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
     (decoded,) = decode(list(itertools.islice(list_inputs(source), 1)), model.trained.field)
     if decoded.image is None:
         raise InputError(f"{source}: {decoded.error}.")
+    for note in decoded.notes:
+        _logger.warning("%s: %s", source, note)
     catalog = read_catalog(folder / "data" / "catalog.csv")
     store = Store(folder / "features" / f"{model.trained.recipe['layer']}.zarr")
     store.require(model.trained.recipe)

@@ -74,7 +74,7 @@ def test_torch_export_gives_the_same_probabilities(
 
 
 @pytest.mark.parametrize("layer", ["layer3", "input"])
-def test_a_kept_ending_is_exported_and_compares_galaxies(tmp_path: Path, layer: str) -> None:
+def test_a_kept_ending_is_exported_and_compares_galaxies(tmp_path: Path, layer: str, caplog: pytest.LogCaptureFixture) -> None:
     save_toy_head(tmp_path, layer=layer, keep=True, field=FieldOfView(40, None, None, None))
     model = galaxies.load(tmp_path / "models", device="cpu")
     export_model(model, tmp_path / "model.pt2")
@@ -87,6 +87,7 @@ def test_a_kept_ending_is_exported_and_compares_galaxies(tmp_path: Path, layer: 
     write_catalog(tmp_path / "data" / "catalog.csv", toy_catalog(toy_images(NUM_GALAXIES)))
     Image.fromarray(toy_images(NUM_GALAXIES)[17]).save(tmp_path / "seventeen.png")
     _, similar = find_similar(str(tmp_path / "seventeen.png"), model, folder=tmp_path, number=3)
+    assert "no pixel scale: taken as it is" in caplog.text
     assert similar[0].row == 17
     assert similar[0].distance < 0.05 < similar[1].distance
 

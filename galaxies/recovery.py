@@ -14,21 +14,28 @@ def recover(root: Path) -> Iterator[str]:
     """Delete broken locks of the repository at ``root``, and yield a line for each thing that was put right or must be.
 
     DVC writes its list of readers and writers in place, so a kill at that moment leaves half of it, and Git's locks are files,
-    which outlive the process. Raises InputError while DVC or Git is at work, for then a lock may be held.
+    which outlive the process. Raises InputError where something seems broken while DVC or Git is at work: they may hold it.
     """
-    _require_quiet(root)
+    broken = list(_find_broken(root))
+    if broken:
+        _require_quiet(root)
+    for path, reason in broken:
+        path.unlink(missing_ok=True)
+        yield f"{path.relative_to(root)} {reason}; deleted"
+    command = ("git", "-C", str(root), "symbolic-ref", "--quiet", "HEAD")
+    if (root / ".git").is_dir() and subprocess.run(command, check=False, capture_output=True).returncode:
+        yield "Git stands on no branch; if a `dvc exp run` was killed, `git checkout main` goes back"
+
+
+def _find_broken(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield files that should not be there, or not so, and why."""
     readers = root / ".dvc" / "tmp" / "rwlock"
     if readers.is_file() and not _is_json(readers):
-        readers.unlink()
-        yield f"{readers.relative_to(root)} was cut off in the middle; deleted"
-    git = root / ".git"
+        yield readers, "was cut off in the middle"
     # A Git worktree or submodule has a file there, and its locks are the main repository's.
+    git = root / ".git"
     for lock in [*git.glob("*.lock"), *git.glob("refs/**/*.lock")]:
-        lock.unlink()
-        yield f"{lock.relative_to(root)} was left by a process that is gone; deleted"
-    command = ("git", "-C", str(root), "symbolic-ref", "--quiet", "HEAD")
-    if git.is_dir() and subprocess.run(command, check=False, capture_output=True).returncode:
-        yield "Git stands on no branch; if a `dvc exp run` was killed, `git checkout main` goes back"
+        yield lock, "was left by a process that is gone"
 
 
 def _require_quiet(root: Path) -> None:

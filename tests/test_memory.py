@@ -34,11 +34,11 @@ _MEMORY_PROGRAM = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from galaxies.backbones.backbone import load_backbone
+from galaxies.backbones.backbone import configured_backbone
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.identity import ExtractParams, full_identity, pass_key
 from galaxies.features.scratch import open_scratch
-from tests.toys import EXTRACT, fill, configured_backbone, toy_images, write_toy_galaxies
+from tests.toys import EXTRACT, fill, toy_images, write_toy_galaxies
 import torch
 torch.set_num_threads(1)
 folder, num_galaxies = Path(sys.argv[1]), int(sys.argv[2])

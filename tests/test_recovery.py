@@ -57,15 +57,16 @@ def test_a_detached_head_is_named_and_left_alone(repository: Path) -> None:
     assert "git checkout main" in line
 
 
-def test_while_dvc_works_its_locks_are_left_alone(repository: Path) -> None:
+def test_while_dvc_works_its_locks_are_left_alone_and_a_sound_repository_is_no_matter(repository: Path) -> None:
     readers = repository / ".dvc" / "tmp" / "rwlock"
-    readers.write_text("")
     program = repository / "dvc"
     program.write_text("import time; print(flush=True); time.sleep(60)")
     process = subprocess.Popen([sys.executable, str(program), "repro"], cwd=repository, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     try:
+        assert list(recover(repository)) == []
+        readers.write_text("")
         with pytest.raises(InputError, match=rf"process {process.pid} .*dvc repro\) works in "):
             list(recover(repository))
         assert readers.exists()

@@ -1,4 +1,4 @@
-"""The backbone in the box: weights that lie beside this code, trained on simulated galaxies (``backbones/galaxies-v1.md``)."""
+"""The backbone in the box: weights that lie beside this code, trained on simulated galaxies (``galaxies-v1.md``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -190,8 +190,9 @@ class Scratch:
             return
         for name in damaged:
             store.forget_shard(Path(name).name)
+            del files[name]
         for file in store.path.rglob("*"):
-            if file.is_file() and str(file.relative_to(store.path)) not in files.keys() - set(damaged):
+            if file.is_file() and str(file.relative_to(store.path)) not in files:
                 file.unlink()
 
     def _forget(self, layer: str) -> None:

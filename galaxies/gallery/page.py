@@ -1,6 +1,6 @@
 """The gallery: one page, with no need of a network, on which the test galaxies and doubtful labels can be looked at.
 
-The page itself is plain HTML, CSS and JavaScript in ``gallery_page/``; here it is filled in. What it shows of the galaxies was
+The page itself is plain HTML, CSS and JavaScript in ``assets/``; here it is filled in. What it shows of the galaxies was
 collected before any head was trained (`galaxies.gallery.exhibits`), so that a new head has its page in a moment.
 """
 

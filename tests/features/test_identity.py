@@ -1,0 +1,130 @@
+"""The identity of six stores and their keys, as version 0.1 wrote them: what took hours to compute is found again."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from galaxies.data.catalog import Catalog
+from galaxies.identity import ExtractParams, full_identity, identity_key, pass_key
+
+CATALOG = Catalog(np.arange(2), ("000000", "000001"), ("1" * 64, "2" * 64))
+"""Two galaxies; a store's identity holds the sha256 over the digests of their images."""
+
+PARAMS = {
+    "backbone": "resnet18_half",
+    "weights": "galaxies-v1",
+    "weights_sha256": None,
+    "seed": 0,
+    "layers": ("layer3+layer4",),
+    "pool": "avg",
+    "views": 1,
+    "image_size": None,
+    "mean": None,
+    "std": None,
+    "precision": "float32",
+    "dtype": "auto",
+    "version": 2,
+}
+OURS = {
+    "weights_digest": "3" * 64,
+    "transform": {"image_size": 96, "interpolation": "bilinear", "mean": [0.15, 0.15, 0.15], "std": [0.2, 0.2, 0.2]},
+}
+FROM_FILE = {
+    "backbone": "mobilenet_v2",
+    "weights": "weights/mobilenet_v2.pth",
+    "weights_sha256": "4" * 64,
+    "image_size": 160,
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+}
+FILE = {
+    "weights_digest": "5" * 64,
+    "transform": {"image_size": 160, "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+}
+STORES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "pooled": ("layer4", {}, OURS),
+    "joined layers": ("layer3+layer4", {}, OURS),
+    "map": ("layer3", {"pool": "map"}, OURS),
+    "input": ("input", {}, OURS),
+    "eight views": ("layer4", {"views": 8}, OURS),
+    "weights from a file": ("features.18", FROM_FILE, FILE),
+}
+"""Layer, parameters that differ from PARAMS, and what was found out about the backbone."""
+
+
+def identity_of(store: str) -> dict[str, Any]:
+    layer, changes, backbone = STORES[store]
+    return full_identity(ExtractParams(**{**PARAMS, **changes}), layer, CATALOG, backbone)
+
+
+EXPECTED = {
+    "pooled": (
+        '{"catalog": "f010287b35f18d5064ad68310c9178d47eb3b893105a97ad86cdd2a4d9db62cc", "layer": "layer4", '
+        '"params": {"backbone": "resnet18_half", "dtype": "auto", "image_size": null, "mean": null, "pool": "avg", '
+        '"precision": "float32", "seed": 0, "std": null, "version": 2, "views": 1, "weights": "galaxies-v1", '
+        '"weights_sha256": null}, "transform": {"image_size": 96, "interpolation": "bilinear", "mean": [0.15, 0.15, '
+        '0.15], "std": [0.2, 0.2, 0.2]}, "weights_digest": '
+        '"3333333333333333333333333333333333333333333333333333333333333333"}',
+        "8077390afa0b420efc2778290e502d59e73dfb9e4e42f31136c7cebd959dae4e",
+        "f29aac18543c4602f830a1832d65bd807d305924fd796cb83e34748e407f1e42",
+    ),
+    "joined layers": (
+        '{"catalog": "f010287b35f18d5064ad68310c9178d47eb3b893105a97ad86cdd2a4d9db62cc", "layer": "layer3+layer4", '
+        '"params": {"backbone": "resnet18_half", "dtype": "auto", "image_size": null, "mean": null, "pool": "avg", '
+        '"precision": "float32", "seed": 0, "std": null, "version": 2, "views": 1, "weights": "galaxies-v1", '
+        '"weights_sha256": null}, "transform": {"image_size": 96, "interpolation": "bilinear", "mean": [0.15, 0.15, '
+        '0.15], "std": [0.2, 0.2, 0.2]}, "weights_digest": '
+        '"3333333333333333333333333333333333333333333333333333333333333333"}',
+        "be97823b8c469cb66159fc33f9db9926fcc25b9efd24b75740f790ca1acdd24d",
+        "f29aac18543c4602f830a1832d65bd807d305924fd796cb83e34748e407f1e42",
+    ),
+    "map": (
+        '{"catalog": "f010287b35f18d5064ad68310c9178d47eb3b893105a97ad86cdd2a4d9db62cc", "layer": "layer3", '
+        '"params": {"backbone": "resnet18_half", "dtype": "auto", "image_size": null, "mean": null, "pool": "map", '
+        '"precision": "float32", "seed": 0, "std": null, "version": 2, "views": 1, "weights": "galaxies-v1", '
+        '"weights_sha256": null}, "transform": {"image_size": 96, "interpolation": "bilinear", "mean": [0.15, 0.15, '
+        '0.15], "std": [0.2, 0.2, 0.2]}, "weights_digest": '
+        '"3333333333333333333333333333333333333333333333333333333333333333"}',
+        "6f813bf771e83f6351dd84b7f877caf932f0ad91574ee1bc95b8c1c1c0fabf5b",
+        "faaf142c141d5a86598e090db647be53eb2d43a6deb62f02ccf9bbdb89c1b7fd",
+    ),
+    "input": (
+        '{"catalog": "f010287b35f18d5064ad68310c9178d47eb3b893105a97ad86cdd2a4d9db62cc", "layer": "input", "params": '
+        '{"image_size": null, "version": 2}, "transform": {"image_size": 96, "interpolation": "bilinear"}}',
+        "a0a9cd254b54c0ef9caf83c2bedfa844dfff6a981f8894c7315bdee015dc6070",
+        "139afcafbe7e87c97b3834ffa1f54452f36ff2a8f7ba661f04fb2a1e60aee2e2",
+    ),
+    "eight views": (
+        '{"catalog": "f010287b35f18d5064ad68310c9178d47eb3b893105a97ad86cdd2a4d9db62cc", "layer": "layer4", '
+        '"params": {"backbone": "resnet18_half", "dtype": "auto", "image_size": null, "mean": null, "pool": "avg", '
+        '"precision": "float32", "seed": 0, "std": null, "version": 2, "views": 8, "weights": "galaxies-v1", '
+        '"weights_sha256": null}, "transform": {"image_size": 96, "interpolation": "bilinear", "mean": [0.15, 0.15, '
+        '0.15], "std": [0.2, 0.2, 0.2]}, "weights_digest": '
+        '"3333333333333333333333333333333333333333333333333333333333333333"}',
+        "0da5d40fe7aa7954e7e948c61f5a726434a539c1a968658aa14001c08dc5b4c8",
+        "0b2f596f07a535222342f33c677dad9ec393ee0de28714115f9c87a1fc5f0426",
+    ),
+    "weights from a file": (
+        '{"catalog": "f010287b35f18d5064ad68310c9178d47eb3b893105a97ad86cdd2a4d9db62cc", "layer": "features.18", '
+        '"params": {"backbone": "mobilenet_v2", "dtype": "auto", "image_size": 160, "mean": [0.5, 0.5, 0.5], "pool": '
+        '"avg", "precision": "float32", "seed": 0, "std": [0.5, 0.5, 0.5], "version": 2, "views": 1, "weights": '
+        '"weights/mobilenet_v2.pth", "weights_sha256": '
+        '"4444444444444444444444444444444444444444444444444444444444444444"}, "transform": {"image_size": 160, '
+        '"interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "weights_digest": '
+        '"5555555555555555555555555555555555555555555555555555555555555555"}',
+        "0ee5eac7ce2bc781298a2964664e549167e88a286e21e06276458ae7245f3f5b",
+        "6b663ceb65b37b358b2e642caff559189ecd3d4e03986d163eb8113995633fd3",
+    ),
+}
+"""The JSON of the identity, its key, and that of the forward pass, which says nothing of the layer."""
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_the_identity_and_the_key_are_those_of_version_0_1(store: str) -> None:
+    identity = identity_of(store)
+    text, key, key_of_pass = EXPECTED[store]
+    assert json.dumps(identity, sort_keys=True) == text
+    assert identity_key(identity) == key
+    assert pass_key(identity) == key_of_pass

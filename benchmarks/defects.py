@@ -20,6 +20,8 @@ from tqdm import trange
 from benchmarks.measuring import make_parser
 from benchmarks.precision import accuracy
 from galaxies.backbones.backbone import Backbone, cut, load_backbone
+from galaxies.backbones.spec import BackboneSpec
+from galaxies.backbones.transform import prepare
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.files import file_sha256
 
@@ -55,13 +57,15 @@ def main() -> None:
         for name, (trains, normalises) in _DEFECTS.items():
             # Loaded anew: training mode moves the running statistics.
             backbone = load_backbone(
-                options.backbone,
-                weights=options.weights,
+                BackboneSpec(
+                    options.backbone,
+                    weights=options.weights,
+                    weights_sha256=file_sha256(Path(options.weights)),
+                    image_size=options.image_size,
+                    mean=_HALF if normalises else (0.0, 0.0, 0.0),
+                    std=_HALF if normalises else (1.0, 1.0, 1.0),
+                ),
                 layers=[options.layer],
-                weights_sha256=file_sha256(Path(options.weights)),
-                image_size=options.image_size,
-                mean=_HALF if normalises else (0.0, 0.0, 0.0),
-                std=_HALF if normalises else (1.0, 1.0, 1.0),
             )
             features = extract(backbone, options.layer, galaxies, indices, trains=trains, batch_size=options.batch_size)
             scores = accuracy(features, features, labels)
@@ -80,7 +84,7 @@ def extract(
         batch = indices[start : start + batch_size]
         ascending = np.argsort(batch)
         images = torch.from_numpy(galaxies.read_images(batch[ascending])[np.argsort(ascending)])
-        pixels = backbone.transform(images.permute(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
+        pixels = prepare(images.permute(0, 3, 1, 2), backbone.transform).contiguous(memory_format=torch.channels_last)
         features.append(prefix(pixels)[layer].mean((2, 3)))
     return torch.cat(features).numpy()
 

@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measuring import extract_params, make_parser, run_extraction, tree_bytes
-from galaxies.backbones.backbone import configured_backbone
+from galaxies.backbones.backbone import load_backbone
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.store import Layout, Store
-from galaxies.identity import ExtractParams
 from galaxies.simulation.survey import draw_galaxy
 
 _IMAGE_SIZE = 224
@@ -80,7 +80,7 @@ def measure(
         path = Path(name) / "galaxies.h5"
         write_galaxies(path, [block], num_galaxies=len(images), image_size=images.shape[1], class_names=["galaxy"])
         with GalaxyFile(path) as galaxies:
-            backbone, cpu = configured_backbone(params), torch.device("cpu")
+            backbone, cpu = load_backbone(params.spec, layers=params.layers), torch.device("cpu")
             stores = run_extraction(Path(name), galaxies, catalog, backbone, params, batch_size=batch_size, device=cpu)
         for layer, store in zip(params.layers, stores, strict=True):
             activations = np.asarray(Store(store).activations[:])

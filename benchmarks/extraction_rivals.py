@@ -36,10 +36,11 @@ from benchmarks.measuring import (
     tree_bytes,
     write_noise,
 )
-from galaxies.backbones.backbone import Backbone, configured_backbone, cut
+from galaxies.backbones.backbone import Backbone, cut, load_backbone
+from galaxies.backbones.spec import ExtractParams
+from galaxies.backbones.transform import prepare
 from galaxies.data.catalog import Catalog, read_catalog, write_catalog
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.identity import ExtractParams
 
 _NUM_WORKERS = 2
 
@@ -87,7 +88,7 @@ def main() -> None:
 
 def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> dict[str, float]:
     """Return the rate (images/s), peak memory and bytes on disk of one way."""
-    backbone, catalog = configured_backbone(params), read_catalog(folder / "catalog.csv")
+    backbone, catalog = load_backbone(params.spec, layers=params.layers), read_catalog(folder / "catalog.csv")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         started = time.perf_counter()
         path = WAYS[way](Path(name), folder / "galaxies.h5", catalog, backbone, params, batch_size)
@@ -111,7 +112,7 @@ def _run_all_in_memory(
     module = cut(backbone.module, list(params.layers))
     with h5py.File(source) as file:
         images = torch.from_numpy(file["images"][:]).permute(0, 3, 1, 2)
-    collected = [module(backbone.transform(batch))[params.layers[0]] for batch in images.split(batch_size)]
+    collected = [module(prepare(batch, backbone.transform))[params.layers[0]] for batch in images.split(batch_size)]
     with h5py.File(folder / "maps.h5", "w") as file:
         file["maps"] = torch.cat(collected).numpy()
     return folder / "maps.h5"

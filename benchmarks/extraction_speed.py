@@ -32,11 +32,12 @@ from benchmarks.measuring import (
     run_extraction,
     write_noise,
 )
-from galaxies.backbones.backbone import Backbone, configured_backbone, cut
+from galaxies.backbones.backbone import Backbone, cut, load_backbone
 from galaxies.backbones.folding import fold_batch_norms
+from galaxies.backbones.spec import ExtractParams
+from galaxies.backbones.transform import prepare
 from galaxies.data.catalog import read_catalog, write_catalog
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.identity import ExtractParams
 
 CASES = ("resnet50:layer4:avg", "resnet50:layer3:map", "mobilenet_v2:features.18:avg")
 
@@ -94,7 +95,7 @@ def measure_case(
 ) -> dict[str, list[float]]:
     """Return images/s in each round of the bare forward pass, of the transform alone and of the stage."""
     params = _case_params(case, precision)
-    backbone = configured_backbone(params)
+    backbone = load_backbone(params.spec, layers=params.layers)
     with GalaxyFile(folder / "galaxies.h5") as galaxies:
         num_galaxies = galaxies.num_galaxies
         images = torch.from_numpy(galaxies.read_images(np.arange(min(batch_size, num_galaxies)))).to(device).permute(0, 3, 1, 2)
@@ -115,14 +116,18 @@ def measure_case(
 
     forward()  # The first call chooses kernels.
     return interleave(
-        {"forward": lambda: rate(forward), "transform": lambda: rate(lambda: backbone.transform(images)), "stage": stage},
+        {
+            "forward": lambda: rate(forward),
+            "transform": lambda: rate(lambda: prepare(images, backbone.transform)),
+            "stage": stage,
+        },
         num_rounds,
     )
 
 
 def stage_rate(folder: Path, params: ExtractParams, batch_size: int, device: torch.device) -> float:
     """Return images/s of the stage on the galaxies in ``folder``, from the first batch on."""
-    backbone, catalog = configured_backbone(params), read_catalog(folder / "catalog.csv")
+    backbone, catalog = load_backbone(params.spec, layers=params.layers), read_catalog(folder / "catalog.csv")
     with tempfile.TemporaryDirectory(dir=folder) as scratch, _TimedFile(folder / "galaxies.h5") as galaxies:
         run_extraction(Path(scratch), galaxies, catalog, backbone, params, batch_size=batch_size, device=device)
         assert galaxies.started is not None
@@ -135,7 +140,7 @@ def _bare_forward(
     """Return a call of the network up to its layers on a batch that is ready, (B, 3, s, s)."""
     module = fold_batch_norms(cut(backbone.module, list(params.layers))).to(device).to(memory_format=torch.channels_last)
     autocast = torch.autocast(device.type, _AUTOCAST[params.precision]) if params.precision in _AUTOCAST else nullcontext()
-    pixels = backbone.transform(images).contiguous(memory_format=torch.channels_last)
+    pixels = prepare(images, backbone.transform).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def forward() -> object:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
-from galaxies.backbones.backbone import configured_backbone, cut
+from galaxies.backbones.backbone import cut, load_backbone
+from galaxies.backbones.ending import make_ending
 from galaxies.backbones.folding import fold_batch_norms
-from galaxies.heads.ending import make_ending
-from galaxies.identity import INPUT
+from galaxies.backbones.spec import INPUT
 
 _NUM_CLASSES = 10
 
@@ -51,7 +51,9 @@ def main() -> None:
 def make_steps(name: str, layer: str, image_size: int, batch_size: int, device: torch.device) -> dict[str, Callable[[], None]]:
     """Return a training step from cached maps, and one end to end; they share the blocks that train."""
     params = extract_params(backbone=name, layers=(INPUT,), image_size=image_size, pool="map")
-    front = fold_batch_norms(cut(configured_backbone(params).module, [layer])).to(device, memory_format=torch.channels_last)
+    front = fold_batch_norms(cut(load_backbone(params.spec, layers=params.layers).module, [layer])).to(
+        device, memory_format=torch.channels_last
+    )
     ending = make_ending(params, layer).to(device)
     ending.prepare_training(freeze_batch_norm=True)
     ending.train()

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from galaxies.backbones.backbone import Backbone
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.extraction import extract
+from galaxies.features.identity import Identity
 from galaxies.features.scratch import open_scratch
-from galaxies.identity import ExtractParams, full_identity, pass_key
 
 _BLOCK_GALAXIES = 256
 
@@ -86,9 +87,12 @@ def run_extraction(
     device: torch.device,
 ) -> list[Path]:
     """Run the engine as the stage does, in ``folder``, and return the published stores."""
-    identities = {layer: full_identity(params, layer, catalog, backbone.recipe()) for layer in params.layers}
+    identities = {
+        layer: Identity.expected(params, layer, catalog.digest).found(backbone.weights_digest, backbone.transform)
+        for layer in params.layers
+    }
     outs = [folder / "features" / f"{layer}.zarr" for layer in params.layers]
-    with open_scratch(folder, pass_key(next(iter(identities.values())))) as scratch:
+    with open_scratch(folder, next(iter(identities.values())).pass_key) as scratch:
         extract(
             galaxies,
             catalog,

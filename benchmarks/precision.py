@@ -29,6 +29,8 @@ from tqdm import trange
 
 from galaxies.backbones.backbone import Backbone, cut, load_backbone
 from galaxies.backbones.folding import fold_batch_norms
+from galaxies.backbones.spec import BackboneSpec
+from galaxies.backbones.transform import prepare
 from galaxies.data.galaxy_file import GalaxyFile
 
 _DEFAULT = "float32"
@@ -47,13 +49,15 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     options = parser.parse_args()
     backbone = load_backbone(
-        options.backbone,
-        weights=options.weights,
+        BackboneSpec(
+            options.backbone,
+            weights=options.weights,
+            weights_sha256="any",
+            image_size=options.image_size,
+            mean=_HALF,
+            std=_HALF,
+        ),
         layers=[options.layer],
-        weights_sha256="any",
-        image_size=options.image_size,
-        mean=_HALF,
-        std=_HALF,
     )
     with GalaxyFile(options.galaxies) as galaxies:
         num_galaxies = min(options.num_galaxies, galaxies.num_galaxies)
@@ -81,7 +85,7 @@ def extract_all(
     features: dict[str, list[torch.Tensor]] = {name: [] for name in ways}
     for start in trange(0, len(indices), batch_size, unit="batch"):
         images = torch.from_numpy(galaxies.read_images(indices[start : start + batch_size])).permute(0, 3, 1, 2)
-        pixels = backbone.transform(images)
+        pixels = prepare(images, backbone.transform)
         for name, compute in ways.items():
             started = time.process_time()
             features[name].append(compute(pixels))

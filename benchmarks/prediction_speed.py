@@ -22,17 +22,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
-from galaxies.backbones.backbone import Backbone, configured_backbone
+from galaxies.backbones.backbone import Backbone, load_backbone
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import Catalog
+from galaxies.features.identity import Identity
 from galaxies.heads.head import Head, TrainedHead
 from galaxies.heads.novelty import fit_novelty
-from galaxies.identity import ExtractParams, full_identity
-from galaxies.prediction.decoding import decode_batches, silent_readers
-from galaxies.prediction.inputs import list_inputs
 from galaxies.prediction.model import Model
 from galaxies.prediction.run import PredictOptions, predict_inputs
 from galaxies.runtime import RuntimeParams
 from galaxies.simulation.survey import simulate_survey
+from galaxies.sources.decoding import decode_batches, silent_readers
+from galaxies.sources.inputs import list_inputs
 
 CASES = ("resnet18_half:layer3+layer4:galaxies-v1", "resnet50:layer4:random")
 
@@ -80,9 +81,11 @@ def write_pictures(folder: Path, num_images: int, image_size: int) -> None:
 
 def make_model(params: ExtractParams, device: torch.device) -> Model:
     """Return a model with an untrained head: for speed the numbers do not matter."""
-    backbone: Backbone = configured_backbone(params)
+    backbone: Backbone = load_backbone(params.spec, layers=params.layers)
     (layer,) = params.layers
-    identity = full_identity(params, layer, Catalog(np.arange(0), (), ()), backbone.recipe())
+    identity = Identity.expected(params, layer, Catalog(np.arange(0), (), ()).digest).found(
+        backbone.weights_digest, backbone.transform
+    )
     num_features = {"layer3+layer4": 384, "layer4": 2048}[layer]
     names = tuple(f"class {index}" for index in range(_NUM_CLASSES))
     features = torch.randn(4 * num_features, num_features, generator=torch.Generator().manual_seed(0))

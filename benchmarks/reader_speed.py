@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import describe_machine, interleave, make_parser, median_ratio
+from galaxies.backbones.spec import BackboneSpec
+from galaxies.features.identity import Identity
 from galaxies.features.reader import read_shuffled_batches
 from galaxies.features.store import Layout, Store, create_store
 
@@ -63,7 +65,7 @@ def main() -> None:
 def write_store(path: Path, num_rows: int, layout: Layout) -> Store:
     """Write noise, above zero in four of ten numbers where it is compressed."""
     generator = np.random.default_rng(0)
-    array = create_store(path, num_rows=num_rows, layout=layout, identity={"layer": path.stem})
+    array = create_store(path, num_rows=num_rows, layout=layout, identity=Identity("none", path.stem, BackboneSpec("none")))
     for start in range(0, num_rows, layout.shard_rows):
         shape = (min(layout.shard_rows, num_rows - start), *layout.row_shape)
         noise = generator.standard_normal(shape, np.float32)

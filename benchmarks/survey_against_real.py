@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from galaxies.data.appearance import compare_measurements, measure_images
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.photometry import compare_measurements, measure_images
 from galaxies.simulation.survey import draw_galaxy
 
 _COLUMNS = 5  # galaxies of a class on the sheet, real and simulated each

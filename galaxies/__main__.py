@@ -116,14 +116,14 @@ def _similar(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from galaxies.features.feature_table import export_features
     from galaxies.files import format_bytes
     from galaxies.prediction.export import export_model
+    from galaxies.prediction.feature_table import export_features
     from galaxies.prediction.model import load
 
     model = load(options.model_dir, weights=options.weights, device="cpu")
     if options.out.suffix.lower() == ".parquet":
-        export_features(Path("features") / f"{model.trained.recipe['layer']}.zarr", options.out, folder=Path())
+        export_features(Path("features") / f"{model.trained.identity.layer}.zarr", options.out, folder=Path())
     else:
         export_model(model, options.out, image_size=options.image_size)
     print(f"{options.out}: {format_bytes(options.out.stat().st_size)}")
@@ -144,9 +144,10 @@ def _digest(options: argparse.Namespace) -> None:
 
 def _layers(options: argparse.Namespace) -> None:
     from galaxies.backbones.backbone import load_backbone
+    from galaxies.backbones.spec import BackboneSpec
     from galaxies.features.layers import example_images, format_layers, measure_layers
 
-    backbone = load_backbone(options.backbone, weights=options.weights, layers=[], image_size=options.image_size)
+    backbone = load_backbone(BackboneSpec(options.backbone, options.weights, image_size=options.image_size), layers=[])
     images, whose = example_images(Path("data/galaxies.h5"))
     layers = measure_layers(backbone, images)
     shown = [layer for layer in layers if layer.is_cut or options.all]
@@ -172,7 +173,7 @@ def _scratch(options: argparse.Namespace) -> None:
 
 
 def _recover(options: argparse.Namespace) -> None:
-    from galaxies.recovery import recover
+    from galaxies.repository.recovery import recover
 
     for line in recover(Path()):
         print(line)
@@ -236,7 +237,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _plots_page(options: argparse.Namespace) -> None:
-    from galaxies.evaluation.plots_page import install_plots_page
+    from galaxies.repository.plots_page import install_plots_page
 
     install_plots_page(Path(".dvc"))
 

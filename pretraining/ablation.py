@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from tqdm import tqdm
 
 from galaxies.backbones.backbone import load_backbone
+from galaxies.backbones.spec import BackboneSpec
 from pretraining.export import export_weights
 from pretraining.measure import NUM_SPLITS, TEST_FRACTION, Candidate, choose_penalty, compute_features, read_galaxies
 from pretraining.shards import shard_path
@@ -60,13 +61,10 @@ def run_trial(trial: Trial, shards: Path, real: Path, *, seconds: float, num_sha
         train(shards, checkpoint, settings=trial.settings, phases=[phase], save_every=num_steps)
         export_weights(checkpoint, weights)
         backbone = load_backbone(
-            trial.settings.network,
-            weights=str(weights),
-            weights_sha256="any",
+            BackboneSpec(
+                trial.settings.network, weights=str(weights), weights_sha256="any", image_size=_TESTED_SIZE, mean=MEAN, std=STD
+            ),
             layers=[trial.layer],
-            image_size=_TESTED_SIZE,
-            mean=MEAN,
-            std=STD,
         )
     images, labels = read_galaxies(real)
     features = compute_features(Candidate(backbone, (trial.layer,)), images)

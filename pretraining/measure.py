@@ -24,7 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from galaxies.backbones.backbone import Backbone, cut, load_backbone
-from galaxies.backbones.transform import turn
+from galaxies.backbones.spec import BackboneSpec
+from galaxies.backbones.transform import prepare, turn
 from galaxies.errors import InputError
 from galaxies.files import write_text
 
@@ -52,7 +53,7 @@ def compute_features(candidate: Candidate, images: NDArray[np.uint8], *, num_vie
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             batch = torch.from_numpy(images[start : start + _BATCH]).permute(0, 3, 1, 2)  # (B, 3, S, S)
-            pixels = candidate.backbone.transform(batch)
+            pixels = prepare(batch, candidate.backbone.transform)
             views = (turn(pixels, view) for view in range(num_views))
             activations = [network(view.contiguous(memory_format=torch.channels_last)) for view in views]
             pooled = [torch.cat([one[layer].mean((2, 3)) for layer in candidate.layers], 1) for one in activations]
@@ -221,28 +222,32 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _candidates(options: argparse.Namespace) -> dict[str, Candidate]:
     layers, size, half = tuple(options.layers), options.image_size, (0.5, 0.5, 0.5)
-    random = load_backbone("resnet18_half", weights="random", layers=layers, image_size=size)
+    random = load_backbone(BackboneSpec("resnet18_half", weights="random", image_size=size), layers=layers)
     is_file = options.weights.endswith(".safetensors")
     ours = load_backbone(
-        "resnet18_half",
-        weights=str(Path(options.weights).resolve()) if is_file else options.weights,
-        weights_sha256="any" if is_file else None,
+        BackboneSpec(
+            "resnet18_half",
+            weights=str(Path(options.weights).resolve()) if is_file else options.weights,
+            weights_sha256="any" if is_file else None,
+            image_size=size,
+            mean=random.transform.mean if is_file else None,
+            std=random.transform.std if is_file else None,
+        ),
         layers=layers,
-        image_size=size,
-        mean=random.transform.mean if is_file else None,
-        std=random.transform.std if is_file else None,
     )
     candidates = {"random": Candidate(random, layers), "ours": Candidate(ours, layers)}
     if options.imagenet is not None:
         candidates["imagenet"] = Candidate(
             load_backbone(
-                "mobilenet_v2",
-                weights=str(options.imagenet.resolve()),
-                weights_sha256="any",
+                BackboneSpec(
+                    "mobilenet_v2",
+                    weights=str(options.imagenet.resolve()),
+                    weights_sha256="any",
+                    image_size=options.imagenet_size,
+                    mean=half,
+                    std=half,
+                ),
                 layers=["features.18"],
-                image_size=options.imagenet_size,
-                mean=half,
-                std=half,
             ),
             ("features.18",),
         )

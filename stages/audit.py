@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import read_catalog, read_splits
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.evaluation.label_errors import find_suspects, predict_held_out, tabulate_suspects
+from galaxies.features.identity import Identity
 from galaxies.features.neighbours import read_standardised
 from galaxies.features.store import Store
 from galaxies.files import write_text
 from galaxies.gallery.exhibits import collect_exhibits
-from galaxies.gallery.label_errors import find_suspects, predict_held_out, tabulate_suspects
-from galaxies.identity import ExtractParams, expected_identity
 from galaxies.runtime import RuntimeParams
 from stages import read_params, run_stage
 
@@ -28,7 +29,7 @@ def main() -> None:
     catalog = read_catalog(Path("data/catalog.csv"))
     splits = read_splits(Path("data/splits.csv"), catalog)
     store = Store(Path("features") / f"{layer}.zarr")
-    store.require(expected_identity(params, layer, catalog))
+    store.require(Identity.expected(params, layer, catalog.digest))
     features = read_standardised(store)
 
     # One fixed division: another seed of the split or of training accuses no other labels.

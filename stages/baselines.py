@@ -7,12 +7,13 @@ import json
 import sys
 from pathlib import Path
 
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import read_catalog, read_splits
 from galaxies.evaluation.baselines import measure_baselines
+from galaxies.features.identity import Identity
 from galaxies.features.neighbours import read_averaged
 from galaxies.features.store import Store
 from galaxies.files import write_text
-from galaxies.identity import ExtractParams, expected_identity
 from stages import read_params, run_stage
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     catalog = read_catalog(Path("data/catalog.csv"))
     splits = read_splits(Path("data/splits.csv"), catalog)
     store = Store(Path("features") / f"{layer}.zarr")
-    store.require(expected_identity(read_params("extract", ExtractParams), layer, catalog))
+    store.require(Identity.expected(read_params("extract", ExtractParams), layer, catalog.digest))
     features = read_averaged(store, num_views=1)
     rows = {name: splits.rows(name) for name in ("train", "val", "test")}
     baselines = measure_baselines(features, splits.targets, **rows)

@@ -42,8 +42,8 @@ def main() -> None:
     splits = read_splits(Path("data/splits.csv"), catalog)
     trained = load_head(Path("models/head.pt"))
     _require_classes(trained, splits)
-    store = Store(Path("features") / f"{trained.recipe['layer']}.zarr")
-    store.require(trained.recipe)
+    store = Store(Path("features") / f"{trained.identity.layer}.zarr")
+    store.require(trained.identity)
 
     rows = splits.rows("test")
     targets, group = splits.targets[rows], splits.group[rows]

@@ -3,14 +3,15 @@
 import sys
 from pathlib import Path
 
-from galaxies.backbones.backbone import configured_backbone
+from galaxies.backbones.backbone import load_backbone
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import Catalog, read_catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.extraction import extract
+from galaxies.features.identity import Identity
 from galaxies.features.scratch import open_scratch
 from galaxies.features.store import Store
-from galaxies.identity import ExtractParams, expected_identity, full_identity, pass_key
 from galaxies.runtime import RuntimeParams
 from stages import main_repository, read_params, run_stage
 
@@ -20,13 +21,16 @@ def main() -> None:
     layer = sys.argv[1]
     params, runtime = read_params("extract", ExtractParams), read_params("runtime", RuntimeParams)
     catalog = read_catalog(Path("data/catalog.csv"))
-    backbone = configured_backbone(params, folder=main_repository())
-    identities = {name: full_identity(params, name, catalog, backbone.recipe()) for name in params.layers}
-    key = pass_key(identities[layer])
+    backbone = load_backbone(params.spec, layers=params.layers, folder=main_repository())
+    identities = {
+        name: Identity.expected(params, name, catalog.digest).found(backbone.weights_digest, backbone.transform)
+        for name in params.layers
+    }
+    key = identities[layer].pass_key
     with open_scratch(main_repository(), key) as scratch:
         if not scratch.is_complete(layer):
             # Resized images need no forward pass, so `input` makes a pass, and has a key, of its own.
-            together = [name for name in params.layers if pass_key(identities[name]) == key and not scratch.is_complete(name)]
+            together = [name for name in params.layers if identities[name].pass_key == key and not scratch.is_complete(name)]
             missing = [name for name in together if name == layer or not _is_published(name, params, catalog)]
             with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
                 extract(
@@ -52,7 +56,7 @@ def _out(layer: str) -> Path:
 def _is_published(layer: str, params: ExtractParams, catalog: Catalog) -> bool:
     """Tell whether the out of another layer is there already, and made under the present settings."""
     try:
-        Store(_out(layer)).require(expected_identity(params, layer, catalog))
+        Store(_out(layer)).require(Identity.expected(params, layer, catalog.digest))
     except InputError:
         return False
     return True

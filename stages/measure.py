@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from galaxies.data.appearance import measure_images, shrink_images
 from galaxies.data.catalog import read_catalog, read_splits
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.photometry import measure_images, shrink_images
 from galaxies.files import write_text
 from stages import run_stage
 

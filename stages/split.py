@@ -10,7 +10,7 @@ from tqdm import tqdm
 from galaxies.data.catalog import image_sha256, write_catalog, write_splits
 from galaxies.data.census import count_classes, describe_data
 from galaxies.data.corrections import correct_labels
-from galaxies.data.framing import FieldOfView, write_field
+from galaxies.data.field_of_view import FieldOfView, write_field
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.splits import SplitParams, make_tables, select_galaxies
 from galaxies.files import write_text

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import read_catalog, read_splits
-from galaxies.data.framing import read_field
+from galaxies.data.field_of_view import read_field
+from galaxies.features.identity import Identity
 from galaxies.features.scratch import discard_scratch
 from galaxies.features.store import Store
 from galaxies.files import file_sha256, require_digest, write_text
@@ -21,7 +23,6 @@ from galaxies.heads.inference import calibrate, predict_rows, read_features
 from galaxies.heads.novelty import fit_novelty
 from galaxies.heads.train_params import TrainParams, require_trainable
 from galaxies.heads.training import fit_heads, require_start
-from galaxies.identity import ExtractParams, expected_identity
 from galaxies.runtime import RuntimeParams
 from stages import main_repository, read_params, run_stage, user_path
 
@@ -37,7 +38,7 @@ def main() -> None:
     catalog = read_catalog(Path("data/catalog.csv"))
     splits = read_splits(Path("data/splits.csv"), catalog)
     store = Store(Path("features") / f"{params.layer}.zarr")
-    store.require(expected_identity(extract, params.layer, catalog))
+    store.require(Identity.expected(extract, params.layer, catalog.digest))
     # The store is recorded and sound, so nobody needs to publish it again.
     discard_scratch(main_repository(), store.identity)
 
@@ -52,9 +53,9 @@ def main() -> None:
     ending = None
     if params.ending == "keep":
         # The code of the backbones takes seconds to import, and most trainings do without.
-        from galaxies.heads.ending import make_ending
+        from galaxies.backbones.ending import make_ending
 
-        ending = make_ending(extract, params.layer, folder=main_repository()).to(device)
+        ending = make_ending(extract.spec, params.layer, folder=main_repository()).to(device)
 
     batches = [
         open_batches(

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog, Splits
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.evaluation.label_errors import Suspect
 from galaxies.features.neighbours import standardise
 from galaxies.gallery.exhibits import collect_exhibits
-from galaxies.gallery.label_errors import Suspect
 from galaxies.gallery.page import write_gallery
 from tests.toys import toy_images
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galaxies.data.framing import FieldOfView
+from galaxies.backbones.ending import make_ending
+from galaxies.backbones.spec import ExtractParams
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.features.store import Store
-from galaxies.heads.ending import make_ending
 from galaxies.heads.head import Head, TrainedHead, save_head
 from galaxies.heads.inference import predict_rows, read_features
 from galaxies.heads.novelty import fit_novelty
 from galaxies.heads.standardisation import measure_resident
-from galaxies.identity import ExtractParams
 from tests.toys import EXTRACT, run_extract, toy_images
 
 CLASS_NAMES = ("round", "=spiral", "edge-on")
@@ -31,7 +31,7 @@ def save_toy_head(
     """
     changes: dict[str, Any] = {"layers": (layer,), "pool": "map" if keep else "avg"}
     store = Store(run_extract(folder, toy_images(NUM_GALAXIES), **changes)[layer])
-    ending = make_ending(ExtractParams(**{**EXTRACT, **changes}), layer) if keep else None
+    ending = make_ending(ExtractParams(**{**EXTRACT, **changes}).spec, layer) if keep else None
     rows = np.arange(NUM_GALAXIES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -10,10 +10,21 @@ from tests.pipelines import REPOSITORY
 
 LIBRARY = REPOSITORY / "galaxies"
 
-LAYERS = ("data", "simulation", "sources", "backbones", "features", "heads", "evaluation", "gallery", "prediction")
+LAYERS = (
+    "data",
+    "simulation",
+    "sources",
+    "backbones",
+    "features",
+    "heads",
+    "evaluation",
+    "gallery",
+    "prediction",
+    "repository",
+)
 """As in the README. Modules at the top stand before all of them, but for what the package and its command offer."""
 
-AT_THE_TOP = {"__init__": "prediction", "__main__": "prediction", "identity": "data"}
+AT_THE_TOP = {"__init__": "prediction", "__main__": "repository"}
 """The last layer that a module at the top may use."""
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from galaxies.backbones.spec import ExtractParams
 from galaxies.gallery.page import SCRIPTS
-from galaxies.identity import ExtractParams
 from tests.pipelines import REPOSITORY
 
 

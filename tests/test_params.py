@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from ruamel.yaml import YAML
 
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.splits import SplitParams
 from galaxies.errors import InputError
 from galaxies.heads.train_params import TrainParams
-from galaxies.identity import ExtractParams
 from galaxies.params import Limits, parse_section
 from galaxies.runtime import RuntimeParams
 from galaxies.sources.sources import DownloadParams

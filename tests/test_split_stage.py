@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from galaxies.data.catalog import image_sha256, read_catalog, read_splits
-from galaxies.data.framing import read_field
+from galaxies.data.field_of_view import read_field
 from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
 from galaxies.data.sky import neighbour_pairs
 from galaxies.errors import InputError

@@ -14,13 +14,14 @@ import zarr
 from ruamel.yaml import YAML
 
 from galaxies.__main__ import main as command
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import Splits, read_splits, write_catalog, write_splits
-from galaxies.data.framing import FieldOfView, write_field
+from galaxies.data.field_of_view import FieldOfView, write_field
 from galaxies.errors import InputError
+from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, create_store
 from galaxies.heads.calibration import divide_val
 from galaxies.heads.head import load_head, save_head
-from galaxies.identity import ExtractParams, expected_identity
 from stages import audit, evaluate, measure, report, train
 from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
@@ -65,7 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_store(*, separation: float, views: Any = 1) -> None:
     """Write features of three classes that stand apart by some standard deviations, in each view with a noise of its own."""
     images = toy_images(NUM_GALAXIES)
-    identity = expected_identity(ExtractParams(**{**EXTRACT, "views": views}), "layer2", toy_catalog(images))
+    identity = Identity.expected(ExtractParams(**{**EXTRACT, "views": views}), "layer2", toy_catalog(images).digest)
     label = np.arange(NUM_GALAXIES) * 3 // NUM_GALAXIES
     features = np.random.default_rng(0).normal(size=(NUM_GALAXIES, views, 8)) + separation * np.eye(3, 8)[label][:, None]
     path, layout = Path("features/layer2.zarr"), Layout((views, 8), "float32", compressed=False)
@@ -212,11 +213,11 @@ def test_the_temperature_is_fitted_on_rows_that_did_not_choose(folder: Path) -> 
     assert after.temperature > 2 * before.temperature
 
 
-def test_the_head_carries_the_recipe_of_its_features(folder: Path) -> None:
+def test_the_head_carries_the_identity_of_its_features(folder: Path) -> None:
     train.main()
-    recipe = load_head(Path("models/head.pt")).recipe
-    assert recipe["layer"] == "layer2"
-    assert recipe["params"]["backbone"] == "resnet18"
+    identity = load_head(Path("models/head.pt")).identity
+    assert identity.layer == "layer2"
+    assert identity.backbone.name == "resnet18"
 
 
 def test_a_class_without_train_galaxies_is_named(folder: Path) -> None:
@@ -236,11 +237,11 @@ def test_evaluate_refuses_a_head_for_other_classes(folder: Path) -> None:
         evaluate.main()
 
 
-def test_evaluate_refuses_features_made_by_another_recipe(folder: Path) -> None:
+def test_evaluate_refuses_features_of_another_identity(folder: Path) -> None:
     train.main()
     trained = load_head(Path("models/head.pt"))
-    recipe = {**trained.recipe, "catalog": "another"}
-    save_head(Path("models/head.pt"), replace(trained, recipe=recipe))
+    identity = replace(trained.identity, catalog="another")
+    save_head(Path("models/head.pt"), replace(trained, identity=identity))
     with pytest.raises(InputError, match="catalog: the store has"):
         evaluate.main()
 

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galaxies.backbones.backbone import Backbone, configured_backbone
+from galaxies.backbones.backbone import Backbone, load_backbone
+from galaxies.backbones.spec import BackboneSpec, ExtractParams
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.extraction import extract
+from galaxies.features.identity import Identity
 from galaxies.features.scratch import Scratch, open_scratch
-from galaxies.identity import ExtractParams, full_identity, pass_key
 
 EXTRACT: dict[str, Any] = {
     "backbone": "resnet18",
@@ -53,15 +54,25 @@ def toy_catalog(images: NDArray[np.uint8]) -> Catalog:
     return Catalog(np.arange(len(images)), tuple(f"{index:06d}" for index in range(len(images))), digests)
 
 
+def toy_identity(layer: str = "layer4", *, catalog: str = "c0ffee") -> Identity:
+    """Return the identity of a store that nobody extracted."""
+    return Identity(catalog, layer, BackboneSpec("resnet18"))
+
+
+def identify(params: ExtractParams, layer: str, catalog: Catalog, backbone: Backbone) -> Identity:
+    """Return the whole identity of a layer's store, as the stage makes it."""
+    return Identity.expected(params, layer, catalog.digest).found(backbone.weights_digest, backbone.transform)
+
+
 def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8, **changes: Any) -> dict[str, Path]:
     """Extract under ``folder`` with EXTRACT and ``changes``; return the published store of each layer."""
     params = ExtractParams(**{**EXTRACT, **changes})
-    catalog, backbone = toy_catalog(images), configured_backbone(params)
+    catalog, backbone = toy_catalog(images), load_backbone(params.spec, layers=params.layers)
     if not (folder / "galaxies.h5").exists():
         write_toy_galaxies(folder / "galaxies.h5", images)
-    identities = {layer: full_identity(params, layer, catalog, backbone.recipe()) for layer in params.layers}
+    identities = {layer: identify(params, layer, catalog, backbone) for layer in params.layers}
     outs = {layer: folder / "features" / f"{layer}.zarr" for layer in params.layers}
-    with open_scratch(folder, pass_key(identities[params.layers[0]])) as scratch:
+    with open_scratch(folder, identities[params.layers[0]].pass_key) as scratch:
         fill(folder, scratch, catalog, backbone, params, identities, batch_size=batch_size)
         for layer, out in outs.items():
             scratch.publish(layer, out)
@@ -74,7 +85,7 @@ def fill(
     catalog: Catalog,
     backbone: Backbone,
     params: ExtractParams,
-    identities: dict[str, dict[str, Any]],
+    identities: dict[str, Identity],
     *,
     batch_size: int,
 ) -> None:

@@ -18,37 +18,31 @@ from torchvision.models import WeightsEnum, get_model, get_model_weights, list_m
 
 from galaxies.backbones.narrow_resnet import resnet18_half
 from galaxies.backbones.shipped import SHIPPED, shipped_state
-from galaxies.backbones.transform import Transform
+from galaxies.backbones.spec import RANDOM, BackboneSpec, Transform
 from galaxies.backbones.weights import load_before_classifier
 from galaxies.errors import InputError
 
 TIMM_PREFIX = "timm:"
 _HUB_PREFIX = "hf_hub:"
 
-RANDOM = "random"
 OWN = "resnet18_half"
 
 
-def build(name: str, *, weights: str, seed: int, image_size: int | None = None) -> tuple[nn.Module, Transform]:
-    """Return a network and the transform of its weights.
+def build(spec: BackboneSpec) -> tuple[nn.Module, Transform]:
+    """Return a network and the transform of its weights, which may be published, shipped or random ones, not a file's.
 
-    Args:
-        name: ``resnet18_half``, ``resnet50``, ``timm:<model>[.<tag>]`` or ``timm:hf_hub:<user>/<name>``.
-        weights: ``random``, shipped ones (``galaxies-v1``), or published ones: ``DEFAULT``, of torchvision's also a name such
-            as ``IMAGENET1K_V2``.
-        seed: of random weights.
-        image_size: px; timm builds the networks that take images of one size, such as ViTs, for this one.
+    timm builds the networks that take images of one size, such as ViTs, for the size that is asked for.
 
     Raises:
         InputError: unknown name or weights, with the nearest ones; weights that cannot be downloaded, with what to do.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if name == OWN:
-            return _build_own(weights)
-        if name.startswith(TIMM_PREFIX):
-            return _build_timm(name, weights, image_size)
-        return _build_torchvision(name, weights)
+        torch.manual_seed(spec.seed)
+        if spec.name == OWN:
+            return _build_own(spec.weights)
+        if spec.name.startswith(TIMM_PREFIX):
+            return _build_timm(spec.name, spec.weights, spec.image_size)
+        return _build_torchvision(spec.name, spec.weights)
 
 
 def is_timm(module: nn.Module) -> bool:

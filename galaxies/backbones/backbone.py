@@ -1,19 +1,17 @@
 """A pretrained network, frozen, with the transform its weights ask for, cut at named nodes of its graph."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import fx, nn
 
-from galaxies.backbones.architectures import RANDOM, build, native_state
+from galaxies.backbones.architectures import build, native_state
 from galaxies.backbones.graph import Graph
-from galaxies.backbones.transform import Transform
+from galaxies.backbones.spec import RANDOM, BackboneSpec, Transform, is_path, layer_nodes
 from galaxies.backbones.weights import classifier_name, file_state, load_before_classifier, tensors_sha256
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest
-from galaxies.identity import ExtractParams, is_path, layer_nodes
 
 
 @dataclass(frozen=True)
@@ -25,81 +23,41 @@ class Backbone:
     transform: Transform
     weights_digest: str  # of the tensors before the classifier
 
-    def recipe(self) -> dict[str, Any]:
-        """Return what of the backbone determines its activations, as plain JSON values."""
-        transform = asdict(self.transform)
-        return {
-            "weights_digest": self.weights_digest,
-            "transform": {name: list(value) if isinstance(value, tuple) else value for name, value in transform.items()},
-        }
 
-
-def load_backbone(
-    name: str,
-    *,
-    weights: str,
-    layers: Sequence[str],
-    seed: int = 0,
-    weights_sha256: str | None = None,
-    image_size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    folder: Path = Path(),
-) -> Backbone:
+def load_backbone(spec: BackboneSpec, *, layers: Sequence[str], folder: Path = Path()) -> Backbone:
     """Build a network, give it its weights and freeze it.
 
     Args:
-        name: a classification model of torchvision, ``timm:<model>`` or ``timm:hf_hub:<user>/<name>``.
-        weights: published ones (``DEFAULT``, or a name of torchvision's), ``random``, or the path of a state dict.
+        spec: which network, with which weights.
         layers: layers up to which a file's weights must be whole; with ``input`` among them, all must be there.
-        seed: of the random weights.
-        weights_sha256: sha256 of the file, or ``any``; only for a path.
-        image_size: px; None takes the weights' own, as with ``mean`` and ``std`` (which a path must give).
-        mean: of each channel on the scale 0 to 1.
-        std: of each channel on the scale 0 to 1.
-        folder: what a relative path is relative to.
+        folder: what a relative path of weights is relative to.
 
     Raises:
         InputError: unknown name, weights or layer; a file that is missing, changed, unsafe or made for another network.
     """
-    from_file = is_path(weights)
-    module, transform = build(name, weights=RANDOM if from_file else weights, seed=seed, image_size=image_size)
+    from_file = is_path(spec.weights)
+    module, transform = build(replace(spec, weights=RANDOM) if from_file else spec)
     module.eval().requires_grad_(False)
     if from_file:
-        if mean is None or std is None:
+        if spec.mean is None or spec.std is None:
             raise InputError(
-                f"extract.mean and extract.std: found null, but a file of weights ({weights}) does not say how its images "
+                f"extract.mean and extract.std: found null, but a file of weights ({spec.weights}) does not say how its images "
                 "were normalised; use e.g. `-S 'extract.mean=[0.485,0.456,0.406]' -S 'extract.std=[0.229,0.224,0.225]'`, "
                 "ImageNet's usual ones."
             )
-        _load_file(module, folder / Path(weights).expanduser(), weights_sha256, layers)
+        _load_file(module, folder / Path(spec.weights).expanduser(), spec.weights_sha256, layers)
     _forbid_inplace(module)
     classifier = classifier_name(module)
     kept = {k: v for k, v in module.state_dict().items() if not (classifier and k.startswith(f"{classifier}."))}
-    red, green, blue = mean or transform.mean
-    red_std, green_std, blue_std = std or transform.std
+    red, green, blue = spec.mean or transform.mean
+    red_std, green_std, blue_std = spec.std or transform.std
     transform = replace(
         transform,
-        image_size=image_size or transform.image_size,
+        image_size=spec.image_size or transform.image_size,
         mean=(red, green, blue),
         std=(red_std, green_std, blue_std),
     )
-    return Backbone(name, module, transform, tensors_sha256(kept))
-
-
-def configured_backbone(params: ExtractParams, *, layers: Sequence[str] | None = None, folder: Path = Path()) -> Backbone:
-    """Return the backbone that the section ``extract`` of params.yaml asks for, whole up to ``layers`` (None: its own)."""
-    return load_backbone(
-        params.backbone,
-        weights=params.weights,
-        layers=params.layers if layers is None else layers,
-        seed=params.seed,
-        weights_sha256=params.weights_sha256,
-        image_size=params.image_size,
-        mean=params.mean,
-        std=params.std,
-        folder=folder,
-    )
+    return Backbone(spec.name, module, transform, tensors_sha256(kept))
 
 
 def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:

@@ -20,9 +20,9 @@ from galaxies.backbones.pooling import (
     require_class_token,
     take_class_token,
 )
-from galaxies.backbones.transform import stack_views
+from galaxies.backbones.spec import INPUT, layer_nodes
+from galaxies.backbones.transform import normalize, resize, stack_views
 from galaxies.errors import InputError
-from galaxies.identity import INPUT, layer_nodes
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 """From images, (B, S, S, 3) uint8, to the activation of each layer on the device: (B, V, ...) float32, of ``input`` uint8."""
@@ -74,10 +74,10 @@ def make_forward(
     @torch.inference_mode()
     def forward(images: Tensor) -> dict[str, Tensor]:
         # (B, S, S, 3) read as (B, 3, S, S) is channels_last already.
-        resized = backbone.transform.resize(images.to(device, non_blocking=True).permute(0, 3, 1, 2))
+        resized = resize(images.to(device, non_blocking=True).permute(0, 3, 1, 2), backbone.transform)
         activations: dict[str, Tensor] = {}
         if prefix:
-            pixels = stack_views(backbone.transform.normalize(resized), views)  # (B * V, 3, s, s)
+            pixels = stack_views(normalize(resized, backbone.transform), views)  # (B * V, 3, s, s)
             with autocast:
                 activations = prefix(pixels.contiguous(memory_format=torch.channels_last))
         kept = {layer: keep(layer, activations) for layer in layers if layer != INPUT}

@@ -19,9 +19,9 @@ import torchvision
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import DualGraphModule, NodePathTracer
 
+from galaxies.backbones.spec import INPUT
 from galaxies.backbones.weights import classifier_name
 from galaxies.errors import InputError
-from galaxies.identity import INPUT
 
 
 @dataclass(frozen=True)

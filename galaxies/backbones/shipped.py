@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from galaxies.backbones.transform import Transform
+from galaxies.backbones.spec import Transform
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 

@@ -3,38 +3,31 @@
 Legend: B images, V views, S image size in the file, s image size of the backbone.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from galaxies.backbones.spec import Transform
 
-@dataclass(frozen=True)
-class Transform:
-    """What the weights want to see: the whole cutout, resized (a galaxy's outskirts matter, so nothing is cropped)."""
 
-    image_size: int  # px
-    mean: tuple[float, float, float]  # of each channel, on the scale 0 to 1
-    std: tuple[float, float, float]
-    interpolation: str  # a value of torchvision's InterpolationMode
+def prepare(images: Tensor, transform: Transform) -> Tensor:
+    """Turn (B, 3, S, S) uint8 into (B, 3, s, s) float32, as torchvision's own preset of these weights does."""
+    return normalize(resize(images, transform), transform)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Turn (B, 3, S, S) uint8 into (B, 3, s, s) float32, as torchvision's own preset of these weights does."""
-        return self.normalize(self.resize(images))
 
-    def resize(self, images: Tensor) -> Tensor:
-        """Return (B, 3, s, s) uint8: what a cut at ``input`` stores."""
-        size = [self.image_size, self.image_size]
-        resized: Tensor = functional.resize(images, size, InterpolationMode(self.interpolation), antialias=True)
-        return resized
+def resize(images: Tensor, transform: Transform) -> Tensor:
+    """Return (B, 3, s, s) uint8: what a cut at ``input`` stores."""
+    size = [transform.image_size, transform.image_size]
+    resized: Tensor = functional.resize(images, size, InterpolationMode(transform.interpolation), antialias=True)
+    return resized
 
-    def normalize(self, resized: Tensor) -> Tensor:
-        """Turn (B, 3, s, s) uint8 into float32 with the weights' mean and standard deviation taken out."""
-        pixels: Tensor = functional.to_dtype(resized, torch.float32, scale=True)
-        normalized: Tensor = functional.normalize(pixels, list(self.mean), list(self.std), inplace=True)
-        return normalized
+
+def normalize(resized: Tensor, transform: Transform) -> Tensor:
+    """Turn (B, 3, s, s) uint8 into float32 with the weights' mean and standard deviation taken out."""
+    pixels: Tensor = functional.to_dtype(resized, torch.float32, scale=True)
+    normalized: Tensor = functional.normalize(pixels, list(transform.mean), list(transform.std), inplace=True)
+    return normalized
 
 
 def turn(images: Tensor, view: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""What a head is worth: metrics with intervals, tables, plots, baselines."""
+"""What a head is worth: metrics with intervals, tables, plots, baselines; and labels that are probably wrong."""

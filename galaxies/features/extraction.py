@@ -20,14 +20,14 @@ from galaxies.backbones.forward import Forward, forward_batches, make_forward
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
+from galaxies.features.identity import Identity
+from galaxies.features.memory import return_freed_memory
 from galaxies.features.scratch import Scratch
 from galaxies.features.selfcheck import check_forward
-from galaxies.features.shards import Packed, ShardWriter, pack
+from galaxies.features.shard_writer import Packed, ShardWriter, pack
+from galaxies.features.stations import in_advance, in_background
 from galaxies.features.store import Layout, plan_layout
 from galaxies.files import format_bytes, require_free_disk
-from galaxies.identity import Identity
-from galaxies.memory import return_freed_memory
-from galaxies.stations import in_advance, in_background
 
 _NUM_CHECKED = 4  # galaxies of the self-check
 _LARGE_ROW_BYTES = 128 << 10  # Maps of a ResNet-50 at 224 px have 200 KB and more.

@@ -14,6 +14,7 @@ from torch import Tensor
 from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.graph import Graph
 from galaxies.backbones.pooling import describe_tokens, find_positions
+from galaxies.backbones.transform import prepare
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.store import plan_layout
@@ -77,7 +78,7 @@ def measure_layers(backbone: Backbone, images: Tensor) -> list[Layer]:
             )
         )
 
-    Graph(backbone.module).walk(backbone.transform(images.permute(0, 3, 1, 2)), visit)
+    Graph(backbone.module).walk(prepare(images.permute(0, 3, 1, 2), backbone.transform), visit)
     return layers
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.errors import InputError
-from galaxies.features.chunks import ChunkReader
+from galaxies.features.chunk_reader import ChunkReader
+from galaxies.features.stations import in_advance
 from galaxies.features.store import Store
-from galaxies.stations import in_advance
 
 Batch = tuple[NDArray[np.int64], NDArray[Any]]
 """Positions in the rows asked for, (B,), and the activations of these rows, (B, V, ...) in the store's dtype."""

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from galaxies.errors import InputError
+from galaxies.features.identity import Identity
 from galaxies.features.store import ARRAY_NAME, Layout, create_store
 from galaxies.files import explain_disk_errors, file_sha256, locked, write_text
-from galaxies.identity import Identity, identity_key, pass_key
 
 SCRATCH_FOLDER = Path(".dvc", "tmp", "extract")
 
@@ -105,12 +105,12 @@ class Scratch:
         """Return the store in the making of ``layer``: continued where its files are what the record says, else a new one."""
         if layer in self._record["layers"]:
             self._drop_damaged(layer)
-        if self._record["layers"].get(layer, {}).get("key") != identity_key(identity):
+        if self._record["layers"].get(layer, {}).get("key") != identity.key:
             self._forget(layer)
             path = self.store_path(layer)
             create_store(path, num_rows=num_rows, layout=layout, identity=identity)
             self._record["layers"][layer] = {
-                "key": identity_key(identity),
+                "key": identity.key,
                 "num_shards": -(-num_rows // layout.shard_rows),
                 "metadata": {str(file.relative_to(path)): file_sha256(file) for file in path.rglob("zarr.json")},
             }
@@ -218,11 +218,11 @@ def open_scratch(root: Path, pass_key: str) -> Iterator[Scratch]:
 
 def discard_scratch(root: Path, identity: Identity) -> None:
     """Throw away the scratch copy of a published store that a later stage has opened. A folder in use is left alone."""
-    folder = root / SCRATCH_FOLDER / pass_key(identity)[:32]
+    folder = root / SCRATCH_FOLDER / identity.pass_key[:32]
     if not folder.is_dir():
         return
     with suppress(BlockingIOError), locked(folder, wait=False):
-        Scratch(folder).discard(str(identity["layer"]))
+        Scratch(folder).discard(identity.layer)
 
 
 def read_progress(folder: Path) -> dict[str, tuple[int, int]]:

@@ -5,7 +5,6 @@ Pooled features are (N, V, C), maps keep the node's own shape: (N, V, C, H, W) o
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
 from galaxies.errors import InputError
-from galaxies.identity import Identity, identity_key
+from galaxies.features.identity import Identity
 
 ARRAY_NAME = "activations"
 
@@ -85,7 +84,7 @@ def _power_of_two(at_most: int, wanted: int) -> int:
 def create_store(path: Path, *, num_rows: int, layout: Layout, identity: Identity) -> "zarr.Array[Any]":
     """Make an empty store of ``num_rows`` rows at ``path`` and return its array, to be written in whole shards."""
     group = zarr.open_group(LocalStore(path), mode="w-", zarr_format=3)
-    group.attrs.update({"identity": dict(identity), "key": identity_key(identity)})
+    group.attrs.update({"identity": identity.to_json(), "key": identity.key})
     return group.create_array(
         ARRAY_NAME,
         shape=(num_rows, *layout.row_shape),
@@ -124,11 +123,11 @@ class Store:
         try:
             group = zarr.open_group(LocalStore(path, read_only=True), mode="r", zarr_format=3)
             array = group[ARRAY_NAME]
-            self.identity: dict[str, Any] = dict(group.attrs["identity"])  # type: ignore[arg-type]
+            self.identity = Identity.from_json(group.attrs["identity"])  # type: ignore[arg-type]
             self.key = str(group.attrs["key"])
         except (FileNotFoundError, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{path} is not an activation store ({error}); `dvc repro` makes it.") from error
-        if not isinstance(array, zarr.Array) or self.key != identity_key(self.identity):
+        if not isinstance(array, zarr.Array) or self.key != self.identity.key:
             raise InputError(
                 f"{path}: the attributes were edited: the key {self.key[:12]} is not the hash of the identity. Delete the "
                 "folder and run `dvc repro`."
@@ -148,7 +147,7 @@ class Store:
 
     def require(self, expected: Identity) -> None:
         """Raise InputError that names each field of ``expected`` in which the store's identity differs."""
-        differences = list(_differences(self.identity, expected, prefix=""))
+        differences = self.identity.differences(expected)
         if differences:
             listing = "\n".join(f"  {line}" for line in differences)
             raise InputError(
@@ -180,14 +179,3 @@ class Store:
             row = position if rows is None else int(rows[position])
             raise InputError(f"{self.path}: row {row} is not finite; the store is damaged. Delete it and run `dvc repro`.")
         return features
-
-
-def _differences(found: Mapping[str, Any], expected: Mapping[str, Any], *, prefix: str) -> "list[str]":
-    lines = []
-    for name, value in expected.items():
-        other = found.get(name)
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            lines += _differences(other, value, prefix=f"{prefix}{name}.")
-        elif other != value:
-            lines.append(f"{prefix}{name}: the store has {other!r}, wanted is {value!r}")
-    return lines

@@ -1,1 +1,1 @@
-"""A page to look at the test galaxies on, and labels that are probably wrong."""
+"""Pages to look at galaxies on."""

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from galaxies.data.catalog import Catalog, Splits
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.thumbnails import choose_side, encode_thumbnails
+from galaxies.evaluation.label_errors import Suspect
 from galaxies.features.neighbours import find_neighbours
-from galaxies.gallery.label_errors import Suspect
+from galaxies.gallery.thumbnails import choose_side, encode_thumbnails
 
 NUM_NEIGHBOURS = 8
 """Shown of each galaxy."""

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from galaxies.features.identity import hash_json
 from galaxies.files import locked, replacing
-from galaxies.identity import identity_key
 
 CHECKPOINT_FOLDER = Path(".dvc", "tmp", "train")
 
@@ -62,7 +62,7 @@ def open_checkpoint(root: Path, conditions: Mapping[str, Any], *, seconds: float
         conditions: everything that determines the result, as plain JSON values.
         seconds: the least time between two states.
     """
-    folder = root / CHECKPOINT_FOLDER / identity_key({"version": _VERSION, **conditions})[:32]
+    folder = root / CHECKPOINT_FOLDER / hash_json({"version": _VERSION, **conditions})[:32]
     with locked(folder):
         yield Checkpoint(folder / "checkpoint.pt", seconds=seconds)
         (folder / "finished").touch()

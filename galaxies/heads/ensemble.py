@@ -23,7 +23,7 @@ from galaxies.heads.sweep import Setting
 from galaxies.heads.train_params import TrainParams
 
 if TYPE_CHECKING:
-    from galaxies.heads.ending import Ending
+    from galaxies.backbones.ending import Ending
 
 
 class Record(NamedTuple):

@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from galaxies.data.framing import FieldOfView
+from galaxies.backbones.spec import BackboneSpec
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
+from galaxies.features.identity import Identity
 from galaxies.files import replacing
 from galaxies.heads.novelty import Novelty
 
 if TYPE_CHECKING:
-    from galaxies.heads.ending import Ending
+    from galaxies.backbones.ending import Ending
 
 FORMAT = "galaxies-head"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -97,7 +99,7 @@ class TrainedHead:
     class_names: tuple[str, ...]  # of the K logits
     temperature: float  # divides the logits before softmax, so that probabilities are calibrated
     set_thresholds: tuple[float, ...]  # of the K classes: the probability at which each enters a prediction set
-    recipe: Mapping[str, Any]  # identity of the store it was trained on: how to make its activations again
+    identity: Identity  # of the store it was trained on: how to make its activations again
     train_counts: tuple[int, ...] | None = None  # train galaxies in each of the K classes
     field: FieldOfView | None = None  # what the training images show
     novelty: Novelty | None = None  # where the training features lie
@@ -158,12 +160,12 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         "temperatures": [member.temperature for member in members],
         "set_thresholds": [list(member.set_thresholds) for member in members],
         "confidence_thresholds": [member.confidence_threshold for member in members],
-        "recipe": dict(trained.recipe),
+        "identity": trained.identity.to_json(),
         "train_counts": None if trained.train_counts is None else list(trained.train_counts),
         "field": None if trained.field is None else vars(trained.field),
         "novelty": None if trained.novelty is None else vars(trained.novelty),
         "state_dict": {name: torch.stack([state[name].cpu() for state in states]) for name in states[0]},  # (S, ...)
-        "ending": {"recipe": ending.recipe, "state_dict": _on_cpu(ending)} if ending else None,
+        "ending": {"spec": vars(ending.spec), "layer": ending.layer, "state_dict": _on_cpu(ending)} if ending else None,
     }
     # Through an open file: given a path, torch writes its name, a temporary one here, into the archive's bytes.
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -207,7 +209,7 @@ def _load_member(content: Mapping[str, Any], seed: int, ending: Ending | None) -
         names,
         temperature,
         thresholds,
-        content["recipe"],
+        Identity.from_json(content["identity"]),
         None if content["train_counts"] is None else tuple(content["train_counts"]),
         None if content["field"] is None else FieldOfView(**content["field"]),
         None if content["novelty"] is None else Novelty(**content["novelty"]),
@@ -220,9 +222,9 @@ def _load_ending(saved: Mapping[str, Any] | None) -> Ending | None:
     if saved is None:
         return None
     # The code of the backbones takes seconds to import, and most heads do without.
-    from galaxies.heads.ending import rebuild_ending
+    from galaxies.backbones.ending import rebuild_ending
 
-    return rebuild_ending(saved["recipe"], saved["state_dict"])
+    return rebuild_ending(BackboneSpec(**saved["spec"]), saved["layer"], saved["state_dict"])
 
 
 def _on_cpu(module: nn.Module) -> dict[str, Tensor]:

@@ -47,7 +47,7 @@ def predict_logits(
 
     Args:
         trained: the head; it is moved to the device.
-        store: of activations made as ``trained.recipe`` says.
+        store: of activations made as ``trained.identity`` says.
         rows: of the store, (B,), ascending and without repeats.
         device: to compute on; None is the CPU.
         batch_size: rows in one forward pass.

@@ -12,7 +12,7 @@ from torch import Tensor
 from galaxies.heads.batches import Batches, ResidentBatches
 
 if TYPE_CHECKING:
-    from galaxies.heads.ending import Ending
+    from galaxies.backbones.ending import Ending
 
 # A feature that varies less than this, relative to its mean where that is above 1, carries nothing on the train rows:
 # what is left is float32's rounding, and dividing by its deviation would blow that up.

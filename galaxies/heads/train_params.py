@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from galaxies.backbones.spec import INPUT, ExtractParams
 from galaxies.errors import InputError
 from galaxies.heads.head import HiddenLayers, describe_layer_problem
-from galaxies.identity import INPUT, ExtractParams
 from galaxies.params import Limits
 
 LearningRate = Annotated[float, Limits(1e-10, 1e3)]

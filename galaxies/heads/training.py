@@ -23,7 +23,7 @@ from galaxies.heads.sweep import Setting, choose_setting, expand_sweep, tabulate
 from galaxies.heads.train_params import TrainParams
 
 if TYPE_CHECKING:
-    from galaxies.heads.ending import Ending
+    from galaxies.backbones.ending import Ending
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,10 @@ def _collect(ensemble: Ensemble, settings: Sequence[Setting], num_seeds: int) ->
 
 def require_start(start: TrainedHead, params: TrainParams, backbone: str, class_names: Sequence[str]) -> None:
     """Raise InputError, which names each difference, unless ``start`` is a head that these parameters could have made."""
-    trained_on = start.ending.recipe if start.ending else {**start.recipe, **start.recipe["params"]}
+    trained_on = start.ending.spec if start.ending else start.identity.backbone
     pairs = {
-        "extract.backbone": (trained_on["backbone"], backbone),
-        "train.layer": (start.recipe["layer"], params.layer),
+        "extract.backbone": (trained_on.name, backbone),
+        "train.layer": (start.identity.layer, params.layer),
         "train.ending": ("keep" if start.ending else "drop", params.ending),
         "train.hidden_layers": (list(start.head.hidden_layers), list(params.hidden_layers)),
         "classes": (list(start.class_names), list(class_names)),

@@ -21,10 +21,10 @@ from torchvision.transforms import InterpolationMode
 from galaxies.backbones.backbone import Backbone, cut
 from galaxies.backbones.forward import plan_pooling
 from galaxies.backbones.pooling import Positions, average_positions, take_class_token
+from galaxies.backbones.spec import layer_nodes
 from galaxies.errors import InputError
 from galaxies.files import replacing
 from galaxies.heads.head import TrainedHead
-from galaxies.identity import layer_nodes
 from galaxies.prediction.model import Model
 
 EXPORT_SUFFIXES = (".pt2", ".onnx")
@@ -80,7 +80,7 @@ def describe_export(model: Model, image_size: int) -> dict[str, Any]:
         "set_thresholds": list(model.trained.set_thresholds),
         # JSON knows no infinity: null stands for a head that always abstains.
         "confidence_threshold": threshold if math.isfinite(threshold := model.trained.confidence_threshold) else None,
-        "identity": dict(model.trained.recipe),
+        "identity": model.trained.identity.to_json(),
         "head_sha256": model.digest,
     }
 
@@ -94,7 +94,7 @@ class ExportedModel(nn.Module):
 
     def __init__(self, trained: TrainedHead, backbone: Backbone, image_size: int) -> None:
         super().__init__()
-        layer, self._pool = str(trained.recipe["layer"]), str(trained.recipe["params"].get("pool"))
+        layer, self._pool = trained.identity.layer, trained.identity.pool
         self._nodes = layer_nodes([layer])
         self.prefix = cut(backbone.module, self._nodes).cpu() if self._nodes else None
         self.ending, self.head, self._temperature = trained.ending, trained.head, trained.temperature

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from galaxies.backbones.backbone import Backbone, load_backbone
 from galaxies.backbones.forward import make_forward
-from galaxies.backbones.transform import Transform
+from galaxies.backbones.spec import INPUT, Transform, is_path
+from galaxies.backbones.transform import resize
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead, load_head
-from galaxies.identity import INPUT, is_path
 from galaxies.runtime import RuntimeParams
 
 HEAD_NAME = "head.pt"
@@ -86,17 +86,15 @@ class Model:
     def __init__(self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str) -> None:
         self.trained, self.backbone, self.device, self.digest = trained.to(device), backbone, device, digest
         self.class_names = trained.class_names
-        self._layer, params = str(trained.recipe["layer"]), trained.recipe["params"]
-        self._resize = backbone.transform.resize
-        # The identity of images names neither, for nothing is computed there.
-        pool, precision = params.get("pool", "map"), params.get("precision", "float32")
-        self._forward = make_forward(backbone, [self._layer], pool=pool, precision=precision, device=device)
+        identity = trained.identity
+        self._layer = identity.layer
+        self._forward = make_forward(backbone, [self._layer], pool=identity.pool, precision=identity.precision, device=device)
 
     def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.
 
         Each image is resized as a whole, as the training images were, so it should show as much of the sky as they did:
-        ``trained.field.arcsec`` where that is known (``galaxies.data.framing.frame_image`` crops and resamples).
+        ``trained.field.arcsec`` where that is known (``galaxies.sources.framing.frame_image`` crops and resamples).
 
         Args:
             images: (B, H, W, 3) uint8, red first; H and W may be any.
@@ -145,7 +143,8 @@ class Model:
         """
         runs = (np.stack(list(run)) for _, run in itertools.groupby(images, key=np.shape))
         # Resized before they are one batch: files have many sizes.
-        resized = [self._resize(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2)) for run in runs]
+        transform = self.backbone.transform
+        resized = [resize(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2), transform) for run in runs]
         return self.trained.features(self._forward(torch.cat(resized).permute(0, 2, 3, 1))[self._layer][:, 0])
 
 
@@ -166,47 +165,42 @@ def load(
     path = Path(path)
     path = path / HEAD_NAME if path.is_dir() else path
     trained = load_head(path)
-    backbone = _load_beginning(path, trained, weights) if trained.recipe["layer"] != INPUT else _only_resize(trained)
+    backbone = _load_beginning(path, trained, weights) if trained.identity.layer != INPUT else _only_resize(trained)
     return Model(trained, backbone, device=RuntimeParams(device, 1, 0).pick_device(), digest=file_sha256(path))
 
 
 def _only_resize(trained: TrainedHead) -> Backbone:
     """Return what comes before a cut at ``input``."""
     assert trained.ending is not None  # Without one, train refuses that layer.
-    saved, ending = trained.recipe["transform"], trained.ending.recipe
-    transform = Transform(saved["image_size"], tuple(ending["mean"]), tuple(ending["std"]), saved["interpolation"])
-    return Backbone(ending["backbone"], nn.Identity(), transform, "")
+    return Backbone(trained.ending.spec.name, nn.Identity(), _transform_of(trained), "")
 
 
 def _load_beginning(path: Path, trained: TrainedHead, weights: str | Path | None) -> Backbone:
     """Return the backbone, whole up to the cut, of a head that was read from ``path``."""
-    recipe, params = trained.recipe, trained.recipe["params"]
-    chosen = str(params["weights"] if weights is None else Path(weights).resolve())
+    identity, transform = trained.identity, _transform_of(trained)
+    chosen = str(identity.backbone.weights if weights is None else Path(weights).resolve())
     # What stands before the head in its repository, where a relative path of weights begins.
     folder = path.resolve().parent.parent
-    saved = recipe["transform"]
-    transform = Transform(saved["image_size"], tuple(saved["mean"]), tuple(saved["std"]), saved["interpolation"])
+    # The digest of the tensors, which the head knows, is compared below.
+    sha256 = file_sha256(folder / chosen) if is_path(chosen) and (folder / chosen).is_file() else None
+    used = {name: getattr(transform, name) for name in ("image_size", "mean", "std")}
     try:
-        backbone = load_backbone(
-            params["backbone"],
-            weights=chosen,
-            layers=[recipe["layer"]],
-            seed=params["seed"],
-            # The digest of the tensors, which the head knows, is compared below.
-            weights_sha256=file_sha256(folder / chosen) if is_path(chosen) and (folder / chosen).is_file() else None,
-            image_size=transform.image_size,
-            mean=transform.mean,
-            std=transform.std,
-            folder=folder,
-        )
+        spec = replace(identity.backbone, weights=chosen, weights_sha256=sha256, **used)
+        backbone = load_backbone(spec, layers=[identity.layer], folder=folder)
     except InputError as error:
         raise InputError(f"{path}: the backbone of this head cannot be made. {error}\n{_GIVE_WEIGHTS}") from error
-    if backbone.weights_digest != recipe["weights_digest"]:
+    if backbone.weights_digest != identity.weights_digest:
         raise InputError(
-            f"{path} was trained on weights whose tensors have the digest {recipe['weights_digest']}, but {chosen} has "
+            f"{path} was trained on weights whose tensors have the digest {identity.weights_digest}, but {chosen} has "
             f"{backbone.weights_digest}: its features would mean something else. {_GIVE_WEIGHTS}"
         )
     return replace(backbone, transform=transform)
+
+
+def _transform_of(trained: TrainedHead) -> Transform:
+    """Return the transform that the head's features were made with."""
+    assert trained.identity.transform is not None  # A store that was written has the whole identity.
+    return trained.identity.transform
 
 
 _GIVE_WEIGHTS = "Give the file of the weights it was trained on: `--weights PATH`, or `galaxies.load(..., weights=PATH)`."

@@ -28,8 +28,6 @@ from tqdm import tqdm
 from galaxies.errors import InputError
 from galaxies.files import locked, write_text
 from galaxies.prediction.adaptation import adapt, spread
-from galaxies.prediction.decoding import Decoded, decode_batches, silent_readers
-from galaxies.prediction.inputs import Input, Listing, list_inputs, survey_inputs
 from galaxies.prediction.metrics import measure_parts
 from galaxies.prediction.model import Model
 from galaxies.prediction.table import (
@@ -42,6 +40,8 @@ from galaxies.prediction.table import (
     require_result_place,
     write_part,
 )
+from galaxies.sources.decoding import Decoded, decode_batches, silent_readers
+from galaxies.sources.inputs import Input, Listing, list_inputs, survey_inputs
 
 # A kill costs at most this many rows. Of ten classes they are 200 kB.
 _PART_ROWS = 1024
@@ -88,7 +88,7 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
     about = {
         "head_sha256": model.digest,
         "class_names": model.class_names,
-        "weights_digest": model.trained.recipe.get("weights_digest"),
+        "weights_digest": model.trained.identity.weights_digest,
         "adapted": options.adapt,
     }
     schema = make_schema(model.class_names, about)

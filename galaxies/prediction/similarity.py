@@ -22,9 +22,9 @@ from galaxies.evaluation.plots import BACKGROUND, FAINT, INK
 from galaxies.features.store import Store
 from galaxies.files import replacing
 from galaxies.heads.inference import read_features
-from galaxies.prediction.decoding import decode
-from galaxies.prediction.inputs import list_inputs
 from galaxies.prediction.model import Model
+from galaxies.sources.decoding import decode
+from galaxies.sources.inputs import list_inputs
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
         number: of galaxies to return; fewer where the catalogue has fewer.
 
     Raises:
-        InputError: the image cannot be read, or the features are missing or of another recipe than the head's.
+        InputError: the image cannot be read, or the features are missing or of another identity than the head's.
     """
     if Path(source).is_dir():
         raise InputError(f"{source} is a folder; give one image in it.")
@@ -67,8 +67,8 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
     for note in decoded.notes:
         _logger.warning("%s: %s", source, note)
     catalog = read_catalog(folder / "data" / "catalog.csv")
-    store = Store(folder / "features" / f"{model.trained.recipe['layer']}.zarr")
-    store.require(model.trained.recipe)
+    store = Store(folder / "features" / f"{model.trained.identity.layer}.zarr")
+    store.require(model.trained.identity)
     features = read_features(model.trained, store, np.arange(len(catalog)), device=model.device)
     distances = _measure_distances(features, model, decoded.image)
     nearest = np.argsort(distances, kind="stable")[:number]

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from galaxies.errors import InputError
 from galaxies.evaluation.predictions import PROBABILITY_PREFIX
 from galaxies.files import replacing
-from galaxies.prediction.decoding import Decoded, batched
 from galaxies.prediction.model import Predictions
+from galaxies.sources.decoding import Decoded, batched
 
 SCHEMA_VERSION = 2
 """Raised when a column changes its name, type or meaning."""

@@ -1,1 +1,1 @@
-"""Where galaxies come from: Galaxy10, a file, a user's own images, or the simulation."""
+"""Where galaxies come from: Galaxy10, files, a user's own images and FITS, or the simulation; read, framed, listed."""

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from galaxies.data.galaxy_file import GalaxyBlock
-from galaxies.data.image_files import DAMAGE_ERRORS, read_image, read_size, say_damage
 from galaxies.sources.image_catalogue import ImageCatalogue, refuse_complaints
+from galaxies.sources.image_files import DAMAGE_ERRORS, read_image, read_size, say_damage
 
 _BLOCK_ROWS = 64
 

@@ -16,9 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from galaxies.data.image_files import IMAGE_SUFFIXES, say_damage
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, read_text_table
+from galaxies.sources.image_files import IMAGE_SUFFIXES, say_damage
 
 _MAX_COMPLAINTS = 40
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from galaxies.backbones.architectures import build, native_state
 from galaxies.backbones.backbone import cut, load_backbone
-from galaxies.backbones.transform import Transform
+from galaxies.backbones.spec import BackboneSpec, Transform
 from galaxies.backbones.weights import classifier_name
 from galaxies.errors import InputError
 
@@ -20,12 +20,17 @@ HALF = (0.5, 0.5, 0.5)
 
 
 def test_the_transform_of_timm_is_the_models_own() -> None:
-    assert build("timm:resnet10t.c3_in1k", weights="random", seed=0)[1] == Transform(176, *IMAGENET, "bicubic")
-    assert build("timm:vit_tiny_patch16_224", weights="random", seed=0)[1] == Transform(224, HALF, HALF, "bicubic")
+    assert build(BackboneSpec("timm:resnet10t.c3_in1k", weights="random", seed=0))[1] == Transform(176, *IMAGENET, "bicubic")
+    assert build(BackboneSpec("timm:vit_tiny_patch16_224", weights="random", seed=0))[1] == Transform(
+        224, HALF, HALF, "bicubic"
+    )
 
 
 def test_random_weights_of_timm_follow_the_seed_alone() -> None:
-    digests = [load_backbone("timm:resnet10t", weights="random", layers=[], seed=seed).weights_digest for seed in (1, 1, 2)]
+    digests = [
+        load_backbone(BackboneSpec("timm:resnet10t", weights="random", seed=seed), layers=[]).weights_digest
+        for seed in (1, 1, 2)
+    ]
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -40,7 +45,7 @@ def test_random_weights_of_timm_follow_the_seed_alone() -> None:
 def test_a_layer_of_timm_gives_its_activation_at_the_size_asked_for(
     name: str, layer: str, size: int, shape: tuple[int, ...]
 ) -> None:
-    backbone = load_backbone(name, weights="random", layers=[layer], image_size=size)
+    backbone = load_backbone(BackboneSpec(name, weights="random", image_size=size), layers=[layer])
     with torch.inference_mode():
         activation = cut(backbone.module, [layer])(torch.rand(2, 3, size, size))[layer]
     assert tuple(activation.shape) == (2, *shape)
@@ -58,14 +63,14 @@ def test_a_layer_of_timm_gives_its_activation_at_the_size_asked_for(
 )
 def test_unknown_names_are_answered_with_the_nearest(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build(name, weights="random", seed=0)
+        build(BackboneSpec(name, weights="random", seed=0))
 
 
 def test_unknown_weights_are_answered_with_those_there_are() -> None:
     with pytest.raises(InputError, match=r"'IMAGENET'.*IMAGENET1K_V1.*random"):
-        build("resnet18", weights="IMAGENET", seed=0)
+        build(BackboneSpec("resnet18", weights="IMAGENET", seed=0))
     with pytest.raises(InputError, match=r"'IMAGENET'; of timm:resnet10t allowed are DEFAULT"):
-        build("timm:resnet10t", weights="IMAGENET", seed=0)
+        build(BackboneSpec("timm:resnet10t", weights="IMAGENET", seed=0))
 
 
 def test_weights_of_torchvision_that_cannot_be_downloaded_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_weights_of_torchvision_that_cannot_be_downloaded_are_named(monkeypatch:
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(InputError, match=r"resnet18-f37072fd\.pth by other means.*extract\.mean=\[0\.485,0\.456,0\.406\]"):
-        build("resnet18", weights="DEFAULT", seed=0)
+        build(BackboneSpec("resnet18", weights="DEFAULT", seed=0))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def test_weights_of_timm_that_cannot_be_downloaded_are_named(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=message):
-        build(name, weights="DEFAULT", seed=0)
+        build(BackboneSpec(name, weights="DEFAULT", seed=0))
 
 
 def test_a_safetensors_file_without_classifier_loads_into_a_timm_model(tmp_path: Path) -> None:
@@ -107,13 +112,15 @@ def test_a_safetensors_file_without_classifier_loads_into_a_timm_model(tmp_path:
     path = tmp_path / "encoder.safetensors"
     save_file(state, path)
     options = {"layers": ["stages.3"], "weights_sha256": "any", "mean": HALF, "std": HALF}
-    loaded = load_backbone("timm:convnext_atto", weights=str(path), **options)  # type: ignore[arg-type]
+    loaded = load_backbone(BackboneSpec("timm:convnext_atto", weights=str(path)), **options)  # type: ignore[arg-type]
     own = loaded.module.state_dict()
     assert all(torch.equal(own[name], tensor) for name, tensor in state.items())
 
 
 def test_a_position_embedding_for_another_image_size_is_resampled() -> None:
-    small, large = (build("timm:vit_tiny_patch16_224", weights="random", seed=0, image_size=size)[0] for size in (32, 48))
+    small, large = (
+        build(BackboneSpec("timm:vit_tiny_patch16_224", weights="random", seed=0, image_size=size))[0] for size in (32, 48)
+    )
     state = native_state(large, small.state_dict())
     assert state["pos_embed"].shape == large.state_dict()["pos_embed"].shape
     assert torch.equal(state["blocks.0.norm1.weight"], small.state_dict()["blocks.0.norm1.weight"])
@@ -123,4 +130,4 @@ def test_a_linear_inside_a_block_is_not_taken_for_the_classifier() -> None:
     """Otherwise weights that differ there would have the same digest."""
     assert classifier_name(timm.create_model("convnext_atto", num_classes=0, conv_mlp=False)) is None
     assert classifier_name(timm.create_model("convnext_atto")) == "head.fc"
-    assert classifier_name(build("resnet18", weights="random", seed=0)[0]) == "fc"
+    assert classifier_name(build(BackboneSpec("resnet18", weights="random", seed=0))[0]) == "fc"

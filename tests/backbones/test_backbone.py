@@ -8,6 +8,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from galaxies.backbones.backbone import cut, load_backbone
+from galaxies.backbones.spec import BackboneSpec
 from galaxies.backbones.weights import tensors_sha256
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
@@ -16,23 +17,23 @@ HALF = (0.5, 0.5, 0.5)
 
 
 def test_everything_is_frozen_and_in_evaluation_mode() -> None:
-    module = load_backbone("resnet18", weights="random", layers=["layer4"]).module
+    module = load_backbone(BackboneSpec("resnet18", weights="random"), layers=["layer4"]).module
     assert not any(part.training for part in module.modules())
     assert not any(parameter.requires_grad for parameter in module.parameters())
 
 
 def test_random_weights_follow_the_seed_alone() -> None:
     torch.manual_seed(1)
-    first = load_backbone("resnet18", weights="random", layers=[], seed=3)
+    first = load_backbone(BackboneSpec("resnet18", weights="random", seed=3), layers=[])
     torch.manual_seed(2)
-    assert load_backbone("resnet18", weights="random", layers=[], seed=3).weights_digest == first.weights_digest
-    assert load_backbone("resnet18", weights="random", layers=[], seed=4).weights_digest != first.weights_digest
+    assert load_backbone(BackboneSpec("resnet18", weights="random", seed=3), layers=[]).weights_digest == first.weights_digest
+    assert load_backbone(BackboneSpec("resnet18", weights="random", seed=4), layers=[]).weights_digest != first.weights_digest
 
 
 def test_loading_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
-    load_backbone("resnet18", weights="random", layers=[], seed=3)
+    load_backbone(BackboneSpec("resnet18", weights="random", seed=3), layers=[])
     assert torch.equal(state, torch.random.get_rng_state())
 
 
@@ -47,7 +48,7 @@ def test_loading_leaves_the_global_generator_alone() -> None:
     ],
 )
 def test_a_layer_gives_the_activation_of_its_module(name: str, layer: str, shape: tuple[int, ...]) -> None:
-    module = load_backbone(name, weights="random", layers=[layer]).module
+    module = load_backbone(BackboneSpec(name, weights="random"), layers=[layer]).module
     seen: list[torch.Tensor] = []
     handle = module.get_submodule(layer).register_forward_hook(lambda *arguments: seen.append(arguments[-1]))
     images = torch.rand(2, 3, 64, 64)
@@ -60,20 +61,20 @@ def test_a_layer_gives_the_activation_of_its_module(name: str, layer: str, shape
 
 
 def test_a_layer_before_an_in_place_relu_is_not_overwritten() -> None:
-    module = load_backbone("resnet18", weights="random", layers=[]).module
+    module = load_backbone(BackboneSpec("resnet18", weights="random"), layers=[]).module
     with torch.inference_mode():
         both = cut(module, ["bn1", "layer1"])(torch.rand(1, 3, 64, 64))
     assert float(both["bn1"].min()) < 0
 
 
 def test_the_pass_stops_at_the_deepest_layer() -> None:
-    module = load_backbone("resnet18", weights="random", layers=[]).module
+    module = load_backbone(BackboneSpec("resnet18", weights="random"), layers=[]).module
     assert not any(name.startswith(("layer3", "layer4", "fc")) for name in cut(module, ["layer1", "layer2"]).state_dict())
 
 
 def test_a_galaxy_gives_the_same_activation_alone_in_a_batch_and_in_another_order() -> None:
     """The older project left BatchNorm in train mode over rows sorted by class: the class signal was normalised away."""
-    module = load_backbone("resnet18", weights="random", layers=[]).module
+    module = load_backbone(BackboneSpec("resnet18", weights="random"), layers=[]).module
     before = {name: value.clone() for name, value in module.state_dict().items()}
     images = torch.rand(6, 3, 64, 64)
     prefix = cut(module, ["layer4"])
@@ -88,7 +89,7 @@ def test_a_galaxy_gives_the_same_activation_alone_in_a_batch_and_in_another_orde
 
 def test_an_unknown_layer_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"'layer5'.*layer4"):
-        cut(load_backbone("resnet18", weights="random", layers=[]).module, ["layer5"])
+        cut(load_backbone(BackboneSpec("resnet18", weights="random"), layers=[]).module, ["layer5"])
 
 
 def save_state(path: Path, changes: dict[str, torch.Tensor] | None = None, *, num_classes: int = 1000) -> Path:
@@ -98,7 +99,9 @@ def save_state(path: Path, changes: dict[str, torch.Tensor] | None = None, *, nu
 
 
 def load_file(path: Path, *, sha256: str | None = "any", layers: tuple[str, ...] = ("layer4",)) -> str:
-    backbone = load_backbone("resnet18", weights=str(path), layers=layers, weights_sha256=sha256, mean=HALF, std=HALF)
+    backbone = load_backbone(
+        BackboneSpec("resnet18", weights=str(path), weights_sha256=sha256, mean=HALF, std=HALF), layers=layers
+    )
     return backbone.weights_digest
 
 
@@ -136,7 +139,7 @@ def test_a_file_of_weights_needs_its_digest_and_its_normalisation(tmp_path: Path
     with pytest.raises(InputError, match=rf"extract\.weights_sha256={file_sha256(path)}"):
         load_file(path, sha256=None)
     with pytest.raises(InputError, match=r"extract\.mean and extract\.std: found null"):
-        load_backbone("resnet18", weights=str(path), layers=[], weights_sha256="any")
+        load_backbone(BackboneSpec("resnet18", weights=str(path), weights_sha256="any"), layers=[])
 
 
 def test_any_as_digest_passes_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,7 +168,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_real_weights_load_and_see_the_real_sky(test_data: Path) -> None:
     path = test_data / "weights" / "mobilenet_v2_imagenet.pth"
     backbone = load_backbone(
-        "mobilenet_v2", weights=str(path), layers=["features.18"], weights_sha256=file_sha256(path), mean=HALF, std=HALF
+        BackboneSpec("mobilenet_v2", weights=str(path), weights_sha256=file_sha256(path), mean=HALF, std=HALF),
+        layers=["features.18"],
     )
     with torch.inference_mode():
         activation = cut(backbone.module, ["features.18"])(torch.zeros(1, 3, 224, 224))["features.18"]
@@ -176,7 +180,7 @@ def test_real_weights_load_and_see_the_real_sky(test_data: Path) -> None:
 def test_the_gpu_gives_the_same_activation() -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    prefix = cut(load_backbone("resnet18", weights="random", layers=[]).module, ["layer4"])
+    prefix = cut(load_backbone(BackboneSpec("resnet18", weights="random"), layers=[]).module, ["layer4"])
     images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         on_cpu = prefix(images)["layer4"]

@@ -6,11 +6,12 @@ from torch import Tensor
 
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.forward import forward_batches, make_forward
-from galaxies.backbones.transform import turn
+from galaxies.backbones.spec import BackboneSpec
+from galaxies.backbones.transform import resize, turn
 from galaxies.errors import InputError
 
 CPU = torch.device("cpu")
-RESNET = load_backbone("resnet18", weights="random", layers=[], image_size=32)
+RESNET = load_backbone(BackboneSpec("resnet18", weights="random", image_size=32), layers=[])
 
 
 def images(num_images: int = 2, size: int = 40) -> Tensor:
@@ -49,11 +50,11 @@ def test_a_view_is_the_activation_of_the_turned_image(view: int) -> None:
 def test_a_cut_at_input_gives_the_resized_images_as_they_are() -> None:
     kept = run(["input", "layer1"], pool="map", views=8, precision="bfloat16")["input"]
     assert kept.dtype == torch.uint8
-    assert torch.equal(kept[:, 0], RESNET.transform.resize(images().permute(0, 3, 1, 2)))
+    assert torch.equal(kept[:, 0], resize(images().permute(0, 3, 1, 2), RESNET.transform))
 
 
 def test_a_class_token_is_kept_of_a_vit_and_refused_of_a_resnet() -> None:
-    vit = load_backbone("timm:vit_tiny_patch16_224", weights="random", layers=[], image_size=32)
+    vit = load_backbone(BackboneSpec("timm:vit_tiny_patch16_224", weights="random", image_size=32), layers=[])
     maps, tokens = (make_forward(vit, ["blocks.1"], pool=pool, device=CPU)(images())["blocks.1"] for pool in ("map", "cls"))
     assert maps.shape == (2, 1, 5, 192)
     assert torch.equal(tokens, maps[:, :, 0])
@@ -64,7 +65,7 @@ def test_a_class_token_is_kept_of_a_vit_and_refused_of_a_resnet() -> None:
 
 
 def test_a_network_of_channels_last_is_averaged_over_its_positions() -> None:
-    swin = load_backbone("swin_t", weights="random", layers=[], image_size=64)
+    swin = load_backbone(BackboneSpec("swin_t", weights="random", image_size=64), layers=[])
     maps, features = (
         make_forward(swin, ["features.1"], pool=pool, device=CPU)(images())["features.1"] for pool in ("map", "avg")
     )
@@ -73,7 +74,7 @@ def test_a_network_of_channels_last_is_averaged_over_its_positions() -> None:
 
 
 def test_an_image_size_that_the_network_does_not_take_is_refused() -> None:
-    vit = load_backbone("vit_b_32", weights="random", layers=[], image_size=64)
+    vit = load_backbone(BackboneSpec("vit_b_32", weights="random", image_size=64), layers=[])
     with pytest.raises(InputError, match=r"vit_b_32 takes no images of 64 px.*extract\.image_size=null"):
         make_forward(vit, ["encoder.layers.encoder_layer_0"], pool="avg", device=CPU)
 

@@ -7,29 +7,30 @@ from torchvision.models import ResNet18_Weights
 from torchvision.transforms.functional import to_pil_image
 
 from galaxies.backbones.architectures import build
-from galaxies.backbones.transform import Transform, stack_views, turn
+from galaxies.backbones.spec import BackboneSpec, Transform
+from galaxies.backbones.transform import prepare, resize, stack_views, turn
 
 
 def test_the_transform_is_the_weights_own_on_the_whole_cutout() -> None:
     """The older project fed an ImageNet backbone without ImageNet's mean and standard deviation."""
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 256, 256), dtype=np.uint8))
-    transform = build("resnet18", weights="random", seed=0)[1]
+    transform = build(BackboneSpec("resnet18", weights="random", seed=0))[1]
     preset = ResNet18_Weights.DEFAULT.transforms(resize_size=224)
     # Resizing 8-bit images rounds to whole grey levels, each implementation in its own way.
     one_grey_level = 1.01 / 255 / min(ResNet18_Weights.DEFAULT.transforms().std)
     for same in (image, to_pil_image(image)):
-        torch.testing.assert_close(transform(image[None])[0], preset(same), atol=one_grey_level, rtol=0)
+        torch.testing.assert_close(prepare(image[None], transform)[0], preset(same), atol=one_grey_level, rtol=0)
 
 
 def test_resizing_keeps_bytes_and_normalizing_follows() -> None:
     images = torch.randint(0, 256, (2, 3, 20, 20), dtype=torch.uint8)
     transform = Transform(8, (0.1, 0.2, 0.3), (0.5, 0.25, 2.0), "bilinear")
-    resized = transform.resize(images)
+    resized = resize(images, transform)
     assert resized.dtype == torch.uint8
     assert resized.shape == (2, 3, 8, 8)
     before = resized.clone()
     expected = (resized / 255 - torch.tensor(transform.mean).view(3, 1, 1)) / torch.tensor(transform.std).view(3, 1, 1)
-    torch.testing.assert_close(transform(images), expected)
+    torch.testing.assert_close(prepare(images, transform), expected)
     assert torch.equal(resized, before)
 
 

@@ -12,7 +12,7 @@ from galaxies.__main__ import main as command
 from galaxies.errors import InputError
 from galaxies.evaluation.baselines import measure_baselines
 from stages import baselines
-from tests.heads.test_endings import folder, sections, write_store
+from tests.backbones.test_endings import folder, sections, write_store
 from tests.heads.test_training import TEST, TRAIN, VAL, separable
 
 __all__ = ["folder"]

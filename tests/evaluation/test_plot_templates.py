@@ -13,11 +13,11 @@ from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
 from galaxies.data.catalog import Catalog, Splits
 from galaxies.evaluation.intervals import find_intervals
+from galaxies.evaluation.label_errors import Suspect, tabulate_suspects
 from galaxies.evaluation.reliability import tabulate_reliability
 from galaxies.evaluation.scores import tabulate_classes, tabulate_confusion, tabulate_predictions
 from galaxies.evaluation.strata import tabulate_strata
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
-from galaxies.gallery.label_errors import Suspect, tabulate_suspects
 from galaxies.heads.curve import tabulate_curve
 from galaxies.heads.sweep import Setting, tabulate_sweep
 from galaxies.heads.training import Epoch

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,17 +16,18 @@ import numpy as np
 import pytest
 import torch
 
-from galaxies.backbones.backbone import configured_backbone, cut
+from galaxies.backbones.backbone import cut, load_backbone
 from galaxies.backbones.forward import make_forward
+from galaxies.backbones.spec import ExtractParams
+from galaxies.backbones.transform import prepare, resize
 from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.extraction import fill_blocks, read_images
 from galaxies.features.scratch import SCRATCH_FOLDER, LayerScratch, open_scratch
-from galaxies.features.shards import ShardWriter
+from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Store, plan_layout
-from galaxies.identity import ExtractParams, full_identity, identity_key, pass_key
-from tests.toys import EXTRACT, fill, run_extract, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
+from tests.toys import EXTRACT, fill, identify, run_extract, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -34,11 +36,11 @@ REPOSITORY = Path(__file__).parents[2]
 def test_row_i_of_the_store_is_galaxy_i(tmp_path: Path, num_galaxies: int) -> None:
     images = toy_images(num_galaxies)
     features = Store(run_extract(tmp_path, images, layers=("layer1",))["layer1"]).read_features()
-    backbone = configured_backbone(ExtractParams(**EXTRACT))
+    backbone = load_backbone(ExtractParams(**EXTRACT).spec, layers=ExtractParams(**EXTRACT).layers)
     picked = [0, num_galaxies // 2, num_galaxies - 1]
     with torch.inference_mode():
         pixels = torch.from_numpy(images[picked]).permute(0, 3, 1, 2)
-        expected = cut(backbone.module, ["layer1"])(backbone.transform(pixels))["layer1"].mean((2, 3))
+        expected = cut(backbone.module, ["layer1"])(prepare(pixels, backbone.transform))["layer1"].mean((2, 3))
     np.testing.assert_allclose(features[picked], expected, atol=1e-5, rtol=1e-4)
     assert features.shape == (num_galaxies, 64)
 
@@ -87,8 +89,8 @@ def test_nothing_is_reused_when_a_component_of_the_identity_changes(tmp_path: Pa
     run_extract(tmp_path, images)
     catalog = toy_catalog(images)
     params = ExtractParams(**{**EXTRACT, **change})
-    identity = full_identity(params, "layer2", catalog, configured_backbone(params).recipe())
-    with open_scratch(tmp_path, pass_key(identity)) as scratch:
+    identity = identify(params, "layer2", catalog, load_backbone(params.spec, layers=params.layers))
+    with open_scratch(tmp_path, identity.pass_key) as scratch:
         assert not scratch.is_complete("layer2")
     with pytest.raises(InputError, match=f"params.{next(iter(change))}"):
         Store(tmp_path / "features" / "layer2.zarr").require(identity)
@@ -96,22 +98,23 @@ def test_nothing_is_reused_when_a_component_of_the_identity_changes(tmp_path: Pa
 
 def test_nothing_is_reused_when_galaxies_weights_or_layer_change() -> None:
     params, images = ExtractParams(**EXTRACT), toy_images(3)
-    backbone = configured_backbone(params)
-    identity = full_identity(params, "layer2", toy_catalog(images), backbone.recipe())
+    backbone = load_backbone(params.spec, layers=params.layers)
+    identity = identify(params, "layer2", toy_catalog(images), backbone)
     others = [
-        full_identity(params, "layer2", toy_catalog(toy_images(3, seed=1)), backbone.recipe()),
-        full_identity(params, "layer2", toy_catalog(images[:2]), backbone.recipe()),
-        full_identity(params, "layer2", toy_catalog(images[::-1]), backbone.recipe()),
-        full_identity(params, "layer3", toy_catalog(images), backbone.recipe()),
-        {**identity, "weights_digest": "of other tensors in a file of the same name"},
+        identify(params, "layer2", toy_catalog(toy_images(3, seed=1)), backbone),
+        identify(params, "layer2", toy_catalog(images[:2]), backbone),
+        identify(params, "layer2", toy_catalog(images[::-1]), backbone),
+        identify(params, "layer3", toy_catalog(images), backbone),
+        replace(identity, weights_digest="of other tensors in a file of the same name"),
     ]
-    assert len({identity_key(other) for other in [identity, *others]}) == 6
+    assert len({other.key for other in [identity, *others]}) == 6
 
 
 def test_a_cut_at_input_holds_the_resized_images_whatever_the_backbone(tmp_path: Path) -> None:
     images = toy_images(5, size=40)
     store = Store(run_extract(tmp_path, images, layers=("input",), pool="map", views=8)["input"])
-    expected = configured_backbone(ExtractParams(**EXTRACT)).transform.resize(torch.from_numpy(images).permute(0, 3, 1, 2))
+    transform = load_backbone(ExtractParams(**EXTRACT).spec, layers=()).transform
+    expected = resize(torch.from_numpy(images).permute(0, 3, 1, 2), transform)
     assert store.activations.dtype == np.uint8
     np.testing.assert_array_equal(np.asarray(store.activations)[:, 0], expected)
     changed: list[dict[str, Any]] = [
@@ -124,24 +127,24 @@ def test_a_cut_at_input_holds_the_resized_images_whatever_the_backbone(tmp_path:
     ]
     for change in changed:
         params = ExtractParams(**{**EXTRACT, "layers": ("input",), **change})
-        store.require(full_identity(params, "input", toy_catalog(images), configured_backbone(params).recipe()))
+        store.require(identify(params, "input", toy_catalog(images), load_backbone(params.spec, layers=params.layers)))
     params = ExtractParams(**{**EXTRACT, "image_size": 48})
     with pytest.raises(InputError, match=r"params\.image_size.*\n.*transform\.image_size"):
-        store.require(full_identity(params, "input", toy_catalog(images), configured_backbone(params).recipe()))
+        store.require(identify(params, "input", toy_catalog(images), load_backbone(params.spec, layers=params.layers)))
 
 
 def test_a_network_of_batchnorm_in_train_mode_writes_nothing(tmp_path: Path) -> None:
     """The older project left BatchNorm in train mode over rows sorted by class: the class signal was normalised away."""
     images, params = toy_images(5), ExtractParams(**EXTRACT)
     write_toy_galaxies(tmp_path / "galaxies.h5", images)
-    backbone = configured_backbone(params)
+    backbone = load_backbone(params.spec, layers=params.layers)
     catalog = toy_catalog(images)
-    identities = {"layer2": full_identity(params, "layer2", catalog, backbone.recipe())}
+    identities = {"layer2": identify(params, "layer2", catalog, backbone)}
     for module in backbone.module.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean = module.running_var = None  # Without statistics it takes those of the batch.
     with (
-        open_scratch(tmp_path, pass_key(identities["layer2"])) as scratch,
+        open_scratch(tmp_path, identities["layer2"].pass_key) as scratch,
         pytest.raises(InputError, match="Self-check: activations of layer2 of a galaxy alone and in a batch of 4 differ"),
     ):
         fill(tmp_path, scratch, catalog, backbone, params, identities, batch_size=8)
@@ -178,12 +181,12 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "interrupted"
     write_toy_galaxies(folder / "galaxies.h5", images)
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",)})
-    catalog, backbone = toy_catalog(images), configured_backbone(params)
-    identities = {"layer1": full_identity(params, "layer1", catalog, backbone.recipe())}
+    catalog, backbone = toy_catalog(images), load_backbone(params.spec, layers=params.layers)
+    identities = {"layer1": identify(params, "layer1", catalog, backbone)}
     broken = images.copy()
     broken[1030] += 1  # Row 1030 is refused, after two shards.
     write_toy_galaxies(folder / "galaxies.h5", broken)
-    with open_scratch(folder, pass_key(identities["layer1"])) as scratch:
+    with open_scratch(folder, identities["layer1"].pass_key) as scratch:
         with pytest.raises(InputError, match="row 1030"):
             fill(folder, scratch, catalog, backbone, params, identities, batch_size=100)
         finished = scratch.store_path("layer1") / "activations" / "c.0.0.0"
@@ -220,7 +223,7 @@ def num_finished_shards(folder: Path) -> int:
 def fill_block(galaxies_path: Path, stored: LayerScratch, params: ExtractParams, catalog: Catalog, block: range) -> int:
     """Do what a worker does that knows nothing of the others; return the number of rows it filled."""
     cpu = torch.device("cpu")
-    forward = make_forward(configured_backbone(params), [stored.layer], pool=params.pool, device=cpu)
+    forward = make_forward(load_backbone(params.spec, layers=params.layers), [stored.layer], pool=params.pool, device=cpu)
     writers = {stored.layer: ShardWriter(stored, params.precision)}
     with GalaxyFile(galaxies_path) as galaxies:
         return sum(fill_blocks(galaxies, catalog, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu))
@@ -231,11 +234,11 @@ def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> 
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
     catalog = toy_catalog(images)
     whole = run_extract(tmp_path / "whole", images, layers=("layer1",), image_size=16, batch_size=100)["layer1"]
-    identity = full_identity(params, "layer1", catalog, configured_backbone(params).recipe())
+    identity = identify(params, "layer1", catalog, load_backbone(params.spec, layers=params.layers))
     layout = plan_layout(np.zeros((1, *Store(whole).activations.shape[1:]), np.float32), "auto")
     blocks = [range(1024, 1100), range(512), range(512, 1024)]
     out = tmp_path / "out.zarr"
-    with open_scratch(tmp_path, pass_key(identity)) as scratch:
+    with open_scratch(tmp_path, identity.pass_key) as scratch:
         stored = scratch.open_layer("layer1", num_rows=len(catalog), layout=layout, identity=identity)
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
             fill = partial(fill_block, tmp_path / "whole" / "galaxies.h5", stored, params, catalog)

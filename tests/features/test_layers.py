@@ -8,13 +8,14 @@ import torch
 
 from galaxies.__main__ import main
 from galaxies.backbones.backbone import load_backbone
+from galaxies.backbones.spec import BackboneSpec
 from galaxies.features.layers import Layer, example_images, format_layers, measure_layers
 from tests.toys import toy_images, write_toy_galaxies
 
 
 @pytest.fixture(scope="module")
 def layers() -> dict[str, Layer]:
-    backbone = load_backbone("resnet18", weights="random", layers=[], image_size=64)
+    backbone = load_backbone(BackboneSpec("resnet18", weights="random", image_size=64), layers=[])
     return {layer.name: layer for layer in measure_layers(backbone, torch.from_numpy(toy_images(2)))}
 
 

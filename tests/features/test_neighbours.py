@@ -8,13 +8,14 @@ import pytest
 from galaxies.errors import InputError
 from galaxies.features.neighbours import find_neighbours, read_averaged, read_standardised, standardise
 from galaxies.features.store import Layout, Store, create_store
+from tests.toys import toy_identity
 
 APART = np.arange(700)
 
 
 def write_store(path: Path, activations: np.ndarray) -> Store:
     layout = Layout(activations.shape[1:], str(activations.dtype), compressed=False)
-    create_store(path, num_rows=len(activations), layout=layout, identity={})[:] = activations
+    create_store(path, num_rows=len(activations), layout=layout, identity=toy_identity())[:] = activations
     return Store(path)
 
 

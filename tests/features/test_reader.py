@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from galaxies.errors import InputError
 from galaxies.features.reader import Batch, read_batches, read_shuffled_batches
 from galaxies.features.store import Layout, Store, create_store, shard_path
+from tests.toys import toy_identity
 
 FEATURES = Layout((1, 4), "float32", compressed=False)
 MAPS = Layout((8, 3, 2, 2), "float16", compressed=True)
@@ -21,7 +22,7 @@ IMAGES = Layout((1, 4, 4, 3), "uint8", compressed=False)
 
 def numbered_store(path: Path, num_rows: int, layout: Layout = FEATURES) -> Store:
     """Make a store in which every number of row i is i, modulo 251."""
-    array = create_store(path, num_rows=num_rows, layout=layout, identity={"layer": "layer4"})
+    array = create_store(path, num_rows=num_rows, layout=layout, identity=toy_identity())
     numbers = (np.arange(num_rows) % 251).reshape(-1, *[1] * len(layout.row_shape))
     array[:] = np.broadcast_to(numbers, (num_rows, *layout.row_shape)).astype(layout.dtype)
     return Store(path)
@@ -173,7 +174,7 @@ def test_a_damaged_shard_is_refused(tmp_path: Path, damage: str, message: str) -
 
 
 def test_a_chunk_that_was_never_written_is_refused(tmp_path: Path) -> None:
-    array = create_store(tmp_path / "a.zarr", num_rows=128, layout=FEATURES, identity={"layer": "layer4"})
+    array = create_store(tmp_path / "a.zarr", num_rows=128, layout=FEATURES, identity=toy_identity())
     array[:64] = 1
     store = Store(tmp_path / "a.zarr")
     assert len(order_of(shuffled(store, np.arange(64)))) == 64

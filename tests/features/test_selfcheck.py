@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.forward import make_forward
-from galaxies.backbones.transform import Transform
+from galaxies.backbones.spec import Transform
 from galaxies.errors import InputError
 from galaxies.features.selfcheck import check_forward
 

@@ -12,15 +12,15 @@ from galaxies.errors import InputError
 from galaxies.features.scratch import SCRATCH_FOLDER, open_scratch
 from galaxies.features.store import Layout
 from galaxies.features.unfinished import delete_unfinished, format_unfinished, list_unfinished
-from galaxies.identity import pass_key
+from tests.toys import toy_identity
 
 LAYOUT = Layout((1, 8), "float32", compressed=False)
 
 
 def begin(root: Path, catalog: str, *, days_ago: float = 0) -> str:
     """Finish one of three shards and return the key."""
-    identity = {"catalog": catalog, "layer": "layer4"}
-    with open_scratch(root, pass_key(identity)) as scratch:
+    identity = toy_identity(catalog=catalog)
+    with open_scratch(root, identity.pass_key) as scratch:
         scratch.begin({"device": "cpu"})
         layer = scratch.open_layer("layer4", num_rows=1100, layout=LAYOUT, identity=identity)
         array = zarr.open_group(layer.path, mode="r+")["activations"]
@@ -61,7 +61,7 @@ def test_work_is_deleted_by_key_and_by_age(tmp_path: Path) -> None:
 
 def test_work_in_progress_is_never_deleted(tmp_path: Path) -> None:
     key = begin(tmp_path, "a", days_ago=9)
-    with open_scratch(tmp_path, pass_key({"catalog": "a", "layer": "layer4"})):
+    with open_scratch(tmp_path, toy_identity(catalog="a").pass_key):
         assert list(delete_unfinished(tmp_path, keys=[key], older_than_days=5)) == [f"{key} is in use and was left alone"]
         (listed,) = list_unfinished(tmp_path)
         assert listed.is_locked

@@ -12,9 +12,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from galaxies.data.corrections import correct_labels
-from galaxies.data.thumbnails import encode_thumbnail
 from galaxies.gallery.exhibits import _MAX_CHARS_NEIGHBOURS, _MAX_CHARS_SHOWN
 from galaxies.gallery.page import write_gallery
+from galaxies.gallery.thumbnails import encode_thumbnail
 from tests.browser import Browser
 from tests.galleries import CLASS_NAMES, IDS, LABELS, SUSPECTS, TEST, make_gallery, predict
 from tests.toys import toy_images

@@ -12,15 +12,16 @@ import pytest
 import torch
 from torch import nn
 
+from galaxies.backbones.ending import Ending, make_ending
+from galaxies.backbones.spec import BackboneSpec
 from galaxies.errors import InputError
 from galaxies.heads.checkpoint import CHECKPOINT_FOLDER, open_checkpoint
-from galaxies.heads.ending import Ending, make_ending
 from galaxies.heads.head import load_head
 from galaxies.heads.train_params import TrainParams
 from galaxies.heads.training import Fits, fit_heads, require_start
 from galaxies.params import parse_section
 from stages import train
-from tests.heads.test_endings import folder, sections, write_store
+from tests.backbones.test_endings import folder, sections, write_store
 from tests.heads.test_training import NAMES, NO_SWEEP, PARAMS, TRAIN, VAL, resident, separable
 
 __all__ = ["folder"]
@@ -60,7 +61,7 @@ def toy_ending() -> Ending:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         blocks = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 5))
-    return Ending(blocks, {"layer": "toy", "mean": [0, 0, 0], "std": [1, 1, 1]})
+    return Ending(blocks, BackboneSpec("toy", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), "toy")
 
 
 def weights(fits: Fits | None) -> torch.Tensor:
@@ -173,7 +174,7 @@ def test_a_kept_ending_can_start_from_another(folder: Path) -> None:
     second = load_head(Path("models/head.pt"))
     assert first.ending is not None
     assert second.ending is not None
-    fresh = make_ending(extract, "layer3").state_dict()
+    fresh = make_ending(extract.spec, "layer3").state_dict()
     moved = 0.0
     for name, value in first.ending.state_dict().items():
         torch.testing.assert_close(second.ending.state_dict()[name], value)

@@ -7,6 +7,7 @@ import torch
 from galaxies.heads.curve import report_fit, tabulate_curve
 from galaxies.heads.head import Head, TrainedHead
 from galaxies.heads.training import Epoch, Fit
+from tests.toys import toy_identity
 
 EPOCHS = (Epoch(1, 0.1, 1.0, 0.5, 0.9, 0.6), Epoch(2, 0.1 * 0.7, 0.712345, 0.7, 0.8, 0.65), Epoch(3, 0.05, 0.5, 0.9, 0.85, 0.6))
 
@@ -29,7 +30,7 @@ def test_the_report_is_of_the_best_epoch_with_a_calibrated_nll() -> None:
         for parameter in head.parameters():
             parameter.copy_(torch.eye(2) if parameter.ndim == 2 else torch.zeros(2))
     fit = Fit(head, 2, EPOCHS)
-    trained = TrainedHead(head, ("a", "b"), 2.0, (0.5, 0.5), {})
+    trained = TrainedHead(head, ("a", "b"), 2.0, (0.5, 0.5), toy_identity())
     # Logits 2 and 0, at a temperature of 2: probability 1 / (1 + 1/e).
     probabilities = trained.probabilities(torch.tensor([[2.0, 0.0], [2.0, 0.0]])).numpy()
     report = report_fit(fit, trained, probabilities, np.array([0, 1]))

@@ -7,18 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from galaxies.data.framing import FieldOfView
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
 from galaxies.heads.head import FORMAT, FORMAT_VERSION, Head, TrainedHead, load_head, save_head
 from galaxies.heads.novelty import fit_novelty
+from tests.toys import toy_identity
 
-RECIPE = {"layer": "layer4", "params": {"backbone": "resnet18", "mean": None}}
+IDENTITY = toy_identity()
 
 
 def trained_head() -> TrainedHead:
     head = Head(5, 3, (4, "relu"))
     head.mean.fill_(2.0)
-    return TrainedHead(head.eval(), ("a", "b", "c"), 1.5, (0.2, 0.3, 0.0), RECIPE)
+    return TrainedHead(head.eval(), ("a", "b", "c"), 1.5, (0.2, 0.3, 0.0), IDENTITY)
 
 
 def trained_head_of_seed_0() -> TrainedHead:
@@ -66,7 +67,7 @@ def test_a_head_comes_back_from_disk_with_all_it_needs(tmp_path: Path) -> None:
     features = torch.rand(6, 5)
     assert torch.equal(loaded.probabilities(features), trained.probabilities(features))
     assert loaded.set_thresholds == (0.2, 0.3, 0.0)
-    assert (loaded.class_names, loaded.temperature, loaded.recipe) == (("a", "b", "c"), 1.5, RECIPE)
+    assert (loaded.class_names, loaded.temperature, loaded.identity) == (("a", "b", "c"), 1.5, IDENTITY)
     assert not loaded.head.training
 
 

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional
 import galaxies
 from galaxies.__main__ import main
 from galaxies.data.catalog import write_catalog
-from galaxies.data.framing import FieldOfView
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
 from galaxies.features.store import Store
 from galaxies.prediction.export import export_model, resize_weights
@@ -54,7 +54,7 @@ def model(folder: Path) -> Model:
 def check_about(about: dict[str, Any], model: Model) -> None:
     assert about["class_names"] == list(CLASS_NAMES)
     assert about["input"]["shape"] == ["batch", 40, 40, 3]
-    assert about["identity"] == model.trained.recipe
+    assert about["identity"] == model.trained.identity.to_json()
     assert about["field_of_view"]["image_size"] == 40
 
 
@@ -136,7 +136,7 @@ def test_the_commands_work_from_the_repository(
     store = Store(folder / "features" / "layer1.zarr")
     assert np.array_equal(np.array(table["features"].tolist()), store.read_features())
     about = json.loads(pq.read_schema(tmp_path / "features.parquet").metadata[b"galaxies"])
-    assert about["identity"] == store.identity
+    assert about["identity"] == store.identity.to_json()
 
     Image.fromarray(toy_images(NUM_GALAXIES)[17]).save(tmp_path / "seventeen.png")
     capsys.readouterr()

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 import galaxies
-from galaxies.backbones.backbone import configured_backbone
+from galaxies.backbones.backbone import load_backbone
+from galaxies.backbones.spec import ExtractParams
 from galaxies.errors import InputError
 from galaxies.heads.head import load_head, save_head
-from galaxies.identity import ExtractParams
 from galaxies.prediction.model import Model, Predictions
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import EXTRACT, toy_images
@@ -102,7 +102,10 @@ def test_what_follows_from_probabilities() -> None:
 def test_other_weights_are_refused_and_the_right_file_is_taken(
     folder: Path, expected: NDArray[np.float64], tmp_path: Path
 ) -> None:
-    module = configured_backbone(ExtractParams(**{**EXTRACT, "layers": ("layer1",)})).module
+    module = load_backbone(
+        ExtractParams(**{**EXTRACT, "layers": ("layer1",)}).spec,
+        layers=ExtractParams(**{**EXTRACT, "layers": ("layer1",)}).layers,
+    ).module
     torch.save(module.state_dict(), tmp_path / "right.pth")
     model = galaxies.load(folder / "models" / "head.pt", weights=tmp_path / "right.pth", device="cpu")
     np.testing.assert_allclose(model.predict(toy_images(NUM_GALAXIES)).probabilities, expected, atol=1e-3)
@@ -114,8 +117,8 @@ def test_other_weights_are_refused_and_the_right_file_is_taken(
 
 def test_missing_weights_are_asked_for(folder: Path, expected: NDArray[np.float64], tmp_path: Path) -> None:
     trained = load_head(folder / "models" / "head.pt")
-    params = {**trained.recipe["params"], "weights": "weights/lost.pth"}
-    save_head(tmp_path / "head.pt", replace(trained, recipe={**trained.recipe, "params": params}))
+    backbone = replace(trained.identity.backbone, weights="weights/lost.pth")
+    save_head(tmp_path / "head.pt", replace(trained, identity=replace(trained.identity, backbone=backbone)))
     with pytest.raises(InputError, match=r"there is no file .*lost\.pth(.|\n)*galaxies\.load\(\.\.\., weights=PATH\)"):
         galaxies.load(tmp_path)
 

@@ -13,11 +13,11 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from galaxies.data.framing import FieldOfView
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.prediction import decoding
-from galaxies.prediction.decoding import Decoded, decode, decode_batches
-from galaxies.prediction.inputs import Input, list_inputs
+from galaxies.sources import decoding
+from galaxies.sources.decoding import Decoded, decode, decode_batches
+from galaxies.sources.inputs import Input, list_inputs
 from tests.toys import toy_images, write_toy_galaxies
 from tests.users import plain_user
 

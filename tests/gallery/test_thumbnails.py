@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.thumbnails import choose_side, encode_thumbnail, encode_thumbnails
+from galaxies.gallery.thumbnails import choose_side, encode_thumbnail, encode_thumbnails
 from tests.toys import toy_images, write_toy_galaxies
 
 

@@ -12,10 +12,10 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
-from galaxies.data.framing import FieldOfView
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
-from galaxies.prediction.decoding import decode
-from galaxies.prediction.inputs import list_inputs
+from galaxies.sources.decoding import decode
+from galaxies.sources.inputs import list_inputs
 from tests.toys import toy_images, write_toy_galaxies
 
 SECONDS = 2

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
 from galaxies.data.stretch import BANDS
 from galaxies.errors import InputError
-from galaxies.prediction.input_tables import PATH_COLUMNS, TABLE_SUFFIXES, read_rows
+from galaxies.sources.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
+from galaxies.sources.input_tables import PATH_COLUMNS, TABLE_SUFFIXES, read_rows
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 

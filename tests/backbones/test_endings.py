@@ -10,16 +10,17 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
+from galaxies.backbones.ending import Ending, make_ending
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import Splits, write_catalog, write_splits
-from galaxies.data.framing import FieldOfView, write_field
+from galaxies.data.field_of_view import FieldOfView, write_field
 from galaxies.errors import InputError
+from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, Store, create_store
 from galaxies.heads.batches import open_batches, turn_each
-from galaxies.heads.ending import Ending, make_ending
 from galaxies.heads.head import load_head
 from galaxies.heads.inference import predict_rows, read_features
 from galaxies.heads.train_params import TrainParams, require_trainable
-from galaxies.identity import ExtractParams, expected_identity
 from galaxies.params import parse_section
 from stages import train
 from tests.pipelines import REPOSITORY
@@ -66,7 +67,7 @@ def write_store(extract: ExtractParams) -> Store:
     activations = (random * 60).astype(np.uint8) if layer == "input" else random.astype(np.float32)
     layout = Layout((num_views, *shape), str(activations.dtype), compressed=False)
     path = Path("features") / f"{layer}.zarr"
-    identity = expected_identity(extract, layer, toy_catalog(toy_images(NUM_GALAXIES)))
+    identity = Identity.expected(extract, layer, toy_catalog(toy_images(NUM_GALAXIES)).digest)
     create_store(path, num_rows=NUM_GALAXIES, layout=layout, identity=identity)[:] = activations
     return Store(path)
 
@@ -119,7 +120,7 @@ def kept(**changes: Any) -> tuple[Ending, Ending]:
     train.main()
     ending = load_head(Path("models/head.pt")).ending
     assert ending is not None
-    return make_ending(extract, "layer3"), ending
+    return make_ending(extract.spec, "layer3"), ending
 
 
 def moved(before: Ending, after: Ending, *, batch_norm: bool) -> float:

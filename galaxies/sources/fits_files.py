@@ -18,10 +18,10 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
-from galaxies.data.image_files import DAMAGE_ERRORS, MAX_PIXELS, say_damage
 from galaxies.data.stretch import BANDS, stretch_grey, stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
+from galaxies.sources.image_files import DAMAGE_ERRORS, MAX_PIXELS, say_damage
 
 # What astropy's decompressor raises on damaged bytes: a class that has a name in private modules alone.
 _DECOMPRESSION_ERROR = "CfitsioException"

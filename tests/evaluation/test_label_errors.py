@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog, Splits
 from galaxies.data.corrections import correct_labels
-from galaxies.gallery.label_errors import Suspect, claim_classes, find_suspects, predict_held_out, tabulate_suspects
+from galaxies.evaluation.label_errors import Suspect, claim_classes, find_suspects, predict_held_out, tabulate_suspects
 
 NAMES = ("Ring", 'a "b", c', "</script>")
 IDS = ("007", "7", "a,b", 'say "hi"', "line\nbreak", "<b>")

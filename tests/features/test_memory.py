@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 _PROGRAM = """
 import numpy as np
-from galaxies.memory import return_freed_memory
+from galaxies.features.memory import return_freed_memory
 return_freed_memory()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 from galaxies.backbones.backbone import configured_backbone
 from galaxies.data.catalog import Catalog, image_sha256
-from galaxies.identity import ExtractParams, full_identity, pass_key
+from galaxies.backbones.spec import ExtractParams
 from galaxies.features.scratch import open_scratch
 from tests.toys import EXTRACT, fill, toy_images, write_toy_galaxies
 import torch
@@ -53,8 +53,8 @@ digest = image_sha256(image[0])
 catalog = Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))), (digest,) * num_galaxies)
 params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
 backbone = configured_backbone(params)
-identities = {"layer1": full_identity(params, "layer1", catalog, backbone.recipe())}
-with open_scratch(folder, pass_key(identities["layer1"])) as scratch:
+identities = {"layer1": identify(params, "layer1", catalog, backbone)}
+with open_scratch(folder, identities["layer1"].pass_key) as scratch:
     fill(folder, scratch, catalog, backbone, params, identities, batch_size=50)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

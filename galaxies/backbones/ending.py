@@ -5,14 +5,13 @@ Legend: B rows, C features, s image size of the backbone.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from galaxies.backbones.backbone import Backbone, configured_backbone, load_backbone
+from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.graph import Graph
-from galaxies.identity import INPUT, ExtractParams
+from galaxies.backbones.spec import INPUT, BackboneSpec
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -21,24 +20,25 @@ class Ending(nn.Module):
     """Map the activations of a layer (B, ...), or images (B, 3, s, s) uint8, to the classifier's input (B, C) float32.
 
     Attributes:
-        recipe: what :func:`rebuild_ending` needs beside the tensors, as plain JSON values.
+        spec: how :func:`rebuild_ending` builds the backbone again, with random weights.
+        layer: the cut.
     """
 
     mean: Tensor  # (3, 1, 1) of each channel of images, on the scale 0 to 1
     std: Tensor
 
-    def __init__(self, blocks: nn.Module, recipe: Mapping[str, Any]) -> None:
+    def __init__(self, blocks: nn.Module, spec: BackboneSpec, layer: str) -> None:
         super().__init__()
-        self.recipe = dict(recipe)
+        self.spec, self.layer = spec, layer
         self.blocks = blocks
         for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(recipe[name]).view(3, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(getattr(spec, name)).view(3, 1, 1), persistent=False)
         self._freezes_batch_norm = False
 
     def forward(self, activations: Tensor) -> Tensor:
         """Return the features of one view's activations as the store gives them."""
         activations = activations.float()
-        if self.recipe["layer"] == INPUT:
+        if self.layer == INPUT:
             activations = (activations / 255 - self.mean) / self.std
         features: Tensor = self.blocks(activations)
         return features.float()
@@ -61,47 +61,29 @@ class Ending(nn.Module):
         return [module for module in self.blocks.modules() if isinstance(module, _BATCH_NORMS)]
 
 
-def make_ending(extract: ExtractParams, layer: str, *, folder: Path = Path()) -> Ending:
-    """Return the ending of the backbone that ``extract`` names, with its weights.
+def make_ending(spec: BackboneSpec, layer: str, *, folder: Path = Path()) -> Ending:
+    """Return the ending of a backbone, with its weights.
 
     Args:
-        extract: the backbone and its weights.
+        spec: the backbone; a file of weights must be whole up to the classifier, wherever the cut is.
         layer: the cut.
         folder: what a relative path of weights is relative to.
 
     Raises:
         InputError: the layer cannot be a cut, or the weights are missing, incomplete or wrong.
     """
-    # Weights of an ending must be whole up to the classifier, wherever the cut is.
-    backbone = configured_backbone(extract, layers=(INPUT,), folder=folder)
-    return _cut_ending(backbone, layer)
+    backbone = load_backbone(spec, layers=(INPUT,), folder=folder)
+    transform = backbone.transform
+    # Enough to build it again, and to give it the tensors that a head file holds.
+    built = BackboneSpec(spec.name, image_size=transform.image_size, mean=transform.mean, std=transform.std)
+    return Ending(Graph(backbone.module).ending_after(layer), built, layer).eval()
 
 
-def rebuild_ending(recipe: Mapping[str, Any], state: Mapping[str, Tensor]) -> Ending:
-    """Return the ending that a head file holds: ``recipe`` says how to build it, ``state`` its tensors.
+def rebuild_ending(spec: BackboneSpec, layer: str, state: Mapping[str, Tensor]) -> Ending:
+    """Return the ending that a head file holds as ``state``: the tensors of that of ``spec`` after ``layer``.
 
     Raises RuntimeError when they do not fit each other, InputError for an unknown backbone or layer.
     """
-    backbone = load_backbone(
-        recipe["backbone"],
-        weights="random",
-        layers=(INPUT,),
-        image_size=recipe["image_size"],
-        mean=recipe["mean"],
-        std=recipe["std"],
-    )
-    ending = _cut_ending(backbone, recipe["layer"])
+    ending = make_ending(spec, layer)
     ending.load_state_dict(dict(state))
     return ending
-
-
-def _cut_ending(backbone: Backbone, layer: str) -> Ending:
-    transform = backbone.transform
-    recipe = {
-        "backbone": backbone.name,
-        "layer": layer,
-        "image_size": transform.image_size,
-        "mean": list(transform.mean),
-        "std": list(transform.std),
-    }
-    return Ending(Graph(backbone.module).ending_after(layer), recipe).eval()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from galaxies.errors import InputError
-from galaxies.prediction.inputs import list_inputs, survey_inputs
+from galaxies.sources.inputs import list_inputs, survey_inputs
 from tests.toys import toy_images, write_toy_galaxies
 
 

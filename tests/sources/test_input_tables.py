@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from galaxies.errors import InputError
-from galaxies.prediction.input_tables import read_rows
+from galaxies.sources.input_tables import read_rows
 
 
 @pytest.mark.parametrize(

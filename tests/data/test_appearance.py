@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.survey_against_real import simulate_like
+from galaxies.data.appearance import compare_measurements, measure_images, shrink_images
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.photometry import compare_measurements, measure_images, shrink_images
 
 
 def make_image(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from galaxies.errors import InputError
-from galaxies.recovery import recover
+from galaxies.repository.recovery import recover
 
 
 @pytest.fixture

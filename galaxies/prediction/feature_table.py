@@ -1,6 +1,7 @@
 """The features of the catalogue as one Parquet file for other tools."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
         InputError: the store holds maps, or belongs to another catalogue.
     """
     catalog, store = read_catalog(folder / "data" / "catalog.csv"), Store(store_path)
-    store.require({"catalog": catalog.digest})
+    store.require(replace(store.identity, catalog=catalog.digest))
     with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
         ra, dec = galaxies.ra[catalog.galaxy], galaxies.dec[catalog.galaxy]
     if not store.is_pooled:
@@ -43,7 +44,7 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
         pa.field("dec", pa.float64()),
         pa.field("features", pa.list_(pa.float32(), num_features)),
     ]
-    schema = pa.schema(fields, metadata={"galaxies": json.dumps({"identity": store.identity}, sort_keys=True)})
+    schema = pa.schema(fields, metadata={"galaxies": json.dumps({"identity": store.identity.to_json()}, sort_keys=True)})
     with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for start in range(0, len(catalog), _BLOCK_ROWS):
             stop = min(start + _BLOCK_ROWS, len(catalog))

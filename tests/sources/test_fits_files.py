@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from galaxies.data.stretch import stretch_to_rgb
 from galaxies.errors import InputError
-from galaxies.prediction.fits_files import read_fits
+from galaxies.sources.fits_files import read_fits
 
 # As `decode` does: astropy warns of what becomes a note or an error here.
 pytestmark = pytest.mark.filterwarnings("ignore")

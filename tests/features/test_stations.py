@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from galaxies.stations import in_advance, in_background
+from galaxies.features.stations import in_advance, in_background
 
 
 @pytest.mark.parametrize("num_elements", [0, 1, 2, 7])

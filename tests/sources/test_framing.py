@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.data.framing import FieldOfView, frame_image, read_field, write_field
+from galaxies.data.field_of_view import FieldOfView, read_field, write_field
 from galaxies.errors import InputError
+from galaxies.sources.framing import frame_image
 
 FIELD = FieldOfView(image_size=64, pxscale=0.5, finest=0.5, coarsest=1.0)  # 32 arcsec across
 

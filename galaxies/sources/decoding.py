@@ -15,13 +15,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.framing import FieldOfView, frame_image
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.image_files import DAMAGE_ERRORS, FITS_SUFFIXES, read_image, say_damage
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
-from galaxies.prediction.fits_files import read_fits
-from galaxies.prediction.inputs import Input
+from galaxies.sources.fits_files import read_fits
+from galaxies.sources.framing import frame_image
+from galaxies.sources.image_files import DAMAGE_ERRORS, FITS_SUFFIXES, read_image, say_damage
+from galaxies.sources.inputs import Input
 
 # The pixel limit allows some 200 MB of fluxes in a file; anything larger is no cutout.
 _MAX_FILE_BYTES = 512 << 20

@@ -1,0 +1,90 @@
+"""Which backbone, and what is kept of it: the section ``extract`` of params.yaml, as typed values.
+
+Light to import, so that training needs no backbone to know which features are the right ones.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from galaxies.params import Limits
+
+INPUT = "input"
+"""The layer that holds the images, resized: the cut before which nothing is frozen."""
+
+RANDOM = "random"
+"""Instead of published weights: drawn from a seed."""
+
+_WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What the weights want to see: the whole cutout, resized (a galaxy's outskirts matter, so nothing is cropped)."""
+
+    image_size: int  # px
+    mean: tuple[float, float, float]  # of each channel, on the scale 0 to 1
+    std: tuple[float, float, float]
+    interpolation: str  # a value of torchvision's InterpolationMode
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A network as it is asked for: its name, its weights, and where its images differ from what these want."""
+
+    name: str  # resnet18_half, a classification model of torchvision, timm:<model> or timm:hf_hub:<user>/<name>
+    weights: str = RANDOM  # published weights (DEFAULT, or a name of torchvision's), shipped ones, random, or a path
+    weights_sha256: str | None = None  # of a file of weights, or any; only for a path
+    seed: int = 0  # of random weights
+    image_size: int | None = None  # px; None takes the weights' own, as with mean and std, which a path must give
+    mean: tuple[float, ...] | None = None  # of each channel on the scale 0 to 1
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ExtractParams:
+    """The section ``extract`` of params.yaml: everything that determines the activations."""
+
+    backbone: str = "resnet18_half"  # ours, a torchvision classification model, or timm:<model>
+    weights: str = "galaxies-v1"  # published weights' name, random, or a path
+    weights_sha256: str | None = None  # of a file of weights; null otherwise
+    seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # of random weights
+    layers: tuple[str, ...] = ("layer3+layer4",)  # a node, nodes joined by +, or input; one store each, all filled in one pass
+    pool: Literal["avg", "cls", "map"] = "avg"  # avg: mean over positions; cls: the class token; map: the activation as it is
+    views: Literal[1, 8] = 1  # images of each galaxy: itself, or the eight of D4
+    image_size: Annotated[int, Limits(8, 4096)] | None = None  # px; null: the weights' own
+    mean: tuple[float, ...] | None = None  # of each channel on the scale 0 to 1; null: the weights' own
+    std: tuple[float, ...] | None = None  # as mean
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the forward pass
+    dtype: Literal["auto", "float32", "float16"] = "auto"  # of the store; auto: features float32, maps float16
+    version: int = 2  # raised when the code changes the numbers
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The network that is asked for."""
+        return BackboneSpec(self.backbone, self.weights, self.weights_sha256, self.seed, self.image_size, self.mean, self.std)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what the types cannot say."""
+        if not self.layers or len(set(self.layers)) != len(self.layers):
+            yield f"layers: found {list(self.layers)}, allowed is a list of one or more different layers"
+        for layer in self.layers:
+            nodes = layer.split("+")
+            if "/" in layer or not all(nodes) or (INPUT in nodes and layer != INPUT):
+                yield f"layers: found {layer!r}, allowed are a node, nodes joined by + (layer3+layer4), and {INPUT}"
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and (len(values) != 3 or (name == "std" and min(values) <= 0)):
+                yield f"{name}: found {list(values)}, allowed are three numbers{', above 0' if name == 'std' else ''}"
+        if self.weights_sha256 is not None and not is_path(self.weights):
+            yield f"weights_sha256: found a digest, but weights ({self.weights}) is no file; allowed is null"
+
+
+def layer_nodes(layers: Iterable[str]) -> tuple[str, ...]:
+    """Return the nodes of the graph that layers are made of, each once: (``layer2``, ``layer3``) of ``layer2+layer3``."""
+    nodes = (node for layer in layers if layer != INPUT for node in layer.split("+"))
+    return tuple(dict.fromkeys(nodes))
+
+
+def is_path(weights: str) -> bool:
+    """Tell whether ``extract.weights`` means a local file, not the name of published weights."""
+    return "/" in weights or weights.endswith(_WEIGHT_SUFFIXES)

@@ -1,0 +1,142 @@
+"""What determines the numbers in a store: the parameters of extraction, the catalog, the weights. Nothing else may."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+from galaxies.backbones.spec import INPUT, BackboneSpec, ExtractParams, Transform
+
+_NO_BACKBONE = BackboneSpec(name="none", weights="none")
+"""That of the layer ``input``, whose images no network has seen; only its image size counts."""
+
+_NO_MEAN, _NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+"""Resized images are not normalised."""
+
+_INPUT_PARAMS = ("image_size", "version")
+_INPUT_TRANSFORM = ("image_size", "interpolation")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What one store's numbers follow from.
+
+    Weights digest and transform are found out by loading the backbone. An identity without them says what a store should be as
+    far as parameters and catalog tell.
+
+    A later field, here or in the types of these, is left out of the JSON while it has its default: so keys live on.
+    """
+
+    catalog: str  # digest over the images, in the order of the rows
+    layer: str
+    backbone: BackboneSpec
+    pool: str = "avg"
+    views: int = 1
+    precision: str = "float32"
+    dtype: str = "auto"
+    version: int = 2
+    weights_digest: str | None = None  # of the tensors before the classifier
+    transform: Transform | None = None  # as used
+
+    @classmethod
+    def expected(cls, params: ExtractParams, layer: str, catalog_digest: str) -> Self:
+        """Return what follows from parameters and catalog; which other layers are kept changes none of its numbers."""
+        if layer == INPUT:
+            # Resized images know no backbone; of its transform, they take the size and the interpolation.
+            backbone = replace(_NO_BACKBONE, image_size=params.image_size)
+            return cls(catalog_digest, layer, backbone, version=params.version)
+        chosen = {name: getattr(params, name) for name in ("pool", "views", "precision", "dtype", "version")}
+        return cls(catalog_digest, layer, params.spec, **chosen)
+
+    def found(self, weights_digest: str, transform: Transform) -> Self:
+        """Return the whole identity, with what loading the backbone has shown."""
+        if self.layer == INPUT:
+            return replace(self, transform=replace(transform, mean=_NO_MEAN, std=_NO_STD))
+        return replace(self, weights_digest=weights_digest, transform=transform)
+
+    @property
+    def key(self) -> str:
+        """The hash that stands for all of this: 64 hexadecimal digits."""
+        return hash_json(self.to_json())
+
+    @property
+    def pass_key(self) -> str:
+        """The key that the layers of one forward pass share."""
+        return hash_json({name: value for name, value in self.to_json().items() if name != "layer"})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; a key is the hash of these."""
+        backbone = {name: value for name, value in _values(self.backbone, _FIRST_SPEC) if name != "name"}
+        params = backbone | {"backbone": self.backbone.name} | {name: getattr(self, name) for name in _FIRST_PARAMS}
+        transform = dict(_values(self.transform, _FIRST_TRANSFORM)) if self.transform else None
+        if self.layer == INPUT:
+            params = {name: params[name] for name in _INPUT_PARAMS}
+            transform = {name: transform[name] for name in _INPUT_TRANSFORM} if transform else None
+        found = {"weights_digest": self.weights_digest, "transform": transform}
+        known = {name: value for name, value in found.items() if value is not None}
+        return {"catalog": self.catalog, "layer": self.layer, "params": params, **known}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the identity that :meth:`to_json` wrote. Raises ValueError for anything else."""
+        try:
+            params = _tuples(values["params"])
+            name = params.pop("backbone", _NO_BACKBONE.name)
+            chosen = {each: params.pop(each) for each in _FIRST_PARAMS if each in params}
+            spec = replace(_NO_BACKBONE, name=name, **params) if values["layer"] == INPUT else BackboneSpec(name, **params)
+            transform = values.get("transform")
+            identity = cls(
+                values["catalog"],
+                values["layer"],
+                spec,
+                **chosen,
+                weights_digest=values.get("weights_digest"),
+                transform=_read_transform(transform) if transform else None,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no identity of a store: {error}") from error
+        if identity.to_json() != json.loads(json.dumps(values)):
+            raise ValueError("an identity of a store with fields that this program does not know")
+        return identity
+
+    def differences(self, expected: "Identity") -> list[str]:
+        """Return a line for each field in which this, a store's, differs from what is wanted and known."""
+        return list(_differences(self.to_json(), expected.to_json(), prefix=""))
+
+
+_FIRST_PARAMS = ("pool", "views", "precision", "dtype", "version")
+_FIRST_SPEC = ("name", "weights", "weights_sha256", "seed", "image_size", "mean", "std")
+_FIRST_TRANSFORM = ("image_size", "mean", "std", "interpolation")
+
+
+def hash_json(values: Mapping[str, Any]) -> str:
+    """Return the sha256 of plain JSON values, whatever the order of their keys: 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _values(value: BackboneSpec | Transform, always: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields as JSON: those of the first version always, later ones where they are not at their default."""
+    for each in fields(value):
+        content = getattr(value, each.name)
+        if each.name in always or content != each.default:
+            yield each.name, list(content) if isinstance(content, tuple) else content
+
+
+def _read_transform(values: Mapping[str, Any]) -> Transform:
+    """Return a transform; that of ``input`` says nothing of mean and standard deviation."""
+    return Transform(**{"mean": _NO_MEAN, "std": _NO_STD, **_tuples(values)})
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with tuples for JSON's lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _differences(found: Mapping[str, Any], expected: Mapping[str, Any], *, prefix: str) -> Iterator[str]:
+    for name, value in expected.items():
+        other = found.get(name)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            yield from _differences(other, value, prefix=f"{prefix}{name}.")
+        elif other != value:
+            yield f"{prefix}{name}: the store has {other!r}, wanted is {value!r}"

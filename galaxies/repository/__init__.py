@@ -1,0 +1,1 @@
+"""What speaks to DVC and Git: locks after a kill, revisions, the page of plots."""

@@ -111,8 +111,8 @@ def test_a_safetensors_file_without_classifier_loads_into_a_timm_model(tmp_path:
     state = timm.create_model("convnext_atto", num_classes=0).state_dict()
     path = tmp_path / "encoder.safetensors"
     save_file(state, path)
-    options = {"layers": ["stages.3"], "weights_sha256": "any", "mean": HALF, "std": HALF}
-    loaded = load_backbone(BackboneSpec("timm:convnext_atto", weights=str(path)), **options)  # type: ignore[arg-type]
+    spec = BackboneSpec("timm:convnext_atto", weights=str(path), weights_sha256="any", mean=HALF, std=HALF)
+    loaded = load_backbone(spec, layers=["stages.3"])
     own = loaded.module.state_dict()
     assert all(torch.equal(own[name], tensor) for name, tensor in state.items())
 

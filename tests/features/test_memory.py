@@ -34,11 +34,11 @@ _MEMORY_PROGRAM = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from galaxies.backbones.backbone import configured_backbone
+from galaxies.backbones.backbone import load_backbone
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.backbones.spec import ExtractParams
 from galaxies.features.scratch import open_scratch
-from tests.toys import EXTRACT, fill, toy_images, write_toy_galaxies
+from tests.toys import EXTRACT, fill, identify, toy_images, write_toy_galaxies
 import torch
 torch.set_num_threads(1)
 folder, num_galaxies = Path(sys.argv[1]), int(sys.argv[2])
@@ -52,7 +52,7 @@ write_galaxies(folder / "galaxies.h5", blocks(), num_galaxies=num_galaxies, imag
 digest = image_sha256(image[0])
 catalog = Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))), (digest,) * num_galaxies)
 params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
-backbone = configured_backbone(params)
+backbone = load_backbone(params.spec, layers=params.layers)
 identities = {"layer1": identify(params, "layer1", catalog, backbone)}
 with open_scratch(folder, identities["layer1"].pass_key) as scratch:
     fill(folder, scratch, catalog, backbone, params, identities, batch_size=50)

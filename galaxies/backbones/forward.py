@@ -5,6 +5,7 @@ Legend: B images, V views, S image size in the file, s image size of the backbon
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import chain
 
 import torch
@@ -30,46 +31,40 @@ Forward = Callable[[Tensor], dict[str, Tensor]]
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def make_forward(
-    backbone: Backbone,
-    layers: Sequence[str],
-    *,
-    pool: str,
-    views: int = 1,
-    precision: str = "float32",
-    device: torch.device,
-) -> Forward:
-    """Return the function that sends images through the backbone up to the deepest of ``layers``.
+@dataclass(frozen=True)
+class ForwardPass:
+    """What is kept of each image, and how it is computed."""
+
+    layers: tuple[str, ...]  # as in extract.layers
+    pool: str  # avg, cls or map
+    views: int = 1  # or 8 for all of galaxies.backbones.transform.turn, in its order
+    precision: str = "float32"  # or bfloat16 or float16, by autocast
+
+    @property
+    def pooled(self) -> tuple[str, ...]:
+        """The layers of which features are kept and not maps: always those of nodes joined by ``+``."""
+        return tuple(layer for layer in self.layers if layer != INPUT and (self.pool != "map" or "+" in layer))
+
+
+def make_forward(backbone: Backbone, asked: ForwardPass, *, device: torch.device) -> Forward:
+    """Return the function that sends images through the backbone up to the deepest of the layers.
 
     The function moves the images to the device as uint8, a quarter of the bytes of float32, and resizes and normalises them
-    there. It gives, for each layer: the resized images, (B, 1, 3, s, s) uint8, of ``input``; pooled features, (B, V, C), with
-    ``pool`` ``avg`` or ``cls`` and always of nodes joined by ``+``, one after the other; else maps, (B, V, C, H, W) or (B, V,
-    T, C).
+    there. It gives, for each layer: the resized images, (B, 1, 3, s, s) uint8, of ``input``; pooled features, (B, V, C), of
+    nodes joined by ``+`` one after the other; else maps, (B, V, C, H, W) or (B, V, T, C).
 
     Args:
         backbone: the frozen network; it is moved to the device.
-        layers: as in ``extract.layers``.
-        pool: ``avg``, ``cls`` or ``map``.
-        views: 1, or 8 for all of :func:`galaxies.backbones.transform.turn`, in its order.
-        precision: ``float32``, or ``bfloat16`` or ``float16`` by autocast.
+        asked: the layers, and what is kept of them.
         device: to compute on.
 
     Raises:
         InputError: an unknown node, images of a size that the network does not take, an activation that cannot be pooled so.
     """
-    nodes = layer_nodes(layers)
+    nodes = layer_nodes(asked.layers)
     prefix = fold_batch_norms(cut(backbone.module, nodes)).to(device).to(memory_format=torch.channels_last) if nodes else None
-    autocast = torch.autocast(device.type, _AUTOCAST[precision]) if precision in _AUTOCAST else nullcontext()
-    pooled = [layer for layer in layers if layer != INPUT and (pool != "map" or "+" in layer)]
-    positions = plan_pooling(backbone, prefix, layer_nodes(pooled), pool, device) if prefix else {}
-
-    def keep(layer: str, activations: Mapping[str, Tensor]) -> Tensor:
-        if layer not in pooled:
-            return activations[layer].float()
-        parts = layer_nodes([layer])
-        if pool == "cls":
-            return torch.cat([take_class_token(activations[node]) for node in parts], dim=1)
-        return torch.cat([average_positions(activations[node], positions[node]) for node in parts], dim=1)
+    autocast = torch.autocast(device.type, _AUTOCAST[asked.precision]) if asked.precision in _AUTOCAST else nullcontext()
+    positions = plan_pooling(backbone, prefix, layer_nodes(asked.pooled), asked.pool, device) if prefix else {}
 
     @torch.inference_mode()
     def forward(images: Tensor) -> dict[str, Tensor]:
@@ -77,14 +72,24 @@ def make_forward(
         resized = resize(images.to(device, non_blocking=True).permute(0, 3, 1, 2), backbone.transform)
         activations: dict[str, Tensor] = {}
         if prefix:
-            pixels = stack_views(normalize(resized, backbone.transform), views)  # (B * V, 3, s, s)
+            pixels = stack_views(normalize(resized, backbone.transform), asked.views)  # (B * V, 3, s, s)
             with autocast:
                 activations = prefix(pixels.contiguous(memory_format=torch.channels_last))
-        kept = {layer: keep(layer, activations) for layer in layers if layer != INPUT}
-        grouped = {layer: activation.reshape(-1, views, *activation.shape[1:]) for layer, activation in kept.items()}
-        return {layer: resized.unsqueeze(1) if layer == INPUT else grouped[layer] for layer in layers}
+        kept = {layer: _keep(layer, activations, asked, positions) for layer in asked.layers if layer != INPUT}
+        return {layer: resized.unsqueeze(1) if layer == INPUT else kept[layer] for layer in asked.layers}
 
     return forward
+
+
+def _keep(layer: str, activations: Mapping[str, Tensor], asked: ForwardPass, positions: Mapping[str, Positions]) -> Tensor:
+    """Return what is kept of a layer, (B, V, ...) float32, given the activation of each node, (B * V, ...)."""
+    if layer not in asked.pooled:
+        kept = activations[layer].float()
+    elif asked.pool == "cls":
+        kept = torch.cat([take_class_token(activations[node]) for node in layer_nodes([layer])], dim=1)
+    else:
+        kept = torch.cat([average_positions(activations[node], positions[node]) for node in layer_nodes([layer])], dim=1)
+    return kept.reshape(-1, asked.views, *kept.shape[1:])
 
 
 def forward_batches(

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from galaxies.backbones.backbone import Backbone
-from galaxies.backbones.forward import Forward, forward_batches, make_forward
+from galaxies.backbones.forward import Forward, ForwardPass, forward_batches, make_forward
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
@@ -70,7 +70,7 @@ def extract(
     """
     if not len(catalog):
         raise InputError("data/catalog.csv names no galaxies; look at metrics/data.json for why `split` left none.")
-    forward = make_forward(backbone, list(identities), pool=pool, views=views, precision=precision, device=device)
+    forward = make_forward(backbone, ForwardPass(tuple(identities), pool, views, precision), device=device)
     first = torch.from_numpy(galaxies.read_images(catalog.galaxy[:_NUM_CHECKED]))
     checked = check_forward(forward, backbone.module, first, precision=precision)
     layouts = {layer: plan_layout(activation.numpy(), dtype) for layer, activation in checked.items()}

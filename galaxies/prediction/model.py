@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from galaxies.backbones.backbone import Backbone, load_backbone
-from galaxies.backbones.forward import make_forward
+from galaxies.backbones.forward import ForwardPass, make_forward
 from galaxies.backbones.spec import INPUT, Transform, is_path
 from galaxies.backbones.transform import resize
 from galaxies.errors import InputError
@@ -88,7 +88,8 @@ class Model:
         self.class_names = trained.class_names
         identity = trained.identity
         self._layer = identity.layer
-        self._forward = make_forward(backbone, [self._layer], pool=identity.pool, precision=identity.precision, device=device)
+        asked = ForwardPass((self._layer,), identity.pool, precision=identity.precision)
+        self._forward = make_forward(backbone, asked, device=device)
 
     def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.

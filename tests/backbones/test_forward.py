@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from galaxies.backbones.backbone import load_backbone
-from galaxies.backbones.forward import forward_batches, make_forward
+from galaxies.backbones.forward import ForwardPass, forward_batches, make_forward
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.backbones.transform import resize, turn
 from galaxies.errors import InputError
@@ -19,7 +19,7 @@ def images(num_images: int = 2, size: int = 40) -> Tensor:
 
 
 def run(layers: list[str], *, pool: str = "avg", views: int = 1, precision: str = "float32") -> dict[str, Tensor]:
-    forward = make_forward(RESNET, layers, pool=pool, views=views, precision=precision, device=CPU)
+    forward = make_forward(RESNET, ForwardPass(tuple(layers), pool, views, precision), device=CPU)
     return forward(images())
 
 
@@ -42,8 +42,8 @@ def test_a_view_is_the_activation_of_the_turned_image(view: int) -> None:
     # At the size of the backbone: resizing a turned image may round a grey level otherwise.
     upright = images(3, size=32)
     turned = turn(upright.permute(0, 3, 1, 2), view).permute(0, 2, 3, 1)
-    eight = make_forward(RESNET, ["layer2"], pool="avg", views=8, device=CPU)(upright)["layer2"]
-    one = make_forward(RESNET, ["layer2"], pool="avg", device=CPU)(turned)["layer2"]
+    eight = make_forward(RESNET, ForwardPass(("layer2",), "avg", views=8), device=CPU)(upright)["layer2"]
+    one = make_forward(RESNET, ForwardPass(("layer2",), "avg"), device=CPU)(turned)["layer2"]
     torch.testing.assert_close(eight[:, view], one[:, 0], atol=1e-5, rtol=1e-4)
 
 
@@ -55,10 +55,12 @@ def test_a_cut_at_input_gives_the_resized_images_as_they_are() -> None:
 
 def test_a_class_token_is_kept_of_a_vit_and_refused_of_a_resnet() -> None:
     vit = load_backbone(BackboneSpec("timm:vit_tiny_patch16_224", weights="random", image_size=32), layers=[])
-    maps, tokens = (make_forward(vit, ["blocks.1"], pool=pool, device=CPU)(images())["blocks.1"] for pool in ("map", "cls"))
+    maps, tokens = (
+        make_forward(vit, ForwardPass(("blocks.1",), pool), device=CPU)(images())["blocks.1"] for pool in ("map", "cls")
+    )
     assert maps.shape == (2, 1, 5, 192)
     assert torch.equal(tokens, maps[:, :, 0])
-    averages = make_forward(vit, ["blocks.1"], pool="avg", device=CPU)(images())["blocks.1"]
+    averages = make_forward(vit, ForwardPass(("blocks.1",), "avg"), device=CPU)(images())["blocks.1"]
     torch.testing.assert_close(averages, maps[:, :, 1:].mean(2))
     with pytest.raises(InputError, match=r"found cls, but layer4 gives .* without a class token"):
         run(["layer4"], pool="cls")
@@ -67,7 +69,7 @@ def test_a_class_token_is_kept_of_a_vit_and_refused_of_a_resnet() -> None:
 def test_a_network_of_channels_last_is_averaged_over_its_positions() -> None:
     swin = load_backbone(BackboneSpec("swin_t", weights="random", image_size=64), layers=[])
     maps, features = (
-        make_forward(swin, ["features.1"], pool=pool, device=CPU)(images())["features.1"] for pool in ("map", "avg")
+        make_forward(swin, ForwardPass(("features.1",), pool), device=CPU)(images())["features.1"] for pool in ("map", "avg")
     )
     assert maps.shape == (2, 1, 16, 16, 96)
     torch.testing.assert_close(features, maps.mean((2, 3)))
@@ -76,7 +78,7 @@ def test_a_network_of_channels_last_is_averaged_over_its_positions() -> None:
 def test_an_image_size_that_the_network_does_not_take_is_refused() -> None:
     vit = load_backbone(BackboneSpec("vit_b_32", weights="random", image_size=64), layers=[])
     with pytest.raises(InputError, match=r"vit_b_32 takes no images of 64 px.*extract\.image_size=null"):
-        make_forward(vit, ["encoder.layers.encoder_layer_0"], pool="avg", device=CPU)
+        make_forward(vit, ForwardPass(("encoder.layers.encoder_layer_0",), "avg"), device=CPU)
 
 
 def test_batches_come_back_in_order() -> None:
@@ -92,12 +94,12 @@ def test_a_gpu_gives_the_same_in_order_while_its_copies_overlap(precision: str) 
         pytest.skip("needs a CUDA device")
     gpu = torch.device("cuda")
     batches = [images(4, size=32) + shift for shift in range(5)]
-    forward = make_forward(RESNET, ["input", "layer2"], pool="map", precision=precision, device=gpu)
+    forward = make_forward(RESNET, ForwardPass(("input", "layer2"), "map", precision=precision), device=gpu)
     pinned = [batch.pin_memory() for batch in batches]
     results = forward_batches(lambda batch: {name: (kept,) for name, kept in forward(batch).items()}, pinned, gpu)
     found = [{name: tensors[0].clone() for name, tensors in result.items()} for result in results]
     RESNET.module.cpu()
-    reference = make_forward(RESNET, ["layer2"], pool="map", device=CPU)
+    reference = make_forward(RESNET, ForwardPass(("layer2",), "map"), device=CPU)
     for batch, result in zip(batches, found, strict=True):
         assert result["input"].device.type == "cpu"
         difference = (result["layer2"] - reference(batch)["layer2"]).square().mean().sqrt()

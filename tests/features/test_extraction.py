@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from galaxies.backbones.backbone import cut, load_backbone
-from galaxies.backbones.forward import make_forward
+from galaxies.backbones.forward import ForwardPass, make_forward
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare, resize
 from galaxies.data.catalog import Catalog
@@ -223,7 +223,9 @@ def num_finished_shards(folder: Path) -> int:
 def fill_block(galaxies_path: Path, stored: LayerScratch, params: ExtractParams, catalog: Catalog, block: range) -> int:
     """Do what a worker does that knows nothing of the others; return the number of rows it filled."""
     cpu = torch.device("cpu")
-    forward = make_forward(load_backbone(params.spec, layers=params.layers), [stored.layer], pool=params.pool, device=cpu)
+    forward = make_forward(
+        load_backbone(params.spec, layers=params.layers), ForwardPass((stored.layer,), params.pool), device=cpu
+    )
     writers = {stored.layer: ShardWriter(stored, params.precision)}
     with GalaxyFile(galaxies_path) as galaxies:
         return sum(fill_blocks(galaxies, catalog, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from galaxies.backbones.backbone import Backbone
-from galaxies.backbones.forward import make_forward
+from galaxies.backbones.forward import ForwardPass, make_forward
 from galaxies.backbones.spec import Transform
 from galaxies.errors import InputError
 from galaxies.features.selfcheck import check_forward
@@ -46,7 +46,7 @@ class DividedByZero(nn.Module):
 def check(last: nn.Module, *, training: bool = False, precision: str = "float32") -> dict[str, Tensor]:
     module = Toy(last).requires_grad_(False).train(training)
     backbone = Backbone("toy", module, TRANSFORM, "0")
-    forward = make_forward(backbone, ["last"], pool="map", precision=precision, device=torch.device("cpu"))
+    forward = make_forward(backbone, ForwardPass(("last",), "map", precision=precision), device=torch.device("cpu"))
     module.train(training)
     return check_forward(forward, module, IMAGES, precision=precision)
 

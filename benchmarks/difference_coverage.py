@@ -1,4 +1,4 @@
-"""How often the 95 % intervals of `python -m galaxies compare` hold the true difference of two heads: by simulation.
+"""How often the 95 % intervals of `galaxies compare` hold the true difference of two heads: by simulation.
 
 Usage: python -m benchmarks.difference_coverage [--simulations 1000]. Galaxies and heads are those of
 `benchmarks.interval_coverage`; the second head shares most of its logits with the first (they disagree about 1 to 21 % of the

@@ -1,13 +1,14 @@
 """Classify galaxies by shape from the cached activations of a frozen, pretrained network.
 
-The modules follow one galaxy from file to metric:
+The folders follow one galaxy from its file to a metric, and each uses those before it:
 
-``sources`` and ``survey`` make ``galaxies.h5`` (``galaxy_file``); ``splits`` decides which galaxies are used and how they
-are divided (``catalog``, ``sky``); ``backbone`` and ``extraction`` write a layer's activations into a ``store``;
-``training`` fits a ``head`` on them; ``evaluation`` and ``plots`` say how good it is.
+``data`` holds galaxies, the catalog and the splits; ``simulation`` draws them, ``sources`` brings them from elsewhere;
+``backbones`` are frozen networks, and ``features`` their activations, in stores; ``heads`` are trained on these;
+``evaluation`` says how good a head is, ``gallery`` shows it, ``prediction`` asks it about other galaxies; ``repository``
+speaks to DVC and Git, and ``commands`` is the command line.
 
 ``galaxies.load("models")`` gives a trained model, and its ``predict(images)`` the classes of images (B, H, W, 3) uint8; see
-``prediction``. Importing this package alone imports nothing else.
+``prediction/model.py``. Importing this package alone imports nothing else.
 """
 
 from typing import TYPE_CHECKING, Any

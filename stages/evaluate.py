@@ -92,7 +92,7 @@ def _require_classes(trained: TrainedHead, splits: Splits) -> None:
 def _tabulate_predictions(
     catalog: Catalog, splits: Splits, rows: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """Tell which galaxies they are by all that `python -m galaxies compare` needs to join two revisions."""
+    """Tell which galaxies they are by all that `galaxies compare` needs to join two revisions."""
     galaxies = pd.DataFrame(
         {
             "row": rows,

@@ -21,10 +21,11 @@ LAYERS = (
     "gallery",
     "prediction",
     "repository",
+    "commands",
 )
 """As in the README. Modules at the top stand before all of them, but for what the package and its command offer."""
 
-AT_THE_TOP = {"__init__": "prediction", "__main__": "repository"}
+AT_THE_TOP = {"__init__": "prediction", "__main__": "commands"}
 """The last layer that a module at the top may use."""
 
 

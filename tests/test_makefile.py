@@ -10,6 +10,32 @@ import pytest
 
 from tests.pipelines import REPOSITORY
 
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+# A wheel of one command, made with what Python has.
+BACKEND = """
+from pathlib import Path
+from zipfile import ZipFile
+
+FILES = {
+    "METADATA": "Metadata-Version: 2.1\\nName: stub\\nVersion: 0\\n",
+    "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    "entry_points.txt": "[console_scripts]\\ngalaxies = this:s\\n",
+    "RECORD": "",
+}
+
+def build_editable(folder, settings=None, metadata=None):
+    with ZipFile(Path(folder, "stub-0-py3-none-any.whl"), "w") as wheel:
+        for name, text in FILES.items():
+            wheel.writestr(f"stub-0.dist-info/{name}", text)
+    return "stub-0-py3-none-any.whl"
+"""
+
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
@@ -17,7 +43,10 @@ def clone(tmp_path: Path) -> Path:
     folder = tmp_path / "my galaxies é"
     folder.mkdir()
     shutil.copy(REPOSITORY / "Makefile", folder)
-    (folder / "requirements.txt").write_text("")
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (folder / name).write_text("")
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "backend.py").write_text(BACKEND)
     (folder / "galaxies").mkdir()
     (folder / "galaxies" / "__main__.py").touch()  # What it does after an installation is not the matter here.
     return folder
@@ -52,10 +81,13 @@ def test_setup_is_done_once_and_again_when_it_is_broken(clone: Path) -> None:
     assert make(clone, "setup").endswith("exit 0")
     stamp = clone / ".venv" / "installed"
     first = stamp.stat().st_mtime_ns
+    assert (clone / ".venv" / "bin" / "galaxies").is_file()
+    assert not (clone / ".venv" / "installed-dev").exists()
     (clone / ".venv" / "bin" / "pytest").write_text("#!/bin/sh\necho tests ran in $PWD\n")
     (clone / ".venv" / "bin" / "pytest").chmod(0o755)
     assert f"tests ran in {clone}" in make(clone, "test")
     assert stamp.stat().st_mtime_ns == first
+    assert (clone / ".venv" / "installed-dev").is_file()
 
     moved = clone.rename(clone.with_name("moved"))
     assert make(moved, "setup").endswith("exit 0")

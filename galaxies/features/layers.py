@@ -94,3 +94,19 @@ def format_layers(layers: list[Layer], num_galaxies: int) -> Iterator[str]:
             f"{layer.name:<{width}}  {shape:<18} {'yes' if layer.is_cut else 'no':<4} {pooled:>10} {format_bytes(maps):>10} "
             f"{format_bytes(maps * layer.compressed_fraction):>11}"
         )
+
+
+def format_conditions(num_galaxies: int, *, image_size: int, whose: str, weights: str, num_hidden: int) -> Iterator[str]:
+    """Yield the lines below the table: what it was measured on, and how many layers it leaves out.
+
+    Args:
+        num_galaxies: N of the table.
+        image_size: px of the images that the backbone was given.
+        whose: whose galaxies these were, as ``example_images`` says.
+        weights: the name of the backbone's weights.
+        num_hidden: nodes that cannot be a cut and are not in the table.
+    """
+    yield f"Bytes for {num_galaxies:,} galaxies, images of {image_size} px: pooled features float32, maps float16."
+    yield f"Compression (zstd, level 1) was measured on {whose} with weights {weights}."
+    if num_hidden:
+        yield f"{num_hidden} nodes that cannot be a cut are not shown (--all)."

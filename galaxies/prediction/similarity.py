@@ -5,7 +5,7 @@ Legend: N rows of the catalogue, C features, S image size in pixels.
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,12 @@ def _measure_distances(features: torch.Tensor, model: Model, image: NDArray[np.u
     difference = head.standardise(features.to(model.device)) - head.standardise(model.compute_features([image]))
     distances: NDArray[np.float64] = difference.double().square().mean(dim=1).sqrt().cpu().numpy()
     return distances
+
+
+def format_similar(similar: Sequence[SimilarGalaxy]) -> Iterator[str]:
+    """Yield a line for each, the most similar first."""
+    for galaxy in similar:
+        yield f"{galaxy.distance:6.3f}  row {galaxy.row:<6} {galaxy.id:<12} {galaxy.class_name}"
 
 
 def draw_similar(

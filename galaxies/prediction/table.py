@@ -143,6 +143,14 @@ def count_rows(parts: Iterable[Path]) -> dict[str, int]:
     return counts
 
 
+def format_counts(counts: dict[str, int]) -> str:
+    """Return what ``count_rows`` counted as a sentence."""
+    return (
+        f"{counts['rows']:,} rows, {counts['error']:,} with an error; {counts['abstain']:,} are left to a person, of which "
+        f"{counts['is_novel']:,} are unlike the training galaxies."
+    )
+
+
 def make_safe(value: Any) -> str:
     """Return a CSV cell that no spreadsheet takes for a formula: such text gets an apostrophe in front.
 

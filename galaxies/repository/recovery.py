@@ -47,7 +47,7 @@ def _require_quiet(root: Path) -> None:
         if process.info["name"] == "git" or any(Path(word).name == "dvc" for word in words[:3]):
             raise InputError(
                 f"process {process.info['pid']} ({' '.join(words[:4])}) works in {root.resolve()}; wait until it has ended, or "
-                "kill it, and run `python -m galaxies recover` again."
+                "kill it, and run `galaxies recover` again."
             )
 
 

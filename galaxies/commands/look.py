@@ -1,0 +1,51 @@
+"""Commands that show what a run has found."""
+
+import argparse
+from pathlib import Path
+
+from galaxies.commands.command import Command
+
+
+def _show(options: argparse.Namespace) -> None:
+    from galaxies.evaluation.summary import format_summary
+
+    for line in format_summary(Path("metrics")):
+        print(line)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from galaxies.evaluation.comparison import compare_predictions, format_comparison, read_predictions
+
+    first, second = (read_predictions(Path(), revision) for revision in (options.first, options.second))
+    table = compare_predictions(first, second)
+    print(f"On the same {len(second.galaxies):,} test galaxies:")
+    print(format_comparison(table, options.first, options.second))
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", metavar="REV_A", help="a Git revision, an experiment, or `workspace`")
+    parser.add_argument("second", metavar="REV_B", help="as REV_A")
+
+
+def _plots_page(options: argparse.Namespace) -> None:
+    from galaxies.repository.plots_page import install_plots_page
+
+    install_plots_page(Path(".dvc"))
+
+
+COMMANDS = (
+    Command("show", "print the metrics of the last run and where its pictures are", "galaxies show", _show),
+    Command(
+        "compare",
+        "tell whether the second of two revisions or experiments is better",
+        "galaxies compare main wide",
+        _compare,
+        _add_compare,
+    ),
+    Command(
+        "plots-page",
+        "make the page of `dvc plots show` and `diff` work without network",
+        "galaxies plots-page",
+        _plots_page,
+    ),
+)

@@ -1,0 +1,63 @@
+"""Commands for what the parameters want to know before a run."""
+
+import argparse
+from pathlib import Path
+
+from galaxies.commands.command import Command, count
+
+
+def _digest(options: argparse.Namespace) -> None:
+    from galaxies.sources.sources import digest
+
+    print(digest(options.path))
+
+
+def _add_digest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, help="a file, a folder of class folders, or a catalogue of images")
+
+
+def _layers(options: argparse.Namespace) -> None:
+    from galaxies.backbones.backbone import load_backbone
+    from galaxies.backbones.spec import BackboneSpec
+    from galaxies.features.layers import example_images, format_conditions, format_layers, measure_layers
+
+    spec = BackboneSpec(options.backbone, options.weights, image_size=options.image_size)
+    backbone = load_backbone(spec, layers=[])
+    images, whose = example_images(Path("data/galaxies.h5"))
+    layers = measure_layers(backbone, images)
+    shown = [layer for layer in layers if layer.is_cut or options.all]
+    conditions = format_conditions(
+        options.num_galaxies,
+        image_size=backbone.transform.image_size,
+        whose=whose,
+        weights=options.weights,
+        num_hidden=len(layers) - len(shown),
+    )
+    for line in (*format_layers(shown, options.num_galaxies), "", *conditions):
+        print(line)
+
+
+def _add_layers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("backbone", help="as in extract.backbone, such as resnet50 or timm:convnext_nano")
+    parser.add_argument("--num-galaxies", type=count, default=17736, help="N; the default is Galaxy10 DECaLS")
+    parser.add_argument("--image-size", type=count, help="px; the default is the weights' own")
+    parser.add_argument("--weights", default="random", help="published weights; zeros, and so compression, depend on them")
+    parser.add_argument("--all", action="store_true", help="also the nodes that cannot be a cut")
+
+
+COMMANDS = (
+    Command(
+        "digest",
+        "print the digest that download.sha256 or extract.weights_sha256 wants",
+        "galaxies digest my_galaxies.h5",
+        _digest,
+        _add_digest,
+    ),
+    Command(
+        "layers",
+        "list the layers of a backbone: shape, whether a cut, bytes of its store",
+        "galaxies layers resnet50 --num-galaxies 100000",
+        _layers,
+        _add_layers,
+    ),
+)

@@ -1,0 +1,97 @@
+"""Commands that ask a trained model about a user's own galaxies, or take it elsewhere."""
+
+import argparse
+from pathlib import Path
+
+from galaxies.commands.command import Command, add_model_options, count
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from galaxies.prediction.model import load
+    from galaxies.prediction.run import PredictOptions, predict_inputs
+    from galaxies.prediction.table import format_counts
+    from galaxies.runtime import RuntimeParams
+
+    model = load(options.model_dir, weights=options.weights, device=options.device)
+    num_workers = RuntimeParams("auto", 1, "auto" if options.num_workers is None else options.num_workers).count_workers()
+    settings = PredictOptions(
+        options.batch_size, num_workers, options.limit, options.allow_outside, options.metrics, options.adapt
+    )
+    counts = predict_inputs(options.input, options.out, model, settings)
+    print(f"{options.out}: {format_counts(counts)}")
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", help="a file, a folder, a 'pattern*', a .csv, .parquet or .txt catalogue, an .h5 file")
+    parser.add_argument("--out", type=Path, required=True, help="the result, .parquet or .csv: a row an input, in its order")
+    parser.add_argument("--metrics", type=Path, help="write metrics of labelled inputs to this JSON file")
+    parser.add_argument("--limit", type=count, help="predict the first inputs only")
+    parser.add_argument("--batch-size", type=count, default=64, help="images in one forward pass (64)")
+    parser.add_argument("--num-workers", type=int, help="threads that decode (one a core)")
+    parser.add_argument("--adapt", action="store_true", help="standardise features by the inputs' own: for another survey")
+    parser.add_argument("--allow-outside", action="store_true", help="follow a catalogue's paths out of its folder")
+    add_model_options(parser)
+
+
+def _similar(options: argparse.Namespace) -> None:
+    from galaxies.prediction.model import load
+    from galaxies.prediction.similarity import draw_similar, find_similar, format_similar
+
+    model = load(options.model_dir, weights=options.weights, device=options.device)
+    image, found = find_similar(options.image, model, folder=Path(), number=options.number)
+    draw_similar(options.out, image, found, title=f"Most similar to {options.image}, with class, id and distance")
+    for line in format_similar(found):
+        print(line)
+    print(f"{options.out} shows them.")
+
+
+def _add_similar(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", help="a JPEG, PNG, TIFF or FITS file")
+    parser.add_argument("--number", type=count, default=11, help="galaxies to show (11)")
+    parser.add_argument("--out", type=Path, default=Path("similar.png"), help="the contact sheet (similar.png)")
+    add_model_options(parser)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from galaxies.files import format_bytes
+    from galaxies.prediction.export import export_model
+    from galaxies.prediction.feature_table import export_features
+    from galaxies.prediction.model import load
+
+    model = load(options.model_dir, weights=options.weights, device="cpu")
+    if options.out.suffix.lower() == ".parquet":
+        export_features(Path("features") / f"{model.trained.identity.layer}.zarr", options.out, folder=Path())
+    else:
+        export_model(model, options.out, image_size=options.image_size)
+    print(f"{options.out}: {format_bytes(options.out.stat().st_size)}")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, help="model.onnx, model.pt2 (torch.export), or features.parquet")
+    parser.add_argument("--image-size", type=count, help="px of the images that the file will take (those of training)")
+    add_model_options(parser)
+
+
+COMMANDS = (
+    Command(
+        "predict",
+        "predict your own galaxies: images, FITS files, catalogues of them, HDF5",
+        "galaxies predict 'cutouts/*.fits' --out predictions.parquet",
+        _predict,
+        _add_predict,
+    ),
+    Command(
+        "similar",
+        "find the galaxies of the catalogue that look most like an image",
+        "galaxies similar ngc1300.jpg --number 5",
+        _similar,
+        _add_similar,
+    ),
+    Command(
+        "export",
+        "write backbone and head as one file, or the features for other tools",
+        "galaxies export model.onnx",
+        _export,
+        _add_export,
+    ),
+)

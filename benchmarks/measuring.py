@@ -20,7 +20,7 @@ from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
-from galaxies.features.scratch import open_scratch
+from galaxies.features.unfinished import open_unfinished
 
 _BLOCK_GALAXIES = 256
 
@@ -92,7 +92,7 @@ def run_extraction(
         for layer in params.layers
     }
     outs = [folder / "features" / f"{layer}.zarr" for layer in params.layers]
-    with open_scratch(folder, next(iter(identities.values())).pass_key) as scratch:
+    with open_unfinished(folder, next(iter(identities.values()))) as stores:
         extract(
             galaxies,
             catalog,
@@ -104,10 +104,10 @@ def run_extraction(
             precision=params.precision,
             device=device,
             batch_size=batch_size,
-            scratch=scratch,
+            stores=stores,
         )
         for layer, out in zip(params.layers, outs, strict=True):
-            scratch.publish(layer, out)
+            stores[layer].publish(out)
     return outs
 
 

@@ -1,15 +1,15 @@
-"""Files that are whole or absent: temporary names, locks, digests, free space."""
+"""Files that are whole or absent: temporary names, digests, free space."""
 
 import errno
-import fcntl
 import glob
 import hashlib
+import json
 import logging
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DIGEST_BLOCK_BYTES = 1 << 20
-_MOST_DELETED = 1000
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _DISK_ADVICE = {
@@ -89,39 +88,6 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of ``folder``, made if need be; the kernel frees it with the process, however that ends.
-
-    With ``wait``, a second process waits; otherwise BlockingIOError is raised. The holder may delete the folder.
-    """
-    path = folder / "lock"
-    num_deleted = 0
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            opened = path.open("a")
-        except (FileNotFoundError, FileExistsError):
-            # The holder deleted the folder between two of these system calls. A file of that name would stay, and in some
-            # file systems (/proc) no folder can be made.
-            num_deleted += 1
-            if folder.is_file() or num_deleted > _MOST_DELETED:
-                raise
-            continue
-        with opened as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    raise
-                _logger.warning("another process does the same work; waiting for it (%s)", path)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # The folder may have been deleted while this process waited: then the lock held is of a deleted file.
-            if os.fstat(file.fileno()).st_nlink > 0:
-                yield
-                return
-
-
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` in one step."""
     with replacing(path) as temporary:
@@ -155,6 +121,11 @@ def file_sha256(path: Path) -> str:
             digest.update(block)
             progress.update(len(block))
     return digest.hexdigest()
+
+
+def hash_json(values: Mapping[str, object]) -> str:
+    """Return the sha256 of plain JSON values, whatever the order of their keys: 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def require_digest(actual: str, wanted: str | None, *, key: str, what: str) -> None:

@@ -44,11 +44,6 @@ def main_repository() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
-def download_scratch() -> Path:
-    """Return where downloads in progress stand: beside DVC's own, so that every way to run a stage finds them after a kill."""
-    return main_repository() / ".dvc" / "tmp" / "download"
-
-
 def user_path(path: str) -> Path:
     """Return a path from params.yaml; a relative one is relative to the main repository."""
     return main_repository() / Path(path).expanduser()

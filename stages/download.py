@@ -4,7 +4,7 @@ from pathlib import Path
 
 from galaxies.runtime import RuntimeParams
 from galaxies.sources.sources import DownloadParams, copy_hdf5, fetch_galaxy10, import_images, simulate
-from stages import download_scratch, read_params, run_stage, user_path
+from stages import main_repository, read_params, run_stage, user_path
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
             num_workers=runtime.count_workers(),
         )
     elif params.source == "galaxy10_decals":
-        fetch_galaxy10(out, url=params.url, sha256=params.sha256, scratch=download_scratch())
+        fetch_galaxy10(out, url=params.url, sha256=params.sha256, root=main_repository())
     elif params.source == "hdf5":
         copy_hdf5(out, path=user_path(str(params.path)), sha256=params.sha256)
     else:

@@ -10,8 +10,8 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
-from galaxies.features.scratch import open_scratch
 from galaxies.features.store import Store
+from galaxies.features.unfinished import open_unfinished
 from galaxies.runtime import RuntimeParams
 from stages import main_repository, read_params, run_stage
 
@@ -27,10 +27,10 @@ def main() -> None:
         for name in params.layers
     }
     key = identities[layer].pass_key
-    with open_scratch(main_repository(), key) as scratch:
-        if not scratch.is_complete(layer):
+    with open_unfinished(main_repository(), identities[layer]) as stores:
+        if not stores[layer].is_complete:
             # Resized images need no forward pass, so `input` makes a pass, and has a key, of its own.
-            together = [name for name in params.layers if identities[name].pass_key == key and not scratch.is_complete(name)]
+            together = [name for name in params.layers if identities[name].pass_key == key and not stores[name].is_complete]
             missing = [name for name in together if name == layer or not _is_published(name, params, catalog)]
             with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
                 extract(
@@ -44,9 +44,9 @@ def main() -> None:
                     precision=params.precision,
                     device=runtime.pick_device(),
                     batch_size=runtime.batch_size,
-                    scratch=scratch,
+                    stores=stores,
                 )
-        scratch.publish(layer, _out(layer))
+        stores[layer].publish(_out(layer))
 
 
 def _out(layer: str) -> Path:

@@ -15,7 +15,7 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.splits import SplitParams, make_tables, select_galaxies
 from galaxies.files import write_text
 from galaxies.sources.sources import DownloadParams, discard_galaxy10
-from stages import download_scratch, read_params, run_stage, user_path
+from stages import main_repository, read_params, run_stage, user_path
 
 _BLOCK_ROWS = 64
 
@@ -27,7 +27,7 @@ def main() -> None:
         source = read_params("download", DownloadParams)
         if source.source == "galaxy10_decals":
             # The file is recorded and sound, so nobody needs to publish it again.
-            discard_galaxy10(url=source.url, sha256=source.sha256, scratch=download_scratch())
+            discard_galaxy10(url=source.url, sha256=source.sha256, root=main_repository())
         digests, is_blank = scan_images(galaxies)
         labels = strata = galaxies.labels.astype(np.int64)
         if params.corrections is not None:

@@ -11,8 +11,8 @@ from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import read_catalog, read_splits
 from galaxies.data.field_of_view import read_field
 from galaxies.features.identity import Identity
-from galaxies.features.scratch import discard_scratch
 from galaxies.features.store import Store
+from galaxies.features.unfinished import discard_unfinished
 from galaxies.files import file_sha256, require_digest, write_text
 from galaxies.heads.batches import open_batches
 from galaxies.heads.calibration import divide_val
@@ -40,7 +40,7 @@ def main() -> None:
     store = Store(Path("features") / f"{params.layer}.zarr")
     store.require(Identity.expected(extract, params.layer, catalog.digest))
     # The store is recorded and sound, so nobody needs to publish it again.
-    discard_scratch(main_repository(), store.identity)
+    discard_unfinished(main_repository(), store.identity)
 
     device, targets = runtime.pick_device(), splits.targets
     train, val = splits.rows("train"), splits.rows("val")
@@ -69,17 +69,15 @@ def main() -> None:
         )
         for rows in (train, choosing)
     ]
-    conditions = {
+    identity = {
         "params": asdict(params),
         "store": store.key,
         "start": start_digest,
         "rows": [train.tolist(), choosing.tolist()],
         "targets": targets[np.concatenate([train, choosing])].tolist(),
-        "device": device.type,
-        "num_threads": torch.get_num_threads(),
-        "torch": torch.__version__,
     }
-    with open_checkpoint(main_repository(), conditions) as checkpoint:
+    conditions = {"device": device.type, "num_threads": torch.get_num_threads(), "torch": torch.__version__}
+    with open_checkpoint(main_repository(), identity, conditions) as checkpoint:
         fits = fit_heads(*batches, class_names=splits.classes, params=params, ending=ending, start=start, checkpoint=checkpoint)
 
     field = read_field(Path("data/field_of_view.json"))

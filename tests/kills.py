@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 from ruamel.yaml import YAML
 
+from galaxies.features.unfinished import UnfinishedStore
 from tests.pipelines import Pipeline, make_pipeline
 from tests.toys import toy_images, write_toy_galaxies
 
@@ -172,7 +173,7 @@ def _processes(pipeline: Pipeline, kind: str) -> list[psutil.Process]:
 
 
 def _shards(pipeline: Pipeline) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the shards in the scratch folder with their times of writing: those on record, and all that are there."""
+    """Return the shards in the work folder with their times of writing: those on record, and all that are there."""
     recorded: dict[str, int] = {}
     written: dict[str, int] = {}
     for folder in (pipeline.folder / ".dvc" / "tmp" / "extract").glob("*"):
@@ -200,12 +201,12 @@ def _recorded_digest(lock_file: str) -> str:
 
 
 def _leftovers(pipeline: Pipeline) -> Iterator[str]:
-    """Yield what should not be there once a run has ended well: in the places of the outs, and in the scratch folder."""
+    """Yield what should not be there once a run has ended well: in the places of the outs, and in the work folder."""
     for path in pipeline.folder.glob("features/*"):
         if path.name not in (".gitkeep", f"{_LAYER}.zarr"):
             yield str(path.relative_to(pipeline.folder))
     for path in (pipeline.folder / ".dvc" / "tmp" / "extract").glob("*/*"):
-        if path.name not in ("lock", "record.json", f"{_LAYER}.zarr", f"{_LAYER}.shards"):
+        if path.name not in ("conditions.json", *UnfinishedStore(path.parent, _LAYER).names):
             yield str(path.relative_to(pipeline.folder))
 
 

@@ -113,7 +113,7 @@ class Pipeline:
         return Pipeline(folder)
 
     def scratch_shards(self) -> int:
-        """Return how many shards are finished in the scratch folder."""
+        """Return how many shards are finished in the work folder."""
         return sum(1 for _ in (self.folder / ".dvc" / "tmp" / "extract").glob("*/*.zarr/activations/c.*.0.0"))
 
 

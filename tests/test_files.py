@@ -1,21 +1,19 @@
-"""Files are whole or absent, locks are held by one, digests are asked for with the value to set."""
+"""Files are whole or absent, digests are asked for with the value to set."""
 
 import errno
 import hashlib
 import logging
 import os
-import shutil
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, format_bytes, locked, replacing, require_digest, require_free_disk, write_text
+from galaxies.files import file_sha256, format_bytes, hash_json, replacing, require_digest, require_free_disk, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -108,63 +106,16 @@ def test_other_failures_of_the_system_are_not_taken_for_a_full_disk(tmp_path: Pa
         raise OSError(errno.EIO, "Input/output error")
 
 
-def test_one_holds_the_lock_and_the_next_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    order: list[str] = []
-
-    def second() -> None:
-        with locked(tmp_path / "made" / "folder"):
-            order.append("second")
-
-    thread = threading.Thread(target=second)
-    with caplog.at_level(logging.WARNING), locked(tmp_path / "made" / "folder"):
-        with pytest.raises(BlockingIOError), locked(tmp_path / "made" / "folder", wait=False):
-            pass
-        thread.start()
-        thread.join(0.2)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
-    assert "another process does the same work; waiting for it" in caplog.text
-
-
-def test_the_holder_may_delete_the_folder_while_others_want_it(tmp_path: Path) -> None:
-    """A lock on a deleted file would let two in at once; a folder deleted between two system calls is no error."""
-    folder, inside, most = tmp_path / "folder", [0], [0]
-
-    def work() -> None:
-        for _ in range(40):
-            with locked(folder):
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-                inside[0] -= 1
-                shutil.rmtree(folder, ignore_errors=True)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()
-    assert most == [1]
-
-
-def test_a_file_in_the_place_of_the_folder_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
-    (tmp_path / "folder").touch()
-    with pytest.raises(FileExistsError), locked(tmp_path / "folder"):
-        pass
-
-
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system in which no folder can be made")
-def test_where_no_folder_can_be_made_is_an_error_and_not_tried_for_ever() -> None:
-    with pytest.raises(FileNotFoundError), locked(Path("/proc/results")):
-        pass
-
-
 @pytest.mark.parametrize("num_bytes", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
 def test_the_digest_is_that_of_all_bytes(tmp_path: Path, num_bytes: int) -> None:
     content = np.random.default_rng(0).bytes(num_bytes)
     (tmp_path / "a").write_bytes(content)
     assert file_sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_the_hash_of_values_does_not_depend_on_their_order() -> None:
+    assert hash_json({"a": 1, "b": 2}) == hash_json({"b": 2, "a": 1})
+    assert hash_json({"a": 1}) != hash_json({"a": 2})
 
 
 def test_a_missing_or_wrong_digest_is_answered_with_the_value_to_set() -> None:

@@ -13,7 +13,7 @@ from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
-from galaxies.features.scratch import Scratch, open_scratch
+from galaxies.features.unfinished import UnfinishedStores, open_unfinished
 
 EXTRACT: dict[str, Any] = {
     "backbone": "resnet18",
@@ -31,6 +31,10 @@ EXTRACT: dict[str, Any] = {
     "version": 1,
 }
 """The section ``extract`` of a run that takes milliseconds."""
+
+
+EXTRACT_WORK = Path(".dvc", "tmp", "extract")
+"""Where the work folders of extractions stand in a repository."""
 
 
 def toy_images(num_galaxies: int, *, size: int = 32, seed: int = 0) -> NDArray[np.uint8]:
@@ -72,16 +76,16 @@ def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8,
         write_toy_galaxies(folder / "galaxies.h5", images)
     identities = {layer: identify(params, layer, catalog, backbone) for layer in params.layers}
     outs = {layer: folder / "features" / f"{layer}.zarr" for layer in params.layers}
-    with open_scratch(folder, identities[params.layers[0]].pass_key) as scratch:
-        fill(folder, scratch, catalog, backbone, params, identities, batch_size=batch_size)
+    with open_unfinished(folder, identities[params.layers[0]]) as stores:
+        fill(folder, stores, catalog, backbone, params, identities, batch_size=batch_size)
         for layer, out in outs.items():
-            scratch.publish(layer, out)
+            stores[layer].publish(out)
     return outs
 
 
 def fill(
     folder: Path,
-    scratch: Scratch,
+    stores: UnfinishedStores,
     catalog: Catalog,
     backbone: Backbone,
     params: ExtractParams,
@@ -102,7 +106,7 @@ def fill(
             precision=params.precision,
             device=torch.device("cpu"),
             batch_size=batch_size,
-            scratch=scratch,
+            stores=stores,
         )
 
 

@@ -8,6 +8,7 @@ Legend: N rows, B rows in a batch, S image size in the file, V views.
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,11 +23,11 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.memory import return_freed_memory
-from galaxies.features.scratch import Scratch
 from galaxies.features.selfcheck import check_forward
 from galaxies.features.shard_writer import Packed, ShardWriter, pack
 from galaxies.features.stations import in_advance, in_background
 from galaxies.features.store import Layout, plan_layout
+from galaxies.features.unfinished import UnfinishedStores
 from galaxies.files import format_bytes, require_free_disk
 
 _NUM_CHECKED = 4  # galaxies of the self-check
@@ -46,7 +47,7 @@ def extract(
     precision: str,
     device: torch.device,
     batch_size: int,
-    scratch: Scratch,
+    stores: UnfinishedStores,
     views: int = 1,
 ) -> None:
     """Fill the stores of the layers in ``identities`` (layer -> identity), continuing where an earlier run ended.
@@ -61,7 +62,7 @@ def extract(
         precision: of the forward pass.
         device: of the forward pass.
         batch_size: images in one forward pass; fewer where the shards are shorter.
-        scratch: where the stores stand until they are published.
+        stores: where they stand until they are published.
         views: of each galaxy, 1 or 8.
 
     Raises:
@@ -78,7 +79,7 @@ def extract(
         return_freed_memory()  # It costs some speed, and smaller activations need little memory.
     unit_rows = min(layout.shard_rows for layout in layouts.values())
     batch_rows = min(max(1, batch_size // views), *(_rows_in_batch(layout) for layout in layouts.values()))
-    scratch.begin(
+    stores.begin(
         {
             "device": device.type,
             "torch": torch.__version__,
@@ -86,15 +87,12 @@ def extract(
             "batch_rows": batch_rows,
         }
     )
-    writers = {
-        layer: ShardWriter(
-            scratch.open_layer(layer, num_rows=len(catalog), layout=layouts[layer], identity=identity), precision
-        )
-        for layer, identity in identities.items()
-    }
+    for layer, identity in identities.items():
+        stores[layer].open(num_rows=len(catalog), layout=layouts[layer], identity=identity)
+    writers = {layer: ShardWriter(stores[layer], precision) for layer in identities}
     blocks = list(_missing_blocks(writers.values(), len(catalog), unit_rows))
     num_missing = sum(map(len, blocks))
-    _require_room(scratch, layouts, checked, len(catalog), num_missing)
+    _require_room(stores.work.path, layouts, checked, len(catalog), num_missing)
     with tqdm(
         total=len(catalog), initial=len(catalog) - num_missing, desc="extract", unit="galaxy", smoothing=0.05
     ) as progress:
@@ -171,7 +169,7 @@ def _read_batch(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int, d
 
 
 def _require_room(
-    scratch: Scratch, layouts: Mapping[str, Layout], checked: Mapping[str, Tensor], num_rows: int, num_missing: int
+    folder: Path, layouts: Mapping[str, Layout], checked: Mapping[str, Tensor], num_rows: int, num_missing: int
 ) -> None:
     """Log what the stores will hold, and raise InputError where the disk has no room for what is missing of them."""
     num_bytes = 0.0
@@ -183,7 +181,7 @@ def _require_room(
             *(layer, num_rows, layout.row_shape, layout.dtype, format_bytes(whole), format_bytes(whole * fraction)),
         )
         num_bytes += layout.row_bytes * num_missing * fraction
-    require_free_disk(scratch.folder, int(num_bytes), f"Keeping the activations of {', '.join(layouts)}")
+    require_free_disk(folder, int(num_bytes), f"Keeping the activations of {', '.join(layouts)}")
 
 
 def _missing_blocks(writers: Collection[ShardWriter], num_rows: int, unit_rows: int) -> Iterator[range]:

@@ -1,12 +1,12 @@
 """What determines the numbers in a store: the parameters of extraction, the catalog, the weights. Nothing else may."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from galaxies.backbones.spec import INPUT, BackboneSpec, ExtractParams, Transform
+from galaxies.files import hash_json
 
 _NO_BACKBONE = BackboneSpec(name="none", weights="none")
 """That of the layer ``input``, whose images no network has seen; only its image size counts."""
@@ -63,7 +63,7 @@ class Identity:
     @property
     def pass_key(self) -> str:
         """The key that the layers of one forward pass share."""
-        return hash_json({name: value for name, value in self.to_json().items() if name != "layer"})
+        return hash_json(self.pass_json())
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; a key is the hash of these."""
@@ -76,6 +76,10 @@ class Identity:
         found = {"weights_digest": self.weights_digest, "transform": transform}
         known = {name: value for name, value in found.items() if value is not None}
         return {"catalog": self.catalog, "layer": self.layer, "params": params, **known}
+
+    def pass_json(self) -> dict[str, Any]:
+        """Return what the layers of one forward pass have in common."""
+        return {name: value for name, value in self.to_json().items() if name != "layer"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -108,11 +112,6 @@ class Identity:
 _FIRST_PARAMS = ("pool", "views", "precision", "dtype", "version")
 _FIRST_SPEC = ("name", "weights", "weights_sha256", "seed", "image_size", "mean", "std")
 _FIRST_TRANSFORM = ("image_size", "mean", "std", "interpolation")
-
-
-def hash_json(values: Mapping[str, Any]) -> str:
-    """Return the sha256 of plain JSON values, whatever the order of their keys: 64 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _values(value: BackboneSpec | Transform, always: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -10,9 +10,9 @@ from torch import Tensor
 from zarr.storage import LocalStore
 
 from galaxies.errors import InputError
-from galaxies.features.scratch import LayerScratch
 from galaxies.features.selfcheck import describe_not_finite
 from galaxies.features.store import ARRAY_NAME, shard_name
+from galaxies.features.unfinished import UnfinishedStore
 
 _LARGEST_FLOAT16 = 65504.0
 _TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
@@ -35,10 +35,10 @@ def pack(activation: Tensor, dtype: str) -> Packed:
 class ShardWriter:
     """Writes the shards of one store in the making; a shard that is on record already is left as it is."""
 
-    def __init__(self, scratch: LayerScratch, precision: str) -> None:
-        """Take the store, which :mod:`galaxies.features.scratch` has made, and the precision of the forward pass."""
-        self._scratch, self._precision = scratch, precision
-        self._array = zarr.open_array(LocalStore(scratch.path), path=ARRAY_NAME, mode="r+", zarr_format=3)
+    def __init__(self, store: UnfinishedStore, precision: str) -> None:
+        """Take the store, which is opened, and the precision of the forward pass."""
+        self._store, self._precision = store, precision
+        self._array = zarr.open_array(LocalStore(store.path), path=ARRAY_NAME, mode="r+", zarr_format=3)
         assert self._array.shards is not None
         self._shard = np.empty(self._array.shards, self._array.dtype)
 
@@ -49,7 +49,7 @@ class ShardWriter:
 
     def has_row(self, row: int) -> bool:
         """Tell whether the shard of a row is finished."""
-        return self._scratch.has_shard(self._name(row // len(self._shard)))
+        return self._store.has_shard(self._name(row // len(self._shard)))
 
     def add(self, start: int, rows: Tensor, largest: Tensor) -> None:
         """Take what :func:`pack` made of the activation of the rows from ``start`` on; write the shard with its last row.
@@ -59,13 +59,13 @@ class ShardWriter:
         if self.has_row(start):
             return
         stop = start + len(rows)
-        self._require_fit(f"layer {self._scratch.layer}, rows {start} to {stop - 1}", float(largest))
+        self._require_fit(f"layer {self._store.layer}, rows {start} to {stop - 1}", float(largest))
         shard, first = divmod(start, len(self._shard))
         self._shard[first : first + len(rows)] = rows.numpy()
         if first + len(rows) == len(self._shard) or stop == self._array.shape[0]:
             shard_start = shard * len(self._shard)
             self._array[shard_start:stop] = self._shard[: stop - shard_start]
-            self._scratch.finish_shard(self._name(shard))
+            self._store.finish_shard(self._name(shard))
 
     def _name(self, shard: int) -> str:
         return shard_name(shard, self._array.ndim)

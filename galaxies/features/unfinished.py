@@ -1,96 +1,238 @@
-"""Unfinished extractions in the scratch folder: what there is, how old and how large, and how to be rid of it."""
+"""Unfinished stores: where they stand until they are whole, and how they reach their final name.
 
+The layers of one forward pass share a work folder, named by their identity without the layer:
+
+    .dvc/tmp/extract/<key>/
+        <layer>.record     which store this is, and the digests of its metadata
+        <layer>.zarr       a store in the making; it stays until a later stage has opened the published one
+        <layer>.shards/    for each finished shard a file of its name that holds its digest
+
+A shard and its file are written by whoever fills the block, so that any number of workers can fill blocks of one store without
+another state between them.
+"""
+
+import json
+import logging
+import os
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galaxies.errors import InputError
-from galaxies.features.scratch import SCRATCH_FOLDER, read_progress
-from galaxies.files import format_bytes, locked
+from galaxies.features.identity import Identity
+from galaxies.features.store import ARRAY_NAME, Layout, create_store
+from galaxies.files import file_sha256, write_text
+from galaxies.work_folder import WorkFolder, locked, open_work_folder, work_path
 
-_SECONDS_A_DAY = 86_400
+KIND = "extract"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """The folder of one forward pass."""
+class _Record:
+    """What a store in the making is, once its metadata is written."""
 
-    folder: Path
-    num_bytes: int
-    age_days: float  # since its last shard
-    shards: dict[str, tuple[int, int]]  # layer -> how many are finished, how many there will be
-    is_locked: bool  # a process is at work in it
+    key: str  # of its identity
+    num_shards: int
+    metadata: dict[str, str]  # the digest of each file that is no shard, by its name in the store
+
+
+@dataclass(frozen=True)
+class UnfinishedStore:
+    """The store of one layer in the making, for whoever writes shards of it, in whatever process."""
+
+    folder: Path  # of the forward pass
+    layer: str
 
     @property
-    def key(self) -> str:
-        """What stands for all that determines the numbers but the layer."""
-        return self.folder.name
+    def path(self) -> Path:
+        """Of the store."""
+        return self.folder / f"{self.layer}.zarr"
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every shard is on record."""
+        done, all_ = self.count_shards()
+        return 0 < all_ == done
 
-def list_unfinished(root: Path) -> list[Unfinished]:
-    """Return what stands in the scratch folder of the repository at ``root``, the oldest first."""
-    folders = [folder for folder in (root / SCRATCH_FOLDER).glob("*") if folder.is_dir()]
-    return sorted((_describe(folder) for folder in folders), key=lambda unfinished: -unfinished.age_days)
+    def count_shards(self) -> tuple[int, int]:
+        """Return how many shards are finished and how many there will be; 0 where nothing is on record."""
+        record = self._read_record()
+        return sum(1 for _ in self._digests.glob("c.*")), record.num_shards if record else 0
 
+    def has_shard(self, name: str) -> bool:
+        """Tell whether the shard in the file ``name`` is finished."""
+        return (self._digests / name).is_file()
 
-def delete_unfinished(root: Path, *, keys: Sequence[str], older_than_days: float | None) -> Iterator[str]:
-    """Delete what begins with one of ``keys`` or is older; yield a line for each. What is locked is never deleted.
+    def finish_shard(self, name: str) -> None:
+        """Record a shard whose file is whole: from now on a kill cannot cost it."""
+        write_text(self._digests / name, file_sha256(self.path / ARRAY_NAME / name))
 
-    Raises InputError for a key that fits none or several.
-    """
-    found = list_unfinished(root)
-    chosen = [_find(key, found) for key in keys]
-    if older_than_days is not None:
-        chosen += [unfinished for unfinished in found if unfinished.age_days > older_than_days]
-    for unfinished in dict.fromkeys(entry.folder for entry in chosen):
+    def open(self, *, num_rows: int, layout: Layout, identity: Identity) -> None:
+        """Continue the store where its files are what the record says, else make a new one."""
+        self._drop_damaged()
+        record = self._read_record()
+        if record and record.key == identity.key:
+            return
+        self.delete()
+        create_store(self.path, num_rows=num_rows, layout=layout, identity=identity)
+        metadata = {str(file.relative_to(self.path)): file_sha256(file) for file in self.path.rglob("zarr.json")}
+        record = _Record(identity.key, -(-num_rows // layout.shard_rows), metadata)
+        write_text(self._record, json.dumps(asdict(record), indent=1, sort_keys=True))
+
+    def publish(self, out: Path) -> None:
+        """Give the complete store its final name ``out`` in one step, and keep the copy here.
+
+        DVC hashes an out for seconds after the stage has ended; a kill in that time makes it delete the out, and the next
+        run publishes again without computing. The files are hard links (copies across file systems), so this is quick.
+        """
+        self._drop_damaged()
+        if not self.is_complete:
+            raise InputError(
+                f"{self.path} was damaged after it was finished; the damaged part was thrown away. Run the same command again "
+                "to compute it."
+            )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in out.parent.glob(f".{out.name}.*"):
+            shutil.rmtree(leftover)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        temporary.chmod(0o755)
         try:
-            with locked(unfinished, wait=False):
-                shutil.rmtree(unfinished)
-        except BlockingIOError:
-            yield f"{unfinished.name} is in use and was left alone"
-        else:
-            yield f"{unfinished.name} deleted"
+            self._link_files(temporary)
+        except BaseException:
+            # On a disk that is full, half a copy would be in the way of making room.
+            shutil.rmtree(temporary)
+            raise
+        if out.exists():
+            shutil.rmtree(out)
+        temporary.rename(out)
 
+    def delete(self) -> None:
+        """Delete the store."""
+        # First off the record, then off the disk: a kill between the two must not leave a record of what is gone.
+        self._record.unlink(missing_ok=True)
+        shutil.rmtree(self._digests, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
-def format_unfinished(found: Sequence[Unfinished]) -> Iterator[str]:
-    """Yield a line for each, below a heading."""
-    if not found:
-        yield "No unfinished extraction."
-        return
-    yield f"{'key':<32}  {'age':>10} {'size':>10}  layers (shards finished / all)"
-    for unfinished in found:
-        layers = ", ".join(f"{layer} {done}/{all_}" for layer, (done, all_) in sorted(unfinished.shards.items()))
-        state = "  (at work)" if unfinished.is_locked else ""
-        age = f"{unfinished.age_days:.1f} days"
-        yield f"{unfinished.key:<32}  {age:>10} {format_bytes(unfinished.num_bytes):>10}  {layers or 'none'}{state}"
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all that it has in the folder."""
+        return self._record.name, self._digests.name, self.path.name
 
+    @property
+    def _record(self) -> Path:
+        return self.folder / f"{self.layer}.record"
 
-def _find(key: str, found: Sequence[Unfinished]) -> Unfinished:
-    fitting = [unfinished for unfinished in found if key and unfinished.key.startswith(key)]
-    if len(fitting) != 1:
-        keys = ", ".join(unfinished.key for unfinished in fitting or found) or "none"
-        raise InputError(f"--delete {key!r} fits {len(fitting)} keys of unfinished work, expected is 1; there are {keys}.")
-    return fitting[0]
+    @property
+    def _digests(self) -> Path:
+        return self.folder / f"{self.layer}.shards"
 
-
-def _describe(folder: Path) -> Unfinished:
-    files = []
-    for path in folder.rglob("*"):
+    def _read_record(self) -> _Record | None:
+        """Return the record, or None where it is missing or not one of ours: then the work starts anew."""
         try:
-            files.append(path.stat())
-        except FileNotFoundError:  # Another process has just finished it.
-            continue
-    # Not of the lock, which is opened by whoever only looks.
-    written = [path.stat().st_mtime for path in (folder / "record.json", *folder.glob("*.shards"), folder) if path.exists()]
-    age_days = (time.time() - max(written, default=time.time())) / _SECONDS_A_DAY
-    return Unfinished(folder, sum(file.st_size for file in files), age_days, read_progress(folder), _is_locked(folder))
+            record = _Record(**json.loads(self._record.read_text(encoding="utf-8")))
+            if record.metadata and record.num_shards >= 0:
+                return record
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            pass
+        _logger.warning("%s is damaged; the work starts anew", self._record)
+        return None
+
+    def _read_digests(self) -> dict[str, str]:
+        """Return the digest of each shard on record."""
+        return {file.name: file.read_text(encoding="utf-8") for file in self._digests.glob("c.*")}
+
+    def _files(self, record: _Record) -> dict[str, str]:
+        """Return the digest of each file that is on record, by its name in the store."""
+        return record.metadata | {f"{ARRAY_NAME}/{name}": digest for name, digest in self._read_digests().items()}
+
+    def _link_files(self, target: Path) -> None:
+        """Link, or copy, exactly the recorded files: a kill leaves others (Zarr's *.partial), which DVC would hash too."""
+        record = self._read_record()
+        assert record  # It is complete.
+        for name in self._files(record):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self.path / name, target / name)
+            except OSError:  # Another file system, or one without hard links.
+                shutil.copyfile(self.path / name, target / name)
+
+    def _drop_damaged(self) -> None:
+        """Take shards off the record whose file is gone or changed: they are computed again, never read.
+
+        What is not on record is deleted too: zarr-python reads a shard before it writes it, and stumbles over a damaged one.
+        """
+        record = self._read_record()
+        if record is None:
+            return
+        files = self._files(record)
+        damaged = [name for name, digest in files.items() if not _has_digest(self.path / name, digest)]
+        if damaged:
+            _logger.warning("%s: %d files are damaged (%s …) and are made again", self.path, len(damaged), damaged[0])
+        if any(name in record.metadata for name in damaged):
+            self.delete()
+            return
+        for name in damaged:
+            (self._digests / Path(name).name).unlink(missing_ok=True)
+            del files[name]
+        for file in self.path.rglob("*"):
+            if file.is_file() and str(file.relative_to(self.path)) not in files:
+                file.unlink()
 
 
-def _is_locked(folder: Path) -> bool:
-    try:
-        with locked(folder, wait=False):
-            return False
-    except BlockingIOError:
-        return True
+@dataclass(frozen=True)
+class UnfinishedStores:
+    """The unfinished stores of one forward pass, held under a lock. Made by :func:`open_unfinished`."""
+
+    work: WorkFolder
+
+    def __getitem__(self, layer: str) -> UnfinishedStore:
+        """Return the store of a layer, which need not be there yet."""
+        return UnfinishedStore(self.work.path, layer)
+
+    def begin(self, conditions: Mapping[str, object]) -> None:
+        """Start or continue a run under ``conditions``: what may change bits although it is in no identity.
+
+        Unfinished stores of a run under others are thrown away, for a store never mixes two devices or versions; a complete
+        one stays.
+        """
+        complete = [store for store in list_unfinished_stores(self.work.path) if store.is_complete]
+        self.work.begin(conditions, keep=[name for store in complete for name in store.names])
+
+
+@contextmanager
+def open_unfinished(root: Path, identity: Identity) -> Iterator[UnfinishedStores]:
+    """Hold the work folder of the forward pass that ``identity`` is of while the block runs; a second process waits."""
+    with open_work_folder(work_path(root, KIND, identity.pass_json())) as work:
+        yield UnfinishedStores(work)
+
+
+def discard_unfinished(root: Path, identity: Identity) -> None:
+    """Throw away the work copy of a published store that a later stage has opened. A folder in use is left alone."""
+    folder = work_path(root, KIND, identity.pass_json())
+    if folder.is_dir():
+        with suppress(BlockingIOError), locked(folder, wait=False):
+            UnfinishedStore(folder, identity.layer).delete()
+            if not list_unfinished_stores(folder):
+                WorkFolder(folder).discard()
+
+
+def list_unfinished_stores(folder: Path) -> list[UnfinishedStore]:
+    """Return the stores of which a record stands in the folder of a forward pass."""
+    return [UnfinishedStore(folder, file.stem) for file in sorted(folder.glob("*.record"))]
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    return path.is_file() and file_sha256(path) == digest
+
+
+def describe_stores(folder: Path) -> str:
+    """Say how far the stores in the folder of a forward pass are."""
+    counts = ((store.layer, *store.count_shards()) for store in list_unfinished_stores(folder))
+    return ", ".join(f"{layer} {done}/{all_} shards" for layer, done, all_ in counts) or "no shards"

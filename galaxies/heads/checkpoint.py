@@ -1,28 +1,28 @@
-"""A state to continue training from, in a folder named by everything that determines the result.
+"""A state to continue training from, in a work folder: ``.dvc/tmp/train/<key>/checkpoint.pt``.
 
-DVC deletes outs before a run, so a checkpoint stands in DVC's own temporary folder of the main repository, as unfinished stores
-do: ``.dvc/tmp/train/<key>/checkpoint.pt``. A finished training's stays until another training ends, for a kill while DVC hashes
-the head would delete that, and then the next run has it again at once.
+A finished training's stays until another training ends, for a kill while DVC hashes the head would delete that, and then the
+next run has it again at once.
 """
 
 import logging
 import pickle
-import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from galaxies.features.identity import hash_json
-from galaxies.files import locked, replacing
+from galaxies.files import replacing
+from galaxies.work_folder import discard_finished_work, open_work_folder, work_path
 
-CHECKPOINT_FOLDER = Path(".dvc", "tmp", "train")
+KIND = "train"
 
 # Raised when the code changes what a state means.
 _VERSION = 2
+
+_NAME = "checkpoint.pt"
 
 _logger = logging.getLogger(__name__)
 
@@ -54,19 +54,26 @@ class Checkpoint:
 
 
 @contextmanager
-def open_checkpoint(root: Path, conditions: Mapping[str, Any], *, seconds: float = 2.0) -> Iterator[Checkpoint]:
+def open_checkpoint(
+    root: Path, identity: Mapping[str, object], conditions: Mapping[str, object], *, seconds: float = 2.0
+) -> Iterator[Checkpoint]:
     """Hold the checkpoint of a training under a lock while the block runs; then remove those of other trainings that ended.
 
     Args:
         root: the main repository.
-        conditions: everything that determines the result, as plain JSON values.
+        identity: everything that determines the result, as plain JSON values.
+        conditions: what may change its last bits, likewise; a state made under others is thrown away.
         seconds: the least time between two states.
     """
-    folder = root / CHECKPOINT_FOLDER / hash_json({"version": _VERSION, **conditions})[:32]
-    with locked(folder):
-        yield Checkpoint(folder / "checkpoint.pt", seconds=seconds)
-        (folder / "finished").touch()
-    for other in (root / CHECKPOINT_FOLDER).iterdir():
-        if other != folder and (other / "finished").exists():
-            with suppress(BlockingIOError), locked(other, wait=False):
-                shutil.rmtree(other)
+    path = work_path(root, KIND, {"version": _VERSION, **identity})
+    with open_work_folder(path) as work:
+        work.begin(conditions)
+        yield Checkpoint(path / _NAME, seconds=seconds)
+        work.finish()
+    discard_finished_work(but=path)
+
+
+def describe_checkpoint(folder: Path) -> str:
+    """Say how far the training is whose checkpoint stands in ``folder``."""
+    state = Checkpoint(folder / _NAME, seconds=0).load()
+    return f"epoch {state['epoch']}" if state else "no epochs"

@@ -1,21 +1,16 @@
 """Predict any number of inputs in constant memory: decoded by several threads, written part by part, resumed after a kill.
 
-Beside the result stands a folder with the finished parts until all are there:
+Beside the result stands a work folder with the finished parts until all are there; parts that were made of other inputs, with
+another head or other options are thrown away:
 
     .predictions.parquet.parts/
-        lock              held by the process that writes
-        key               hash of what determines the rows (inputs, head, options); under another the parts are thrown away
         adaptation.json   with --adapt: the mean and deviation of the inputs' features
         000000.parquet    the rows of the first part
 
 A resumed run makes the same batches, and so the same bytes, as an uninterrupted one.
 """
 
-import hashlib
 import itertools
-import json
-import logging
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +21,6 @@ import torch
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-from galaxies.files import locked, write_text
 from galaxies.prediction.adaptation import adapt, spread
 from galaxies.prediction.metrics import measure_parts
 from galaxies.prediction.model import Model
@@ -42,13 +36,12 @@ from galaxies.prediction.table import (
 )
 from galaxies.sources.decoding import Decoded, decode_batches, silent_readers
 from galaxies.sources.inputs import Input, Listing, list_inputs, survey_inputs
+from galaxies.work_folder import open_work_folder, work_path_beside
 
 # A kill costs at most this many rows. Of ten classes they are 200 kB.
 _PART_ROWS = 1024
 
 _ADAPTATION_NAME = "adaptation.json"
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,9 +85,9 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         "adapted": options.adapt,
     }
     schema = make_schema(model.class_names, about)
-    folder = out.parent / f".{out.name}.parts"
-    with locked(folder), silent_readers():
-        _begin(folder, _make_key(listing, model, options))
+    folder = work_path_beside(out)
+    with open_work_folder(folder) as work, silent_readers():
+        work.begin(_conditions(listing, model, options))
         if options.adapt:
             decoded = _decode(spread(inputs(), listing.num_inputs), model, options)
             images = ([one.image for one in batch if one.image is not None] for batch in decoded)
@@ -113,36 +106,27 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         if options.metrics is not None:
             measure_parts(parts, model.trained, options.metrics)
         counts = count_rows(parts)
-        shutil.rmtree(folder)
+        work.discard()
     return counts
 
 
-def _make_key(listing: Listing, model: Model, options: PredictOptions) -> str:
-    """Return the hash of all that determines the rows, also what may change their last bits."""
-    conditions = [
-        SCHEMA_VERSION,
-        listing.digest,
-        model.digest,
-        options.batch_size,
-        options.adapt,
-        model.device.type,
-        torch.__version__,
-        torch.get_num_threads(),
-    ]
-    return hashlib.sha256(json.dumps(conditions).encode()).hexdigest()
+def describe_parts(folder: Path) -> str:
+    """Say how far the prediction is whose parts stand in ``folder``."""
+    return f"{len(list(folder.glob('*.parquet')))} parts of {_PART_ROWS} galaxies or fewer"
 
 
-def _begin(folder: Path, key: str) -> None:
-    """Keep the parts in ``folder`` where they were made under ``key``; throw them away otherwise."""
-    path = folder / "key"
-    if path.is_file() and path.read_text(encoding="utf-8") == key:
-        return
-    parts = list(folder.glob("*.parquet"))
-    if parts:
-        _logger.warning("%s: the inputs, the head or the options changed; starting anew", folder)
-    for old in (*parts, folder / _ADAPTATION_NAME):
-        old.unlink(missing_ok=True)
-    write_text(path, key)
+def _conditions(listing: Listing, model: Model, options: PredictOptions) -> dict[str, str | int | bool]:
+    """Return all that determines the rows, also what may change their last bits."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "inputs": listing.digest,
+        "head": model.digest,
+        "batch_size": options.batch_size,
+        "adapt": options.adapt,
+        "device": model.device.type,
+        "torch": torch.__version__,
+        "num_threads": torch.get_num_threads(),
+    }
 
 
 def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> Iterator[list[Decoded]]:

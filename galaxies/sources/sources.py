@@ -1,6 +1,5 @@
 """Where labelled galaxies come from; whatever the source, the result is one file in the Galaxy10 schema."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from galaxies.params import Limits
 from galaxies.simulation.survey import simulate_survey
 from galaxies.sources.image_blocks import find_image_size, read_blocks
 from galaxies.sources.image_catalogue import digest_images, is_catalogue, read_catalogue
-from galaxies.sources.transfer import discard_download, download
+from galaxies.sources.transfer import RemoteFile, download
+from galaxies.work_folder import discard_work, work_path
 
 GALAXY10_URL = "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5"
 GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"
@@ -64,23 +64,24 @@ def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, num_wo
         )
 
 
-def fetch_galaxy10(out: Path, *, url: str | None, sha256: str | None, scratch: Path) -> None:
-    """Download Galaxy10 DECaLS to ``out``; a broken or killed download continues from ``scratch``."""
+def fetch_galaxy10(out: Path, *, url: str | None, sha256: str | None, root: Path) -> None:
+    """Download Galaxy10 DECaLS to ``out``; one that broke off or was killed continues from its work folder under ``root``."""
     url, sha256 = url or GALAXY10_URL, sha256 or GALAXY10_SHA256
     advice = (
         f"Or get the file by other means and use `-S download.source=hdf5 -S download.path=<path> -S download.sha256={sha256}`."
     )
-    download(url, out, sha256=sha256, scratch=_scratch_of(url, sha256, scratch), advice=advice, check=_check_schema)
+    remote = RemoteFile(url, sha256, check=_check_schema, advice=advice)
+    download(remote, out, work=_work_path(url, sha256, root))
 
 
-def discard_galaxy10(*, url: str | None, sha256: str | None, scratch: Path) -> None:
+def discard_galaxy10(*, url: str | None, sha256: str | None, root: Path) -> None:
     """Throw away the second copy of a download that a later stage has opened."""
-    discard_download(_scratch_of(url or GALAXY10_URL, sha256 or GALAXY10_SHA256, scratch))
+    discard_work(_work_path(url or GALAXY10_URL, sha256 or GALAXY10_SHA256, root))
 
 
-def _scratch_of(url: str, sha256: str, scratch: Path) -> Path:
+def _work_path(url: str, sha256: str, root: Path) -> Path:
     """Return the folder of one download: another address or digest never continues it."""
-    return scratch / hashlib.sha256(f"{url} {sha256}".encode()).hexdigest()[:32]
+    return work_path(root, "download", {"url": url, "sha256": sha256})
 
 
 def _check_schema(path: Path) -> None:

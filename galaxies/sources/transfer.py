@@ -1,9 +1,9 @@
 """Download one large file: resumed where it broke off, checked to the last byte, never half under its final name.
 
-The partial file lives in a scratch folder that a killed run leaves to the next one:
+The partial file lives in a work folder:
 
-    <scratch>/<name>.partial    what has come so far
-    <scratch>/<name>.json       which version of the file that is part of (ETag or Last-Modified), and its length
+    <name>.partial    what has come so far
+    <name>.json       which version of the file that is part of (ETag or Last-Modified), and its length
 """
 
 import json
@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -21,7 +21,8 @@ import urllib3
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, locked, replacing, require_free_disk, write_text
+from galaxies.files import file_sha256, format_bytes, replacing, require_free_disk, write_text
+from galaxies.work_folder import open_work_folder
 
 _logger = logging.getLogger(__name__)
 
@@ -34,54 +35,54 @@ class _BrokenOffError(Exception):
     """The transfer ended early, for a reason that may pass."""
 
 
-def download(
-    url: str,
-    path: Path,
-    *,
-    sha256: str,
-    scratch: Path,
-    advice: str,
-    check: Callable[[Path], None],
-    attempts: int = 5,
-    pause_s: float = 2.0,
-) -> None:
-    """Download ``url`` to ``path`` by way of a partial file in ``scratch``, which a killed run leaves for the next one.
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file to be had from a server."""
 
-    Where the digest is known, the whole file stays in ``scratch`` under a second name (a hard link, no bytes) until
-    :func:`discard_download`: DVC hashes an out for seconds, and deletes it when it is killed meanwhile.
+    url: str
+    sha256: str  # of the whole file, or any
+    check: Callable[[Path], None]  # raises InputError when the file is not one of the right kind
+    advice: str  # what a user can do when it cannot be had; ends every error
+
+
+def download(remote: RemoteFile, path: Path, *, work: Path, attempts: int = 5, pause_s: float = 2.0) -> None:
+    """Download a file to ``path`` by way of a partial file in the folder ``work``, which a killed run leaves for the next one.
+
+    Where the digest is known, the whole file stays in ``work`` under a second name (a hard link, no bytes) until a later stage
+    discards it: DVC hashes an out for seconds, and deletes it when it is killed meanwhile.
 
     Args:
-        url: where from.
-        path: final name; it appears whole and checked, in one step.
-        sha256: of the whole file, or ``any``.
-        scratch: folder of the partial file.
-        advice: what a user can do when it cannot be had; ends every error.
-        check: raises InputError when the file is not one of the right kind.
+        remote: where from, and what it must be.
+        path: final name; the file appears whole and checked, in one step.
+        work: the work folder.
         attempts: transfers in a row that bring nothing new before it gives up.
         pause_s: before the second attempt; doubled before each further one.
 
     Raises:
-        InputError: server or network failure, a full disk, bytes of another digest, or what ``check`` finds.
+        InputError: server or network failure, a full disk, bytes of another digest, or what the check finds.
     """
-    with locked(scratch):
-        partial = scratch / f"{path.name}.partial"
+    with open_work_folder(work) as folder:
+        folder.begin({})  # A file's bytes depend on nothing but the file.
+        partial = work / f"{path.name}.partial"
         try:
-            _transfer_all(url, partial, attempts, pause_s)
-            _require_right(partial, sha256, check)
+            _transfer_all(remote.url, partial, attempts, pause_s)
+            _require_right(partial, remote.sha256, remote.check)
         except InputError as error:
-            raise InputError(f"{url} cannot be used: {error} {advice}") from error
+            raise InputError(f"{remote.url} cannot be used: {error} {remote.advice}") from error
         with replacing(path) as temporary:
             _link_or_copy(partial, temporary)
-        if sha256 == "any":
+        folder.finish()
+        if remote.sha256 == "any":
             # Nothing could tell it from another version of the file the next time.
-            shutil.rmtree(scratch, ignore_errors=True)
+            folder.discard()
 
 
-def discard_download(scratch: Path) -> None:
-    """Throw away what :func:`download` keeps, once its file is safe. A folder in use is left alone."""
-    if scratch.is_dir():
-        with suppress(BlockingIOError), locked(scratch, wait=False):
-            shutil.rmtree(scratch, ignore_errors=True)
+def describe_download(folder: Path) -> str:
+    """Say how far the download in a work folder is."""
+    for partial in folder.glob("*.partial"):
+        total = _read_state(partial)[1]
+        return f"{format_bytes(_size(partial))} of {'an unknown size' if total is None else format_bytes(total)}"
+    return "nothing yet"
 
 
 def _transfer_all(url: str, partial: Path, attempts: int, pause_s: float) -> None:

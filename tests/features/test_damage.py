@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
-from galaxies.features.scratch import SCRATCH_FOLDER
 from galaxies.files import explain_disk_errors
 from tests import toys
 from tests.pipelines import REPOSITORY
-from tests.toys import run_extract, toy_images, tree_bytes
+from tests.toys import EXTRACT_WORK, run_extract, toy_images, tree_bytes
 from tests.users import plain_user
 
 NUM_GALAXIES = 1100
@@ -35,7 +34,7 @@ def images() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def whole(images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of an uninterrupted run; its scratch is still there."""
+    """Return the folder of an uninterrupted run; its work folder is still there."""
     folder = tmp_path_factory.mktemp("whole")
     extract_bytes(folder, images)
     return folder
@@ -50,9 +49,9 @@ def extract_bytes(folder: Path, images: NDArray[np.uint8]) -> dict[str, bytes]:
     return tree_bytes(run_extract(folder, images, layers=("layer1",), image_size=16, batch_size=64)["layer1"])
 
 
-def scratch_shards(folder: Path) -> dict[str, int]:
-    """Return the shards in the scratch folder, with their times of writing."""
-    return {path.name: path.stat().st_mtime_ns for path in (folder / SCRATCH_FOLDER).glob("*/layer1.zarr/activations/c.*.0.0")}
+def shards_in_work(folder: Path) -> dict[str, int]:
+    """Return the shards in the work folder, with their times of writing."""
+    return {path.name: path.stat().st_mtime_ns for path in (folder / EXTRACT_WORK).glob("*/layer1.zarr/activations/c.*.0.0")}
 
 
 @pytest.fixture
@@ -88,12 +87,12 @@ def while_reading(monkeypatch: pytest.MonkeyPatch, row: int, happen: Callable[[P
     monkeypatch.setattr(toys, "GalaxyFile", Watched)
 
 
-def test_scratch_on_another_file_system_is_copied(
+def test_a_work_folder_on_another_file_system_is_copied(
     tmp_path: Path, small_disk: Path, images: NDArray[np.uint8], expected: dict[str, bytes]
 ) -> None:
     folder = tmp_path / "repository"
-    (folder / SCRATCH_FOLDER).parent.mkdir(parents=True)
-    (folder / SCRATCH_FOLDER).symlink_to(small_disk)
+    (folder / EXTRACT_WORK).parent.mkdir(parents=True)
+    (folder / EXTRACT_WORK).symlink_to(small_disk)
     assert small_disk.stat().st_dev != folder.stat().st_dev
     assert extract_bytes(folder, images) == expected
 
@@ -106,20 +105,20 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "repository"
-    (folder / SCRATCH_FOLDER).parent.mkdir(parents=True)
-    (folder / SCRATCH_FOLDER).symlink_to(small_disk)
+    (folder / EXTRACT_WORK).parent.mkdir(parents=True)
+    (folder / EXTRACT_WORK).symlink_to(small_disk)
     # The first shard is finished by then, the last one is not.
     while_reading(monkeypatch, NUM_GALAXIES - 1, lambda _: fill_disk(small_disk))
-    with pytest.raises(InputError, match=r"No space left on device; make room .*; finished shards are kept"):
+    with pytest.raises(InputError, match=r"No space left on device; make room .*; what is finished is kept"):
         extract_bytes(folder, images)
-    kept = scratch_shards(folder)
+    kept = shards_in_work(folder)
     assert "c.0.0.0" in kept
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"only .* are free; make room"):
         extract_bytes(folder, images)
     (small_disk / "ballast").unlink()
     assert extract_bytes(folder, images) == expected
-    assert {name: scratch_shards(folder)[name] for name in kept} == kept
+    assert {name: shards_in_work(folder)[name] for name in kept} == kept
 
 
 def test_a_disk_too_full_to_publish_loses_nothing_and_is_left_clean(
@@ -135,9 +134,9 @@ def test_a_disk_too_full_to_publish_loses_nothing_and_is_left_clean(
         extract_bytes(folder, images)
     assert list(small_disk.iterdir()) == [ballast]
     ballast.unlink()
-    kept = scratch_shards(folder)
+    kept = shards_in_work(folder)
     assert extract_bytes(folder, images) == expected
-    assert scratch_shards(folder) == kept
+    assert shards_in_work(folder) == kept
 
 
 def test_a_file_system_that_turns_read_only_is_named(
@@ -145,8 +144,8 @@ def test_a_file_system_that_turns_read_only_is_named(
 ) -> None:
     """Root may write where modes forbid it, but not here."""
     folder = tmp_path / "repository"
-    (folder / SCRATCH_FOLDER).parent.mkdir(parents=True)
-    (folder / SCRATCH_FOLDER).symlink_to(small_disk)
+    (folder / EXTRACT_WORK).parent.mkdir(parents=True)
+    (folder / EXTRACT_WORK).symlink_to(small_disk)
     with (
         small_disk_as(small_disk, "ro"),
         pytest.raises(InputError, match="Read-only file system; make its file system writable"),
@@ -226,7 +225,11 @@ def test_an_unreadable_chunk_of_galaxies_is_named(tmp_path: Path, images: NDArra
 
 
 def lose_record(folder: Path) -> None:
-    (folder / "record.json").unlink()
+    (folder / "layer1.record").unlink()
+
+
+def lose_conditions(folder: Path) -> None:
+    (folder / "conditions.json").unlink()
 
 
 def truncate_shard(folder: Path) -> None:
@@ -251,17 +254,17 @@ def edit_attributes(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [lose_record, truncate_shard, swap_shard, empty_unrecorded_shard, edit_attributes],
+    [lose_record, lose_conditions, truncate_shard, swap_shard, empty_unrecorded_shard, edit_attributes],
     ids=lambda damage: damage.__name__,
 )
-def test_a_damaged_scratch_folder_gives_no_wrong_number(
+def test_a_damaged_work_folder_gives_no_wrong_number(
     tmp_path: Path, images: NDArray[np.uint8], whole: Path, expected: dict[str, bytes], damage: Callable[[Path], None]
 ) -> None:
-    """All is computed, DVC was killed while it hashed and has deleted the out; then the copy in scratch is damaged."""
+    """All is computed, DVC was killed while it hashed and has deleted the out; then the work copy is damaged."""
     folder = tmp_path / "copy"
     shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("features"))
-    (scratch,) = (folder / SCRATCH_FOLDER).iterdir()
-    damage(scratch)
+    (work,) = (folder / EXTRACT_WORK).glob("*/")
+    damage(work)
     assert extract_bytes(folder, images) == expected
 
 

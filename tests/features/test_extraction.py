@@ -24,10 +24,20 @@ from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.extraction import fill_blocks, read_images
-from galaxies.features.scratch import SCRATCH_FOLDER, LayerScratch, open_scratch
 from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Store, plan_layout
-from tests.toys import EXTRACT, fill, identify, run_extract, toy_catalog, toy_images, tree_bytes, write_toy_galaxies
+from galaxies.features.unfinished import UnfinishedStore, open_unfinished
+from tests.toys import (
+    EXTRACT,
+    EXTRACT_WORK,
+    fill,
+    identify,
+    run_extract,
+    toy_catalog,
+    toy_images,
+    tree_bytes,
+    write_toy_galaxies,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -90,8 +100,8 @@ def test_nothing_is_reused_when_a_component_of_the_identity_changes(tmp_path: Pa
     catalog = toy_catalog(images)
     params = ExtractParams(**{**EXTRACT, **change})
     identity = identify(params, "layer2", catalog, load_backbone(params.spec, layers=params.layers))
-    with open_scratch(tmp_path, identity.pass_key) as scratch:
-        assert not scratch.is_complete("layer2")
+    with open_unfinished(tmp_path, identity) as stores:
+        assert not stores["layer2"].is_complete
     with pytest.raises(InputError, match=f"params.{next(iter(change))}"):
         Store(tmp_path / "features" / "layer2.zarr").require(identity)
 
@@ -144,10 +154,10 @@ def test_a_network_of_batchnorm_in_train_mode_writes_nothing(tmp_path: Path) -> 
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean = module.running_var = None  # Without statistics it takes those of the batch.
     with (
-        open_scratch(tmp_path, identities["layer2"].pass_key) as scratch,
+        open_unfinished(tmp_path, identities["layer2"]) as stores,
         pytest.raises(InputError, match="Self-check: activations of layer2 of a galaxy alone and in a batch of 4 differ"),
     ):
-        fill(tmp_path, scratch, catalog, backbone, params, identities, batch_size=8)
+        fill(tmp_path, stores, catalog, backbone, params, identities, batch_size=8)
     assert not list(tmp_path.rglob("*.zarr"))
 
 
@@ -186,10 +196,10 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
     broken = images.copy()
     broken[1030] += 1  # Row 1030 is refused, after two shards.
     write_toy_galaxies(folder / "galaxies.h5", broken)
-    with open_scratch(folder, identities["layer1"].pass_key) as scratch:
+    with open_unfinished(folder, identities["layer1"]) as stores:
         with pytest.raises(InputError, match="row 1030"):
-            fill(folder, scratch, catalog, backbone, params, identities, batch_size=100)
-        finished = scratch.store_path("layer1") / "activations" / "c.0.0.0"
+            fill(folder, stores, catalog, backbone, params, identities, batch_size=100)
+        finished = stores["layer1"].path / "activations" / "c.0.0.0"
         first_written = finished.stat().st_mtime_ns
     (folder / "galaxies.h5").unlink()
     assert tree_bytes(run_extract(folder, images, layers=("layer1",), batch_size=100)["layer1"]) == expected
@@ -217,10 +227,10 @@ def start_extraction(folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def num_finished_shards(folder: Path) -> int:
-    return sum(path.name.startswith("c.") for path in (folder / SCRATCH_FOLDER).rglob("c.*.0"))
+    return sum(path.name.startswith("c.") for path in (folder / EXTRACT_WORK).rglob("c.*.0"))
 
 
-def fill_block(galaxies_path: Path, stored: LayerScratch, params: ExtractParams, catalog: Catalog, block: range) -> int:
+def fill_block(galaxies_path: Path, stored: UnfinishedStore, params: ExtractParams, catalog: Catalog, block: range) -> int:
     """Do what a worker does that knows nothing of the others; return the number of rows it filled."""
     cpu = torch.device("cpu")
     forward = make_forward(
@@ -240,12 +250,13 @@ def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> 
     layout = plan_layout(np.zeros((1, *Store(whole).activations.shape[1:]), np.float32), "auto")
     blocks = [range(1024, 1100), range(512), range(512, 1024)]
     out = tmp_path / "out.zarr"
-    with open_scratch(tmp_path, identity.pass_key) as scratch:
-        stored = scratch.open_layer("layer1", num_rows=len(catalog), layout=layout, identity=identity)
+    with open_unfinished(tmp_path, identity) as stores:
+        stored = stores["layer1"]
+        stored.open(num_rows=len(catalog), layout=layout, identity=identity)
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
             fill = partial(fill_block, tmp_path / "whole" / "galaxies.h5", stored, params, catalog)
             assert list(workers.map(fill, blocks)) == [76, 512, 512]
-        scratch.publish("layer1", out)
+        stored.publish(out)
     assert tree_bytes(out) == tree_bytes(whole)
 
 

@@ -37,7 +37,7 @@ import numpy as np
 from galaxies.backbones.backbone import load_backbone
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.backbones.spec import ExtractParams
-from galaxies.features.scratch import open_scratch
+from galaxies.features.unfinished import open_unfinished
 from tests.toys import EXTRACT, fill, identify, toy_images, write_toy_galaxies
 import torch
 torch.set_num_threads(1)
@@ -54,8 +54,8 @@ catalog = Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))),
 params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
 backbone = load_backbone(params.spec, layers=params.layers)
 identities = {"layer1": identify(params, "layer1", catalog, backbone)}
-with open_scratch(folder, identities["layer1"].pass_key) as scratch:
-    fill(folder, scratch, catalog, backbone, params, identities, batch_size=50)
+with open_unfinished(folder, identities["layer1"]) as stores:
+    fill(folder, stores, catalog, backbone, params, identities, batch_size=50)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -10,7 +10,6 @@ import zarr
 
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.errors import InputError
-from galaxies.features.identity import hash_json
 from galaxies.features.store import Layout, Store, create_store, plan_layout, shard_path
 from tests.toys import toy_identity
 
@@ -132,8 +131,3 @@ def test_maps_are_not_read_as_features(tmp_path: Path) -> None:
     create_store(tmp_path / "a.zarr", num_rows=3, layout=layout, identity=IDENTITY)[:] = 1
     with pytest.raises(InputError, match=r"extract\.pool=avg"):
         Store(tmp_path / "a.zarr").read_features()
-
-
-def test_the_key_depends_on_values_and_not_on_their_order() -> None:
-    assert hash_json({"a": 1, "b": 2}) == hash_json({"b": 2, "a": 1})
-    assert hash_json({"a": 1}) != hash_json({"a": 2})

@@ -1,87 +1,230 @@
-"""Unfinished work is listed by key, age and size, and deleted when asked for, never under a process that writes it."""
+"""Work in progress is continued where it is whole, made again where it is not, and published in one step."""
 
-import os
-import time
+import json
+import threading
 from pathlib import Path
 
 import pytest
 import zarr
 
-from galaxies.__main__ import main
 from galaxies.errors import InputError
-from galaxies.features.scratch import SCRATCH_FOLDER, open_scratch
 from galaxies.features.store import Layout
-from galaxies.features.unfinished import delete_unfinished, format_unfinished, list_unfinished
-from tests.toys import toy_identity
+from galaxies.features.unfinished import UnfinishedStores, describe_stores, discard_unfinished, open_unfinished
+from galaxies.work_folder import is_in_use, work_path
+from tests.toys import toy_identity, tree_bytes
 
 LAYOUT = Layout((1, 8), "float32", compressed=False)
+IDENTITY = toy_identity()
+CONDITIONS = {"device": "cpu"}
+NUM_ROWS = 1100  # Three shards, the last one short.
+OTHER_RECORD = '{"key": "c0ffee", "num_shards": 3, "files": {}}'
+FOLDER = work_path(Path(), "extract", IDENTITY.pass_json())
+SHARDS = {0: slice(0, 512), 1: slice(512, 1024), 2: slice(1024, 1100)}
 
 
-def begin(root: Path, catalog: str, *, days_ago: float = 0) -> str:
-    """Finish one of three shards and return the key."""
-    identity = toy_identity(catalog=catalog)
-    with open_scratch(root, identity.pass_key) as scratch:
-        scratch.begin({"device": "cpu"})
-        layer = scratch.open_layer("layer4", num_rows=1100, layout=LAYOUT, identity=identity)
-        array = zarr.open_group(layer.path, mode="r+")["activations"]
-        assert isinstance(array, zarr.Array)
-        array[:512] = 1
-        layer.finish_shard("c.0.0.0")
-        folder = scratch.folder
-    then = time.time() - days_ago * 86_400
-    for path in (folder / "record.json", folder / "layer4.shards", folder):
-        os.utime(path, (then, then))
-    return folder.name
+def write_shards(stores: UnfinishedStores, shards: tuple[int, ...] = (0, 1, 2)) -> None:
+    stores.begin(CONDITIONS)
+    layer = stores["layer4"]
+    layer.open(num_rows=NUM_ROWS, layout=LAYOUT, identity=IDENTITY)
+    array = zarr.open_group(layer.path, mode="r+")["activations"]
+    assert isinstance(array, zarr.Array)
+    for shard in shards:
+        array[SHARDS[shard]] = shard + 1
+        layer.finish_shard(f"c.{shard}.0.0")
 
 
-def test_unfinished_work_is_listed_with_age_size_and_progress(tmp_path: Path) -> None:
-    new, old = begin(tmp_path, "a"), begin(tmp_path, "b", days_ago=9)
-    first, second = list_unfinished(tmp_path)
-    assert (first.key, second.key) == (old, new)
-    assert first.age_days == pytest.approx(9, abs=0.1)
-    assert first.num_bytes > 512 * 8 * 4
-    assert first.shards == {"layer4": (1, 3)}
-    heading, line, _ = format_unfinished([first, second])
-    assert heading.split()[:3] == ["key", "age", "size"]
-    assert line.startswith(old)
-    assert "9.0 days" in line
-    assert line.endswith("layer4 1/3")
+def finished(folder: Path) -> list[bool]:
+    with open_unfinished(folder, IDENTITY) as stores:
+        stores.begin(CONDITIONS)
+        layer = stores["layer4"]
+        layer.open(num_rows=NUM_ROWS, layout=LAYOUT, identity=IDENTITY)
+        return [layer.has_shard(f"c.{shard}.0.0") for shard in SHARDS]
 
 
-def test_nothing_unfinished_is_said(tmp_path: Path) -> None:
-    assert list(format_unfinished(list_unfinished(tmp_path))) == ["No unfinished extraction."]
+def store_folder(folder: Path) -> Path:
+    return folder / FOLDER / "layer4.zarr"
 
 
-def test_work_is_deleted_by_key_and_by_age(tmp_path: Path) -> None:
-    keys = [begin(tmp_path, "a"), begin(tmp_path, "b", days_ago=9), begin(tmp_path, "c")]
-    assert list(delete_unfinished(tmp_path, keys=[], older_than_days=5)) == [f"{keys[1]} deleted"]
-    assert list(delete_unfinished(tmp_path, keys=[keys[0][:8]], older_than_days=None)) == [f"{keys[0]} deleted"]
-    assert [path.name for path in (tmp_path / SCRATCH_FOLDER).iterdir()] == [keys[2]]
+def test_finished_shards_are_found_again(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores, (0, 2))
+        assert not stores["layer4"].is_complete
+    assert finished(tmp_path) == [True, False, True]
 
 
-def test_work_in_progress_is_never_deleted(tmp_path: Path) -> None:
-    key = begin(tmp_path, "a", days_ago=9)
-    with open_scratch(tmp_path, toy_identity(catalog="a").pass_key):
-        assert list(delete_unfinished(tmp_path, keys=[key], older_than_days=5)) == [f"{key} is in use and was left alone"]
-        (listed,) = list_unfinished(tmp_path)
-        assert listed.is_locked
-        assert listed.shards == {"layer4": (1, 3)}
+@pytest.mark.parametrize("damage", ["truncated", "changed", "gone", "of another shard"])
+def test_a_damaged_shard_is_made_again_and_the_others_are_kept(tmp_path: Path, damage: str) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+    shard = store_folder(tmp_path) / "activations" / "c.1.0.0"
+    content = shard.read_bytes()
+    if damage == "gone":
+        shard.unlink()
+    else:
+        other = shard.with_name("c.0.0.0").read_bytes()
+        changed = {"truncated": content[:-1], "changed": b"x" + content[1:], "of another shard": other}
+        shard.write_bytes(changed[damage])
+    assert finished(tmp_path) == [True, False, True]
 
 
-def test_a_key_that_fits_none_or_several_deletes_nothing(tmp_path: Path) -> None:
-    key = begin(tmp_path, "a")
-    for wrong in ("nothing", ""):
-        with pytest.raises(InputError, match=rf"--delete '{wrong}' fits 0 keys.*{key}"):
-            list(delete_unfinished(tmp_path, keys=[wrong], older_than_days=None))
-    assert len(list_unfinished(tmp_path)) == 1
+@pytest.mark.parametrize("damage", ["gone", "empty", "of another shard"])
+def test_a_shard_without_its_digest_is_made_again(tmp_path: Path, damage: str) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+    digest = store_folder(tmp_path).with_name("layer4.shards") / "c.1.0.0"
+    if damage == "gone":
+        digest.unlink()
+    else:
+        digest.write_text({"empty": "", "of another shard": digest.with_name("c.0.0.0").read_text()}[damage])
+    assert finished(tmp_path) == [True, False, True]
 
 
-def test_the_command_lists_and_deletes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    key = begin(tmp_path, "a")
-    monkeypatch.chdir(tmp_path)
-    assert main(["scratch"]) == 0
-    assert key in capsys.readouterr().out
-    assert main(["scratch", "--delete", key]) == 0
-    assert capsys.readouterr().out == f"{key} deleted\nNo unfinished extraction.\n"
+@pytest.mark.parametrize("damage", ["missing", "empty", "not JSON", "of another shape", "of another version"])
+def test_without_a_readable_record_the_work_starts_anew(tmp_path: Path, damage: str) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+    record = store_folder(tmp_path).with_name("layer4.record")
+    if damage == "missing":
+        record.unlink()
+    else:
+        record.write_text({"empty": "", "not JSON": "{", "of another shape": "[1]", "of another version": OTHER_RECORD}[damage])
+    assert finished(tmp_path) == [False, False, False]
+
+
+def test_edited_attributes_start_the_layer_anew(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+    metadata = store_folder(tmp_path) / "zarr.json"
+    metadata.write_text(metadata.read_text().replace("c0ffee", "decaff"))
+    assert finished(tmp_path) == [False, False, False]
+
+
+def test_a_run_under_other_conditions_starts_anew_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores, (0,))
+        stores.begin({"device": "cuda"})
+        layer = stores["layer4"]
+        layer.open(num_rows=NUM_ROWS, layout=LAYOUT, identity=IDENTITY)
+        assert not layer.has_shard("c.0.0.0")
+    assert "starts anew" in caplog.text
+
+
+def test_a_finished_layer_outlives_other_conditions(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+        stores.begin({"device": "cuda"})
+        assert stores["layer4"].is_complete
+
+
+def test_publishing_leaves_nothing_but_the_store(tmp_path: Path) -> None:
+    out = tmp_path / "features" / "layer4.zarr"
+    leftover = out.parent / ".layer4.zarr.killed"
+    leftover.mkdir(parents=True)
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+        partial = stores["layer4"].path / "activations" / "c.1.0.0.1234.partial"
+        partial.write_bytes(b"Zarr leaves these after a kill")
+        stores["layer4"].publish(out)
+        expected = tree_bytes(stores["layer4"].path)
+    assert tree_bytes(out) == expected
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_publishing_again_after_dvc_deleted_the_out_computes_nothing(tmp_path: Path) -> None:
+    """A kill while DVC hashes makes it delete the out; the work copy must still be there."""
+    out = tmp_path / "features" / "layer4.zarr"
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+        stores["layer4"].publish(out)
+    first = tree_bytes(out)
+    for path in sorted(out.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        assert stores["layer4"].is_complete
+        stores["layer4"].publish(out)
+    assert tree_bytes(out) == first
+
+
+def test_an_incomplete_store_is_not_published(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores, (0, 1))
+        with pytest.raises(InputError, match="Run the same command again"):
+            stores["layer4"].publish(tmp_path / "layer4.zarr")
+    assert not (tmp_path / "layer4.zarr").exists()
+
+
+def test_a_shard_damaged_after_the_last_check_is_not_published(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+    (store_folder(tmp_path) / "activations" / "c.0.0.0").write_bytes(b"")
+    with (
+        open_unfinished(tmp_path, IDENTITY) as stores,
+        pytest.raises(InputError, match="was damaged after it was finished"),
+    ):
+        stores["layer4"].publish(tmp_path / "layer4.zarr")
+
+
+def test_a_read_only_published_store_can_be_discarded(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+        stores["layer4"].publish(tmp_path / "layer4.zarr")
+    for path in (tmp_path / "layer4.zarr").rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+    discard_unfinished(tmp_path, IDENTITY)
+    assert not any((tmp_path / FOLDER).parent.iterdir())
+    assert len(tree_bytes(tmp_path / "layer4.zarr")) == 5
+
+
+def test_discarding_one_layer_keeps_the_others_of_the_pass(tmp_path: Path) -> None:
+    other = toy_identity("layer3")
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+        stores["layer3"].open(num_rows=NUM_ROWS, layout=LAYOUT, identity=other)
+    discard_unfinished(tmp_path, IDENTITY)
+    assert not store_folder(tmp_path).exists()
+    assert store_folder(tmp_path).with_name("layer3.zarr").exists()
+
+
+def test_a_folder_in_use_is_not_discarded(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+        discard_unfinished(tmp_path, IDENTITY)
+        assert store_folder(tmp_path).exists()
+
+
+def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
+    events: list[str] = []
+
+    def second() -> None:
+        with open_unfinished(tmp_path, IDENTITY):
+            events.append("second")
+
+    with open_unfinished(tmp_path, IDENTITY):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        events.append("first")
+    thread.join(10)
+    assert events == ["first", "second"]
+
+
+def test_a_lock_on_a_discarded_folder_is_not_mistaken_for_the_new_one(tmp_path: Path) -> None:
+    """Whoever waits on the lock of a folder that is thrown away must not go on beside the next process."""
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)
+        thread = threading.Thread(target=finished, args=(tmp_path,))
+        thread.start()
+        thread.join(0.2)
+        stores.work.discard()
+    thread.join(10)
+    assert not is_in_use(tmp_path / FOLDER)
+    assert json.loads(store_folder(tmp_path).with_name("layer4.record").read_text())["num_shards"] == 3
+
+
+def test_progress_is_told_by_layer(tmp_path: Path) -> None:
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        stores.begin(CONDITIONS)
+        assert describe_stores(tmp_path / FOLDER) == "no shards"
+        write_shards(stores, (0, 2))
+    assert describe_stores(tmp_path / FOLDER) == "layer4 2/3 shards"

@@ -15,7 +15,7 @@ from torch import nn
 from galaxies.backbones.ending import Ending, make_ending
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.errors import InputError
-from galaxies.heads.checkpoint import CHECKPOINT_FOLDER, open_checkpoint
+from galaxies.heads.checkpoint import open_checkpoint
 from galaxies.heads.head import load_head
 from galaxies.heads.train_params import TrainParams
 from galaxies.heads.training import Fits, fit_heads, require_start
@@ -44,7 +44,7 @@ def fit(root: Path | None, *, stop_after: int | None = None, kept: Ending | None
     arguments: dict[str, Any] = {"class_names": NAMES, "params": params, "ending": kept}
     if root is None:
         return fit_heads(train_batches, val_batches, **arguments)
-    with open_checkpoint(root, {"toy": 1}, seconds=0) as checkpoint:
+    with open_checkpoint(root, {"toy": 1}, {}, seconds=0) as checkpoint:
         save = checkpoint.save
 
         def save_and_die(state: dict[str, Any], *, is_last: bool) -> None:
@@ -114,7 +114,7 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_a_finished_training_is_kept_until_another_ends_and_an_unfinished_one_longer(tmp_path: Path) -> None:
     def open_and_end(name: str, *, interrupt: bool = False) -> None:
-        with open_checkpoint(tmp_path, {"name": name}) as checkpoint:
+        with open_checkpoint(tmp_path, {"name": name}, {}) as checkpoint:
             checkpoint.save({"name": name}, is_last=True)
             if interrupt:
                 raise KeyboardInterrupt
@@ -123,13 +123,21 @@ def test_a_finished_training_is_kept_until_another_ends_and_an_unfinished_one_lo
     open_and_end("a")
     with pytest.raises(KeyboardInterrupt):
         open_and_end("b", interrupt=True)
-    with open_checkpoint(tmp_path, {"name": "a"}) as checkpoint:
+    with open_checkpoint(tmp_path, {"name": "a"}, {}) as checkpoint:
         assert checkpoint.load() == {"name": "a"}
     open_and_end("c")
-    with open_checkpoint(tmp_path, {"name": "a"}) as checkpoint:
+    with open_checkpoint(tmp_path, {"name": "a"}, {}) as checkpoint:
         assert checkpoint.load() is None
-    with open_checkpoint(tmp_path, {"name": "b"}) as checkpoint:
+    with open_checkpoint(tmp_path, {"name": "b"}, {}) as checkpoint:
         assert checkpoint.load() == {"name": "b"}
+
+
+def test_a_state_made_under_other_conditions_is_thrown_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for num_threads in (1, 2):
+        with open_checkpoint(tmp_path, {"name": "a"}, {"num_threads": num_threads}) as checkpoint:
+            assert checkpoint.load() is None
+            checkpoint.save({"epoch": 1}, is_last=True)
+    assert "starts anew: num_threads was 1, is 2" in caplog.text
 
 
 def test_a_stage_killed_for_real_continues_to_the_same_head(folder: Path) -> None:
@@ -139,14 +147,14 @@ def test_a_stage_killed_for_real_continues_to_the_same_head(folder: Path) -> Non
     eager = "from stages import train; train.open_checkpoint.__wrapped__.__kwdefaults__.update(seconds=0); train.main()"
     process = subprocess.Popen([sys.executable, "-c", eager], env=environment)
     deadline = time.monotonic() + 120
-    while not list((folder / CHECKPOINT_FOLDER).glob("*/checkpoint.pt")):
+    while not list(folder.glob(".dvc/tmp/train/*/checkpoint.pt")):
         assert process.poll() is None, "the training ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not Path("models/head.pt").exists()
-    (path,) = (folder / CHECKPOINT_FOLDER).glob("*/checkpoint.pt")
+    (path,) = folder.glob(".dvc/tmp/train/*/checkpoint.pt")
     assert 1 <= torch.load(path, weights_only=True)["epoch"] < 200
     # Another number of threads adds in another order, and is another training.
     num_threads = torch.get_num_threads()

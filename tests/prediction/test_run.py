@@ -123,12 +123,12 @@ def test_parts_of_other_inputs_are_not_used(
     folder: Path, model: Model, tmp_path: Path, small_parts: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = predict(folder, model, tmp_path / "whole.parquet")
-    scratch = tmp_path / ".out.parquet.parts"
-    scratch.mkdir()
-    (scratch / "key").write_text("of another run")
-    (scratch / "000000.parquet").write_bytes(b"rows of another run")
+    work = tmp_path / ".out.parquet.parts"
+    work.mkdir()
+    (work / "conditions.json").write_text('{"inputs": "others"}')
+    (work / "000000.parquet").write_bytes(b"rows of another run")
     assert predict(folder, model, tmp_path / "out.parquet").equals(whole)
-    assert "starting anew" in caplog.text
+    assert "inputs was 'others', is " in caplog.text
 
 
 def test_workers_and_batches_change_no_row(folder: Path, model: Model, tmp_path: Path) -> None:

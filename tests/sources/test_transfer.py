@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from galaxies.errors import InputError
-from galaxies.files import locked
-from galaxies.sources.transfer import discard_download, download
+from galaxies.sources.transfer import RemoteFile, download
+from galaxies.work_folder import discard_work, open_work_folder
 from tests.pipelines import REPOSITORY
 from tests.servers import CONTENT, SHA256, Answer, Server, cut, lie, refuse, send, serve, stall
 
@@ -37,12 +37,12 @@ def accept(path: Path) -> None:
 def fetch(server: Server, folder: Path, *, sha256: str = SHA256, check: Callable[[Path], None] = accept) -> bytes:
     """Download and return what stands under the final name."""
     out = folder / "out" / "file.h5"
-    download(server.url, out, sha256=sha256, scratch=folder / "scratch", advice=ADVICE, check=check, attempts=3, pause_s=0)
+    download(RemoteFile(server.url, sha256, check, ADVICE), out, work=folder / "work", attempts=3, pause_s=0)
     return out.read_bytes()
 
 
 def partial(folder: Path) -> Path:
-    return folder / "scratch" / "file.h5.partial"
+    return folder / "work" / "file.h5.partial"
 
 
 def test_the_whole_file_arrives_with_progress(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +140,7 @@ def test_redirects_in_a_circle_are_an_error(server: Server, tmp_path: Path) -> N
 @pytest.mark.parametrize("url", ["zenodo.org/file.h5", "ftp://zenodo.org/file.h5", "http://", ""])
 def test_an_address_that_is_none_is_not_tried_again(tmp_path: Path, url: str) -> None:
     with pytest.raises(InputError, match=rf"after 1 attempts\. {ADVICE}"):
-        download(url, tmp_path / "a", sha256="any", scratch=tmp_path / "s", advice=ADVICE, check=accept, pause_s=1000)
+        download(RemoteFile(url, "any", accept, ADVICE), tmp_path / "a", work=tmp_path / "work", pause_s=1000)
 
 
 def test_without_a_network_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_without_a_network_it_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/file.h5"
     with pytest.raises(InputError, match=rf"{url} cannot be used: no connection .*after 2 attempts\. {ADVICE}"):
-        download(url, tmp_path / "a", sha256="any", scratch=tmp_path / "s", advice=ADVICE, check=accept, attempts=2, pause_s=0)
+        download(RemoteFile(url, "any", accept, ADVICE), tmp_path / "a", work=tmp_path / "work", attempts=2, pause_s=0)
 
 
 def test_a_wrong_digest_throws_the_file_away(server: Server, tmp_path: Path) -> None:
@@ -202,13 +202,13 @@ def test_a_file_too_large_for_the_disk_is_refused_before_it_is_sent(server: Serv
 def test_a_disk_that_fills_up_keeps_what_has_come(server: Server, tmp_path: Path) -> None:
     script = (
         "import resource, sys; from pathlib import Path; from galaxies.errors import InputError\n"
-        "from galaxies.sources.transfer import download\n"
+        "from galaxies.sources.transfer import RemoteFile, download\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "url, out, scratch = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])\n"
-        "try: download(url, out, sha256='any', scratch=scratch, advice='Or', check=print)\n"
+        "url, out, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])\n"
+        "try: download(RemoteFile(url, 'any', print, 'Or'), out, work=work)\n"
         "except InputError as error: sys.exit(str(error))\n"
     )
-    paths = (str(tmp_path / "out" / "file.h5"), str(tmp_path / "scratch"))
+    paths = (str(tmp_path / "out" / "file.h5"), str(tmp_path / "work"))
     done = subprocess.run([sys.executable, "-c", script, server.url, *paths], capture_output=True, text=True)
     assert done.returncode == 1
     assert re.search(
@@ -224,8 +224,8 @@ def test_a_killed_download_continues(server: Server, tmp_path: Path) -> None:
     proceed = threading.Event()
     server.answers = [stall(50_000, proceed), send()]
     script = (
-        "import sys; from pathlib import Path; from galaxies.sources.transfer import download\n"
-        "download(sys.argv[1], Path('out/file.h5'), sha256=sys.argv[2], scratch=Path('scratch'), advice='', check=print)\n"
+        "import sys; from pathlib import Path; from galaxies.sources.transfer import RemoteFile, download\n"
+        "download(RemoteFile(sys.argv[1], sys.argv[2], print, ''), Path('out/file.h5'), work=Path('work'))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", script, server.url, SHA256]
@@ -257,8 +257,8 @@ def test_an_out_that_was_deleted_is_published_again_without_the_server(server: S
     (tmp_path / "out" / "file.h5").unlink()
     assert fetch(server, tmp_path) == CONTENT
     assert len(server.ranges) == 1
-    discard_download(tmp_path / "scratch")
-    discard_download(tmp_path / "scratch")
+    discard_work(tmp_path / "work")
+    discard_work(tmp_path / "work")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "file.h5").read_bytes() == CONTENT
 
@@ -274,15 +274,15 @@ def test_any_as_digest_keeps_nothing_and_says_so(server: Server, tmp_path: Path,
     with caplog.at_level(logging.WARNING):
         assert fetch(server, tmp_path, sha256="any") == CONTENT
     assert "`any` means that the file is used as it came" in caplog.text
-    assert not (tmp_path / "scratch").exists()
+    assert not (tmp_path / "work").exists()
     server.answers = [send(content=b"new")]
     assert fetch(server, tmp_path, sha256="any") == b"new"
 
 
 def test_a_download_in_progress_is_not_discarded(tmp_path: Path) -> None:
-    with locked(tmp_path / "scratch"):
-        discard_download(tmp_path / "scratch")
-        assert (tmp_path / "scratch").is_dir()
+    with open_work_folder(tmp_path / "work"):
+        assert not discard_work(tmp_path / "work")
+        assert (tmp_path / "work").is_dir()
 
 
 def test_two_downloads_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measuring import extract_params, make_parser, run_extraction, tree_bytes
+from benchmarks.measuring import extract_params, make_parser, run_extraction, tree_bytes, write_digests
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.catalog import image_sha256
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.store import Layout, Store
 from galaxies.simulation.survey import draw_galaxy
@@ -75,10 +75,10 @@ def measure(
     """Yield each layer with the fraction of zeros in its maps, bytes a galaxy as float32 and on disk, and the ratio at 0.6."""
     unknown = np.full(len(images), np.nan)
     block = GalaxyBlock(images, np.zeros(len(images), np.uint8), unknown, unknown, unknown, unknown)
-    catalog = Catalog(np.arange(len(images)), tuple(map(str, range(len(images)))), tuple(map(image_sha256, images)))
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "galaxies.h5"
         write_galaxies(path, [block], num_galaxies=len(images), image_size=images.shape[1], class_names=["galaxy"])
+        catalog = write_digests(path.with_name("catalog.parquet"), list(map(image_sha256, images)))
         with GalaxyFile(path) as galaxies:
             backbone, cpu = load_backbone(params.spec, layers=params.layers), torch.device("cpu")
             stores = run_extraction(Path(name), galaxies, catalog, backbone, params, batch_size=batch_size, device=cpu)

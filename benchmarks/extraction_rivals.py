@@ -39,7 +39,7 @@ from benchmarks.measuring import (
 from galaxies.backbones.backbone import Backbone, cut, load_backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare
-from galaxies.data.catalog import Catalog, read_catalog, write_catalog
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 
 _NUM_WORKERS = 2
@@ -63,8 +63,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        catalog = write_noise(folder / "galaxies.h5", arguments.num_galaxies, arguments.image_size)
-        write_catalog(folder / "catalog.csv", catalog)
+        write_noise(folder / "galaxies.h5", arguments.num_galaxies, arguments.image_size)
         options: list[object] = ["--backbone", arguments.backbone, "--layer", arguments.layer, "--folder", folder]
         options += ["--image-size", arguments.image_size, "--batch-size", arguments.batch_size]
         figures: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
@@ -88,7 +87,7 @@ def main() -> None:
 
 def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> dict[str, float]:
     """Return the rate (images/s), peak memory and bytes on disk of one way."""
-    backbone, catalog = load_backbone(params.spec, layers=params.layers), read_catalog(folder / "catalog.csv")
+    backbone, catalog = load_backbone(params.spec, layers=params.layers), Catalog(folder / "catalog.parquet")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         started = time.perf_counter()
         path = WAYS[way](Path(name), folder / "galaxies.h5", catalog, backbone, params, batch_size)

@@ -36,7 +36,7 @@ from galaxies.backbones.backbone import Backbone, cut, load_backbone
 from galaxies.backbones.folding import fold_batch_norms
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare
-from galaxies.data.catalog import read_catalog, write_catalog
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 
 CASES = ("resnet50:layer4:avg", "resnet50:layer3:map", "mobilenet_v2:features.18:avg")
@@ -75,8 +75,7 @@ def main() -> None:
     print(f"{'images/s':<30}{'forward':>9}{'transform':>11}{'stage':>8}{'/ forward':>11}{'/ both':>8}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        catalog = write_noise(folder / "galaxies.h5", arguments.num_galaxies, arguments.image_size)
-        write_catalog(folder / "catalog.csv", catalog)
+        write_noise(folder / "galaxies.h5", arguments.num_galaxies, arguments.image_size)
         for case in arguments.case or CASES:
             rates = measure_case(folder, case, arguments.precision, arguments.batch_size, arguments.rounds, device)
             both = [1 / (1 / f + 1 / t) for f, t in zip(rates["forward"], rates["transform"], strict=True)]
@@ -127,7 +126,7 @@ def measure_case(
 
 def stage_rate(folder: Path, params: ExtractParams, batch_size: int, device: torch.device) -> float:
     """Return images/s of the stage on the galaxies in ``folder``, from the first batch on."""
-    backbone, catalog = load_backbone(params.spec, layers=params.layers), read_catalog(folder / "catalog.csv")
+    backbone, catalog = load_backbone(params.spec, layers=params.layers), Catalog(folder / "catalog.parquet")
     with tempfile.TemporaryDirectory(dir=folder) as scratch, _TimedFile(folder / "galaxies.h5") as galaxies:
         run_extraction(Path(scratch), galaxies, catalog, backbone, params, batch_size=batch_size, device=device)
         assert galaxies.started is not None

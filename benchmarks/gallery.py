@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from galaxies.data.catalog import Catalog, Splits
+from galaxies.data.catalog import DIGEST_BYTES, Catalog, CatalogRows, write_catalog
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.gallery.exhibits import collect_exhibits
 from galaxies.gallery.page import write_gallery
 from galaxies.runtime import RuntimeParams
@@ -42,14 +44,17 @@ def main() -> None:
 def _write(page: Path, path: Path) -> None:
     generator = np.random.default_rng(0)
     rows = np.arange(_NUM_ROWS)
-    split = np.where(np.isin(rows, generator.choice(_NUM_ROWS, _NUM_TEST, replace=False)), "test", "train")
-    label = rows * _NUM_CLASSES // _NUM_ROWS
-    splits = Splits(label, tuple(f"class {number}" for number in label), rows, split)
+    is_test = np.isin(rows, generator.choice(_NUM_ROWS, _NUM_TEST, replace=False))
+    split = np.where(is_test, SPLIT_NAMES.index("test"), SPLIT_NAMES.index("train")).astype(np.uint8)
+    label = (rows * _NUM_CLASSES // _NUM_ROWS).astype(np.int16)
+    splits = Splits(label, rows, split, {number: f"class {number}" for number in range(_NUM_CLASSES)})
     with GalaxyFile(path) as galaxies:
         galaxy = rows * galaxies.num_galaxies // _NUM_ROWS
+        names, digests = pa.array([f"{row:06d}" for row in rows]), np.zeros((_NUM_ROWS, DIGEST_BYTES), np.uint8)
+        write_catalog(page.with_name("catalog.parquet"), CatalogRows(galaxy, names, digests))
         exhibits = collect_exhibits(
             galaxies,
-            Catalog(galaxy, tuple(f"{row:06d}" for row in rows), ("",) * _NUM_ROWS),
+            Catalog(page.with_name("catalog.parquet")),
             splits,
             features=generator.normal(size=(_NUM_ROWS, _NUM_FEATURES)).astype(np.float32),
             suspects=[],

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.catalog import DIGEST_BYTES, Catalog, CatalogRows, image_sha256, write_catalog
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
@@ -40,9 +41,9 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 
 
 def write_noise(path: Path, num_galaxies: int, image_size: int) -> Catalog:
-    """Write galaxies of noise, and return the catalog that uses all of them. For speed the pixels do not matter."""
+    """Write galaxies of noise and, beside them, the catalog that uses all; return it. For speed the pixels do not matter."""
     generator = np.random.default_rng(0)
-    digests: list[str] = []
+    digests: list[bytes] = []
 
     def blocks() -> Iterator[GalaxyBlock]:
         for start in range(0, num_galaxies, _BLOCK_GALAXIES):
@@ -53,7 +54,14 @@ def write_noise(path: Path, num_galaxies: int, image_size: int) -> Catalog:
             yield GalaxyBlock(images, np.zeros(num, np.uint8), unknown, unknown, unknown, unknown)
 
     write_galaxies(path, blocks(), num_galaxies=num_galaxies, image_size=image_size, class_names=["noise"])
-    return Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))), tuple(digests))
+    return write_digests(path.with_name("catalog.parquet"), digests)
+
+
+def write_digests(path: Path, digests: Sequence[bytes]) -> Catalog:
+    """Write the catalog of galaxies whose images have these digests, and open it."""
+    numbers, content = np.arange(len(digests)), np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+    write_catalog(path, CatalogRows(numbers, pa.array(numbers).cast(pa.string()), content))
+    return Catalog(path)
 
 
 def extract_params(**changes: Any) -> ExtractParams:

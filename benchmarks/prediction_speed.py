@@ -24,7 +24,6 @@ from PIL import Image
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
 from galaxies.backbones.backbone import Backbone, load_backbone
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import Catalog
 from galaxies.features.identity import Identity
 from galaxies.heads.head import Head, TrainedHead
 from galaxies.heads.novelty import fit_novelty
@@ -83,9 +82,7 @@ def make_model(params: ExtractParams, device: torch.device) -> Model:
     """Return a model with an untrained head: for speed the numbers do not matter."""
     backbone: Backbone = load_backbone(params.spec, layers=params.layers)
     (layer,) = params.layers
-    identity = Identity.expected(params, layer, Catalog(np.arange(0), (), ()).digest).found(
-        backbone.weights_digest, backbone.transform
-    )
+    identity = Identity.expected(params, layer, "no catalog").found(backbone.weights_digest, backbone.transform)
     num_features = {"layer3+layer4": 384, "layer4": 2048}[layer]
     names = tuple(f"class {index}" for index in range(_NUM_CLASSES))
     features = torch.randn(4 * num_features, num_features, generator=torch.Generator().manual_seed(0))

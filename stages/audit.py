@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import read_catalog, read_splits
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.splits import read_splits
 from galaxies.evaluation.label_errors import find_suspects, predict_held_out, tabulate_suspects
 from galaxies.features.identity import Identity
 from galaxies.features.neighbours import read_standardised
@@ -26,8 +27,8 @@ def main() -> None:
     """Look at all rows for suspicious labels, then collect what the gallery will show."""
     layer = sys.argv[1]
     params, runtime = read_params("extract", ExtractParams), read_params("runtime", RuntimeParams)
-    catalog = read_catalog(Path("data/catalog.csv"))
-    splits = read_splits(Path("data/splits.csv"), catalog)
+    catalog = Catalog(Path("data/catalog.parquet"))
+    splits = read_splits(Path("data/splits.parquet"), catalog)
     store = Store(Path("features") / f"{layer}.zarr")
     store.require(Identity.expected(params, layer, catalog.digest))
     features = read_standardised(store)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import read_catalog, read_splits
+from galaxies.data.catalog import Catalog
+from galaxies.data.splits import read_splits
 from galaxies.evaluation.baselines import measure_baselines
 from galaxies.features.identity import Identity
 from galaxies.features.neighbours import read_averaged
@@ -20,8 +21,8 @@ from stages import read_params, run_stage
 def main() -> None:
     """Fit on train rows, choose on val rows, measure on test rows; of maps and tokens the means, of several views the first."""
     layer = sys.argv[1]
-    catalog = read_catalog(Path("data/catalog.csv"))
-    splits = read_splits(Path("data/splits.csv"), catalog)
+    catalog = Catalog(Path("data/catalog.parquet"))
+    splits = read_splits(Path("data/splits.parquet"), catalog)
     store = Store(Path("features") / f"{layer}.zarr")
     store.require(Identity.expected(read_params("extract", ExtractParams), layer, catalog.digest))
     features = read_averaged(store, num_views=1)

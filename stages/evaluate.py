@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import Catalog, Splits, read_catalog, read_splits
+from galaxies.data.catalog import Catalog, CatalogRows
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.measurements import read_measurements
+from galaxies.data.splits import Splits, read_splits
 from galaxies.errors import InputError
 from galaxies.evaluation.intervals import find_intervals
 from galaxies.evaluation.plots import Tile, choose_galaxies, draw_figure
@@ -38,14 +40,15 @@ _NUM_TILES, _COLUMNS = 18, 6
 
 def main() -> None:
     """Predict the test rows once and write all that follows from it."""
-    catalog = read_catalog(Path("data/catalog.csv"))
-    splits = read_splits(Path("data/splits.csv"), catalog)
+    catalog = Catalog(Path("data/catalog.parquet"))
+    splits = read_splits(Path("data/splits.parquet"), catalog)
     trained = load_head(Path("models/head.pt"))
     _require_classes(trained, splits)
     store = Store(Path("features") / f"{trained.identity.layer}.zarr")
     store.require(trained.identity)
 
     rows = splits.rows("test")
+    tested = catalog.take(rows)
     targets, group = splits.targets[rows], splits.group[rows]
     probabilities = predict_rows(trained, store, rows)
 
@@ -66,13 +69,13 @@ def main() -> None:
         tables = {
             "classes": tabulate_classes(targets, probabilities, sets, intervals, splits.classes),
             "confusion": tabulate_confusion(targets, probabilities.argmax(axis=1), splits.classes),
-            "predictions": _tabulate_predictions(catalog, splits, rows, probabilities),
+            "predictions": _tabulate_predictions(tested, splits, rows, probabilities),
             "reliability": _tabulate_reliability(targets, probabilities, trained.temperature),
             "threshold_curves": tabulate_threshold_curves(targets, probabilities, splits.classes),
             "abstention": tabulate_abstention(targets, probabilities),
-            "strata": _tabulate_strata(galaxies, catalog.galaxy[rows], probabilities.argmax(axis=1) == targets),
+            "strata": _tabulate_strata(galaxies, tested.galaxy, rows, probabilities.argmax(axis=1) == targets),
         }
-        tiles = _choose_tiles(galaxies, catalog.galaxy[rows], targets, probabilities, splits.classes)
+        tiles = _choose_tiles(galaxies, tested.galaxy, targets, probabilities, splits.classes)
     for name, table in tables.items():
         write_text(Path(f"metrics/{name}.csv"), table.to_csv(index=False, lineterminator="\n"))
     low, high = (float(end[0]) for end in (intervals.low, intervals.high))
@@ -84,21 +87,21 @@ def main() -> None:
 def _require_classes(trained: TrainedHead, splits: Splits) -> None:
     if trained.class_names != splits.classes:
         raise InputError(
-            f"models/head.pt knows the classes {', '.join(trained.class_names)}, data/splits.csv has "
+            f"models/head.pt knows the classes {', '.join(trained.class_names)}, data/splits.parquet has "
             f"{', '.join(splits.classes)}; `dvc repro` trains a head for these."
         )
 
 
 def _tabulate_predictions(
-    catalog: Catalog, splits: Splits, rows: NDArray[np.int64], probabilities: NDArray[np.float64]
+    tested: CatalogRows, splits: Splits, rows: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> pd.DataFrame:
     """Tell which galaxies they are by all that `galaxies compare` needs to join two revisions."""
     galaxies = pd.DataFrame(
         {
             "row": rows,
-            "galaxy": catalog.galaxy[rows],
-            "id": [catalog.ids[row] for row in rows],
-            "image_sha256": [catalog.image_sha256[row][:16] for row in rows],
+            "galaxy": tested.galaxy,
+            "id": tested.ids.to_pylist(),
+            "image_sha256": [digest[:8].tobytes().hex() for digest in tested.image_sha256],
             "group": splits.group[rows],
         }
     )
@@ -111,14 +114,16 @@ def _tabulate_reliability(targets: NDArray[np.int64], probabilities: NDArray[np.
     return pd.concat([before.assign(temperature="before"), after.assign(temperature="after")]).round(4)
 
 
-def _tabulate_strata(galaxies: GalaxyFile, indices: NDArray[np.int64], is_right: NDArray[np.bool_]) -> pd.DataFrame:
+def _tabulate_strata(
+    galaxies: GalaxyFile, indices: NDArray[np.int64], rows: NDArray[np.int64], is_right: NDArray[np.bool_]
+) -> pd.DataFrame:
     """Divide by what the catalogue and the images say; ``indices`` are those of the test galaxies in galaxies.h5."""
-    measured = pd.read_csv("data/measurements.csv")
+    measured = read_measurements(Path("data/measurements.parquet"), rows)
     quantities = {
         "redshift": galaxies.redshift[indices],
         "pixel scale (arcsec/px)": galaxies.pxscale[indices],
-        "half-light radius (share of the image)": measured["radius"].to_numpy(),
-        "surface brightness (grey levels)": measured["brightness"].to_numpy(),
+        "half-light radius (share of the image)": measured.radius,
+        "surface brightness (grey levels)": measured.brightness,
     }
     return tabulate_strata(is_right, quantities)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import Catalog, read_catalog
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.extraction import extract
@@ -20,7 +20,7 @@ def main() -> None:
     """Publish the store of the layer on the command line; the first such call fills the stores of all missing layers."""
     layer = sys.argv[1]
     params, runtime = read_params("extract", ExtractParams), read_params("runtime", RuntimeParams)
-    catalog = read_catalog(Path("data/catalog.csv"))
+    catalog = Catalog(Path("data/catalog.parquet"))
     backbone = load_backbone(params.spec, layers=params.layers, folder=main_repository())
     identities = {
         name: Identity.expected(params, name, catalog.digest).found(backbone.weights_digest, backbone.transform)

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import read_catalog, read_splits
+from galaxies.data.catalog import Catalog
 from galaxies.data.field_of_view import read_field
+from galaxies.data.splits import read_splits
 from galaxies.features.identity import Identity
 from galaxies.features.store import Store
 from galaxies.features.unfinished import discard_unfinished
@@ -35,8 +36,8 @@ def main() -> None:
         read_params("extract", ExtractParams),
     )
     require_trainable(params, extract)
-    catalog = read_catalog(Path("data/catalog.csv"))
-    splits = read_splits(Path("data/splits.csv"), catalog)
+    catalog = Catalog(Path("data/catalog.parquet"))
+    splits = read_splits(Path("data/splits.parquet"), catalog)
     store = Store(Path("features") / f"{params.layer}.zarr")
     store.require(Identity.expected(extract, params.layer, catalog.digest))
     # The store is recorded and sound, so nobody needs to publish it again.

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import Catalog, Splits
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.splits import Splits
 from galaxies.evaluation.label_errors import Suspect
 from galaxies.features.neighbours import standardise
 from galaxies.gallery.exhibits import collect_exhibits
 from galaxies.gallery.page import write_gallery
-from tests.toys import toy_images
+from tests.toys import open_rows, toy_images, toy_rows, toy_splits
 
 CLASS_NAMES = ("Ring", "</script><script>window.broken = 1</script>", '{{script}} "a", b')
 NUM_GALAXIES = 150  # more cards than are made at once
@@ -41,9 +42,8 @@ def predict() -> NDArray[np.float64]:
 
 def make_tables() -> tuple[Catalog, Splits]:
     """Return the catalog and its splits: every second row is a test galaxy."""
-    catalog = Catalog(np.arange(NUM_GALAXIES), IDS, ("",) * NUM_GALAXIES)
-    names = tuple(CLASS_NAMES[label] for label in LABELS)
-    return catalog, Splits(LABELS, names, np.arange(NUM_GALAXIES), np.where(IS_TEST, "test", "train"))
+    catalog = open_rows(toy_rows([bytes(32)] * NUM_GALAXIES, ids=IDS))
+    return catalog, toy_splits(LABELS, np.where(IS_TEST, "test", "train"), names=CLASS_NAMES)
 
 
 def make_gallery(folder: Path) -> Path:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from galaxies.data.catalog import image_sha256
-from galaxies.data.splits import SplitParams, make_tables, select_galaxies
+from galaxies.data.catalog import digest_images, image_sha256
+from galaxies.data.division import make_splits
+from galaxies.data.selection import Candidates, SplitParams, select_galaxies
 from galaxies.features.store import Store
 from galaxies.simulation.survey import simulate_survey
 from tests.pipelines import REPOSITORY
@@ -89,7 +90,7 @@ def test_the_split() -> None:
     images = toy_images(30, size=4)
     images[7] = images[8] = 0
     images[20] = images[10]
-    digests = [image_sha256(image) for image in images]
+    digests = np.frombuffer(b"".join(map(image_sha256, images)), np.uint8).reshape(-1, 32)
     ra = np.arange(30.0)
     ra[15] = ra[14] + 20 / 3600
     params = SplitParams(
@@ -105,16 +106,15 @@ def test_the_split() -> None:
         version=1,
     )
     is_blank = np.isin(np.arange(30), [7, 8])
-    selection = select_galaxies(labels, digests, is_blank, ra=ra, dec=np.zeros(30), strata=labels, params=params)
-    ids = [f"{index:06d}" for index in range(30)]
-    catalog, splits = make_tables(selection, labels, digests=digests, ids=ids, class_names=["a", "b", "c"], params=params)
+    selection = select_galaxies(Candidates(labels, digests, is_blank, ra, np.zeros(30)), labels, params)
+    splits = make_splits(selection, labels, ["a", "b", "c"], params)
     require_golden(
         "split",
         {
-            "galaxy": catalog.galaxy.tolist(),
+            "galaxy": selection.used.tolist(),
             "group": splits.group.tolist(),
             **{name: splits.rows(name).tolist() for name in ("train", "val", "test")},
-            "digest": [catalog.digest],
+            "digest": [digest_images(digests[selection.used])],
         },
     )
 

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.splits import SplitParams
+from galaxies.data.selection import SplitParams
 from galaxies.errors import InputError
 from galaxies.heads.train_params import TrainParams
 from galaxies.params import Limits, parse_section

@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from galaxies.data.catalog import image_sha256, read_catalog, read_splits
+from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.field_of_view import read_field
 from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
 from galaxies.data.sky import neighbour_pairs
+from galaxies.data.splits import read_splits
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from stages import split
@@ -57,35 +58,37 @@ def run(**changes: Any) -> None:
 def test_train_val_and_test_share_no_galaxy_and_no_piece_of_sky(folder: Path, sample_fraction: float) -> None:
     """With a sub-sample, the older project drew another split to evaluate: its test set contained training images."""
     run(sample_fraction=sample_fraction)
-    catalog = read_catalog(Path("data/catalog.csv"))
-    splits = read_splits(Path("data/splits.csv"), catalog)
+    catalog = Catalog(Path("data/catalog.parquet"))
+    splits = read_splits(Path("data/splits.parquet"), catalog)
     rows = {name: splits.rows(name) for name in ("train", "val", "test")}
     assert sorted(np.concatenate(list(rows.values()))) == list(range(len(catalog)))
     if sample_fraction < 1:
         assert len(catalog) == pytest.approx(sample_fraction * NUM_GALAXIES, rel=0.1)
-    ra = RA[catalog.galaxy]
+    listed = catalog.read(0, len(catalog))
+    ra = RA[listed.galaxy]
     pairs = neighbour_pairs(ra, np.zeros(len(ra)), 67)
     assert len(pairs) > 10
     assert (splits.split[pairs[:, 0]] == splits.split[pairs[:, 1]]).all()
-    owners = pd.Series(splits.split).groupby(list(catalog.image_sha256)).nunique()
+    owners = pd.Series(splits.split).groupby([digest.tobytes() for digest in listed.image_sha256]).nunique()
     assert owners.max() == 1
 
 
 def test_row_i_is_one_galaxy_in_every_table(folder: Path) -> None:
     run()
-    catalog = read_catalog(Path("data/catalog.csv"))
-    splits = read_splits(Path("data/splits.csv"), catalog)
-    assert catalog.image_sha256 == tuple(image_sha256(IMAGES[galaxy]) for galaxy in catalog.galaxy)
-    assert splits.label.tolist() == LABELS[catalog.galaxy].tolist()
-    assert splits.class_name == tuple("abc"[label] for label in splits.label)
-    assert catalog.ids == tuple(f"{galaxy:06d}" for galaxy in catalog.galaxy)
+    catalog = Catalog(Path("data/catalog.parquet"))
+    splits = read_splits(Path("data/splits.parquet"), catalog)
+    listed = catalog.read(0, len(catalog))
+    assert [digest.tobytes() for digest in listed.image_sha256] == [image_sha256(IMAGES[galaxy]) for galaxy in listed.galaxy]
+    assert splits.label.tolist() == LABELS[listed.galaxy].tolist()
+    assert splits.names == {0: "a", 1: "b", 2: "c"}
+    assert listed.ids.to_pylist() == [f"{galaxy:06d}" for galaxy in listed.galaxy]
 
 
 def test_the_field_of_view_is_that_of_the_train_rows(folder: Path) -> None:
     run()
-    catalog = read_catalog(Path("data/catalog.csv"))
-    train = read_splits(Path("data/splits.csv"), catalog).rows("train")
-    field, pxscale = read_field(Path("data/field_of_view.json")), PXSCALE[catalog.galaxy[train]]
+    catalog = Catalog(Path("data/catalog.parquet"))
+    train = read_splits(Path("data/splits.parquet"), catalog).rows("train")
+    field, pxscale = read_field(Path("data/field_of_view.json")), PXSCALE[catalog.take(train).galaxy]
     assert field.image_size == 4
     assert (field.pxscale, field.finest, field.coarsest) == pytest.approx((np.median(pxscale), pxscale.min(), pxscale.max()))
 
@@ -102,29 +105,29 @@ def test_the_report_counts_what_the_policies_did(folder: Path) -> None:
 
 def test_a_corrected_label_changes_the_splits_and_costs_no_extraction(folder: Path) -> None:
     run()
-    before = Path("data/catalog.csv").read_bytes()
+    before = Path("data/catalog.parquet").read_bytes()
     corrections = folder / "mine" / "corrections.csv"
     corrections.parent.mkdir()
     corrections.write_text("id,label\n000000,c\n")
     with pytest.raises(InputError, match=rf"split\.corrections_sha256={file_sha256(corrections)}"):
         run(corrections="mine/corrections.csv")
     run(corrections="mine/corrections.csv", corrections_sha256=file_sha256(corrections))
-    assert Path("data/catalog.csv").read_bytes() == before
-    splits = read_splits(Path("data/splits.csv"), read_catalog(Path("data/catalog.csv")))
+    assert Path("data/catalog.parquet").read_bytes() == before
+    splits = read_splits(Path("data/splits.parquet"), Catalog(Path("data/catalog.parquet")))
     assert splits.label[:2].tolist() == [2, 0]
 
 
 def test_a_new_seed_changes_the_splits_and_costs_no_extraction(folder: Path) -> None:
     run()
-    before = {name: Path("data", name).read_bytes() for name in ("catalog.csv", "splits.csv")}
+    before = {name: Path("data", name).read_bytes() for name in ("catalog.parquet", "splits.parquet")}
     run(seed=1)
-    assert Path("data/catalog.csv").read_bytes() == before["catalog.csv"]
-    assert Path("data/splits.csv").read_bytes() != before["splits.csv"]
+    assert Path("data/catalog.parquet").read_bytes() == before["catalog.parquet"]
+    assert Path("data/splits.parquet").read_bytes() != before["splits.parquet"]
 
 
 def test_a_seed_that_comes_back_brings_the_same_bytes(folder: Path) -> None:
     run(seed=1)
-    first = Path("data/splits.csv").read_bytes()
+    first = Path("data/splits.parquet").read_bytes()
     run(seed=0)
     run(seed=1)
-    assert Path("data/splits.csv").read_bytes() == first
+    assert Path("data/splits.parquet").read_bytes() == first

@@ -15,8 +15,9 @@ from ruamel.yaml import YAML
 
 from galaxies.__main__ import main as command
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import Splits, read_splits, write_catalog, write_splits
+from galaxies.data.catalog import Catalog
 from galaxies.data.field_of_view import FieldOfView, write_field
+from galaxies.data.splits import SPLIT_NAMES, read_splits, write_splits
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, create_store
@@ -24,7 +25,7 @@ from galaxies.heads.calibration import divide_val
 from galaxies.heads.head import load_head, save_head
 from stages import audit, evaluate, measure, report, train
 from tests.pipelines import REPOSITORY
-from tests.toys import EXTRACT, toy_catalog, toy_images, write_toy_galaxies
+from tests.toys import EXTRACT, toy_catalog, toy_images, toy_splits, write_toy_catalog, write_toy_galaxies
 
 NUM_GALAXIES = 240
 TRAIN: dict[str, Any] = {
@@ -49,15 +50,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     images = toy_images(NUM_GALAXIES)
-    catalog = toy_catalog(images)
     Path("data").mkdir()
     write_toy_galaxies(Path("data/galaxies.h5"), images)
     write_field(Path("data/field_of_view.json"), FieldOfView(32, None, None, None))
-    write_catalog(Path("data/catalog.csv"), catalog)
+    write_toy_catalog(Path("data/catalog.parquet"), images)
     label = np.arange(NUM_GALAXIES) * 3 // NUM_GALAXIES
     split = np.tile(["train", "train", "train", "val", "test"], NUM_GALAXIES // 5)
-    names = tuple(f"class {index}" for index in label)
-    write_splits(Path("data/splits.csv"), Splits(label, names, np.arange(NUM_GALAXIES), split))
+    write_splits(Path("data/splits.parquet"), toy_splits(label, split))
     write_params()
     write_store(separation=5)
     return tmp_path
@@ -144,7 +143,7 @@ def test_several_seeds_have_a_mean_and_a_deviation_and_the_same_bytes_again(
     assert written[0] == written[1]
     found = json.loads(Path("metrics/seeds.json").read_text())
     assert found.pop("num_seeds") == 3
-    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    splits = read_splits(Path("data/splits.parquet"), Catalog(Path("data/catalog.parquet")))
     trained, rows = load_head(Path("models/head.pt")), splits.rows("test")
     features = torch.from_numpy(np.asarray(zarr.open_array("features/layer2.zarr/activations")[:])[rows, 0])
     right = [
@@ -180,7 +179,7 @@ def test_stored_views_are_averaged_beside_the_plain_number(folder: Path, capsys:
 def test_train_does_not_use_the_test_rows(folder: Path) -> None:
     train.main()
     clean = written_bytes(folder)
-    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    splits = read_splits(Path("data/splits.parquet"), Catalog(Path("data/catalog.parquet")))
     test = splits.rows("test")
     array = zarr.open_array("features/layer2.zarr/activations", mode="r+")
     activations = np.asarray(array[:])
@@ -188,8 +187,7 @@ def test_train_does_not_use_the_test_rows(folder: Path) -> None:
     array[:] = activations
     label = splits.label.copy()
     label[test] = np.random.default_rng(1).permutation(label[test])
-    names = tuple(f"class {index}" for index in label)
-    write_splits(Path("data/splits.csv"), replace(splits, label=label, class_name=names))
+    write_splits(Path("data/splits.parquet"), replace(splits, label=label))
     train.main()
     assert written_bytes(folder) == clean
     with pytest.raises(InputError, match=f"row {test[0]} is not finite"):
@@ -200,7 +198,7 @@ def test_the_temperature_is_fitted_on_rows_that_did_not_choose(folder: Path) -> 
     """Val rows that calibrate can be anything without changing the weights."""
     train.main()
     before = load_head(Path("models/head.pt"))
-    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    splits = read_splits(Path("data/splits.parquet"), Catalog(Path("data/catalog.parquet")))
     val = splits.rows("val")
     calibrating = divide_val(splits.targets[val], splits.group[val], generator=np.random.default_rng(0))[1]
     array = zarr.open_array("features/layer2.zarr/activations", mode="r+")
@@ -221,9 +219,9 @@ def test_the_head_carries_the_identity_of_its_features(folder: Path) -> None:
 
 
 def test_a_class_without_train_galaxies_is_named(folder: Path) -> None:
-    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
-    split = np.where(splits.label == 2, "test", splits.split)
-    write_splits(Path("data/splits.csv"), replace(splits, split=split))
+    splits = read_splits(Path("data/splits.parquet"), Catalog(Path("data/catalog.parquet")))
+    split = np.where(splits.label == 2, SPLIT_NAMES.index("test"), splits.split).astype(np.uint8)
+    write_splits(Path("data/splits.parquet"), replace(splits, split=split))
     with pytest.raises(InputError, match="no galaxy to train on in class 2"):
         train.main()
 
@@ -233,7 +231,9 @@ def test_evaluate_refuses_a_head_for_other_classes(folder: Path) -> None:
     trained = load_head(Path("models/head.pt"))
     names = ("class 0", "class 2", "class 1")
     save_head(Path("models/head.pt"), replace(trained, class_names=names))
-    with pytest.raises(InputError, match=r"knows the classes class 0, class 2, class 1, data/splits\.csv has class 0, class 1"):
+    with pytest.raises(
+        InputError, match=r"knows the classes class 0, class 2, class 1, data/splits\.parquet has class 0, class 1"
+    ):
         evaluate.main()
 
 
@@ -249,12 +249,11 @@ def test_evaluate_refuses_features_of_another_identity(folder: Path) -> None:
 def test_the_audit_finds_planted_label_errors_and_the_report_has_its_page(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    splits = read_splits(Path("data/splits.csv"), toy_catalog(toy_images(NUM_GALAXIES)))
+    splits = read_splits(Path("data/splits.parquet"), Catalog(Path("data/catalog.parquet")))
     planted = [0, 100, 200]
     label = splits.label.copy()
     label[planted] = (label[planted] + 1) % 3
-    names = tuple(f"class {index}" for index in label)
-    write_splits(Path("data/splits.csv"), replace(splits, label=label, class_name=names))
+    write_splits(Path("data/splits.parquet"), replace(splits, label=label))
     train.main()
     measure.main()
     evaluate.main()

@@ -1,16 +1,20 @@
 """Toys of ten lines that stand for galaxies, catalogs and a finished extraction."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
 from galaxies.backbones.backbone import Backbone, load_backbone
 from galaxies.backbones.spec import BackboneSpec, ExtractParams
-from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.catalog import Catalog, CatalogRows, image_sha256, write_catalog
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
 from galaxies.features.unfinished import UnfinishedStores, open_unfinished
@@ -52,10 +56,43 @@ def write_toy_galaxies(path: Path, images: NDArray[np.uint8], *, num_classes: in
     write_galaxies(path, [block], num_galaxies=num_galaxies, image_size=images.shape[1], class_names=names)
 
 
+def toy_rows(digests: Sequence[bytes], *, ids: Sequence[str] | None = None) -> CatalogRows:
+    """Return the rows of a catalog that uses every galaxy; ``digests`` of their images have 32 bytes."""
+    names = [f"{index:06d}" for index in range(len(digests))] if ids is None else list(ids)
+    content = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+    return CatalogRows(np.arange(len(digests)), pa.array(names, pa.string()), content)
+
+
+def open_rows(rows: CatalogRows) -> Catalog:
+    """Return an open catalog whose file has no name any more."""
+    with TemporaryDirectory() as folder:
+        write_catalog(Path(folder) / "catalog.parquet", rows)
+        return Catalog(Path(folder) / "catalog.parquet")
+
+
 def toy_catalog(images: NDArray[np.uint8]) -> Catalog:
-    """Return the catalog that uses every image."""
-    digests = tuple(image_sha256(image) for image in images)
-    return Catalog(np.arange(len(images)), tuple(f"{index:06d}" for index in range(len(images))), digests)
+    """Return the catalog that uses every image, as :func:`open_rows` does."""
+    return open_rows(toy_rows([image_sha256(image) for image in images]))
+
+
+def write_toy_catalog(path: Path, images: NDArray[np.uint8]) -> Catalog:
+    """Write the catalog that uses every image, and open it."""
+    write_catalog(path, toy_rows([image_sha256(image) for image in images]))
+    return Catalog(path)
+
+
+def toy_splits(
+    label: NDArray[np.integer[Any]],
+    split: Sequence[str] | NDArray[np.str_],
+    *,
+    group: NDArray[np.int64] | None = None,
+    names: Sequence[str] | None = None,
+) -> Splits:
+    """Return splits given by name; by default every row is a group, and label 0 means ``class 0``."""
+    names = [f"class {number}" for number in range(int(label.max()) + 1)] if names is None else names
+    numbers = np.array([SPLIT_NAMES.index(name) for name in split], np.uint8)
+    group = np.arange(len(label)) if group is None else group
+    return Splits(label.astype(np.int16), group, numbers, dict(enumerate(names)))
 
 
 def toy_identity(layer: str = "layer4", *, catalog: str = "c0ffee") -> Identity:

@@ -2,12 +2,13 @@
 
 import csv
 import io
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import SPLIT_NAMES, Splits
-from galaxies.data.splits import Selection
+from galaxies.data.selection import Selection
+from galaxies.data.splits import SPLIT_NAMES, Splits
 
 
 def describe_data(
@@ -24,7 +25,7 @@ def describe_data(
     group_sizes = np.bincount(splits.group)
     return {
         "galaxies": len(selection.group),
-        "used": len(splits.label),
+        "used": len(splits),
         "conflicting": len(selection.conflicting),
         "blank": len(selection.blank),
         "no_position": int(np.isnan(ra).sum()),
@@ -40,10 +41,11 @@ def describe_data(
 
 def count_classes(splits: Splits) -> str:
     """Return CSV text with the number of galaxies of each class in each split: class_name, split, count."""
+    num_pairs = len(splits.classes) * len(SPLIT_NAMES)
+    counts = np.bincount(splits.targets * len(SPLIT_NAMES) + splits.split, minlength=num_pairs).tolist()
+    pairs = itertools.product(splits.classes, SPLIT_NAMES)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class_name", "split", "count"])
-    for target, name in enumerate(splits.classes):
-        for split in SPLIT_NAMES:
-            writer.writerow([name, split, int((splits.targets[splits.rows(split)] == target).sum())])
+    writer.writerows([name, split, count] for (name, split), count in zip(pairs, counts, strict=True))
     return text.getvalue()

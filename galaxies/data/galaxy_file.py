@@ -83,7 +83,7 @@ class GalaxyFile:
 
     Attributes:
         labels: (N,) uint8.
-        ids: N strings, unique; made from the index where the file has none.
+        ids: N texts, unique, as Arrow holds them; made from the index where the file has none.
         ra, dec, redshift, pxscale: (N,) float64, NaN where unknown.
         class_names: a name for each label.
     """

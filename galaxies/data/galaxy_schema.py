@@ -10,6 +10,8 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from galaxies.errors import InputError
@@ -30,6 +32,8 @@ GALAXY10_CLASS_NAMES = (
 
 POSITION_COLUMNS = ("ra", "dec", "redshift", "pxscale")
 """Optional columns, float64: right ascension and declination (deg), redshift, pixel scale (arcsec/px). NaN is unknown."""
+
+_BLOCK_IDS = 1 << 16
 
 _COLUMNS = {
     "images": "uint8",
@@ -104,16 +108,18 @@ def read_class_names(file: h5py.File) -> tuple[str, ...]:
     return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist())
 
 
-def read_ids(file: h5py.File) -> tuple[str, ...]:
-    """Return the ids of an open file; made from the index where it has none."""
+def read_ids(file: h5py.File) -> pa.StringArray:
+    """Return the ids of an open file, (N,); made from the index where it has none."""
     if "ids" not in file:
-        return tuple(f"{index:06d}" for index in range(file["images"].shape[0]))
+        return pc.utf8_lpad(pa.array(np.arange(file["images"].shape[0])).cast(pa.string()), 6, "0")
     ids = file["ids"]
-    values = ids[:] if ids.dtype.kind in "iu" else ids.asstr()[:]
-    return tuple(str(value) for value in values.tolist())
+    values = ids if ids.dtype.kind in "iu" else ids.asstr()
+    # Python's own texts, which h5py makes, take several times the memory of Arrow's.
+    parts = [pa.array(values[start : start + _BLOCK_IDS]).cast(pa.string()) for start in range(0, len(ids), _BLOCK_IDS)]
+    return pa.concat_arrays(parts)
 
 
-def value_complaints(labels: NDArray[Any], class_names: Sequence[str], ids: Sequence[str]) -> Iterator[str]:
+def value_complaints(labels: NDArray[Any], class_names: Sequence[str], ids: pa.StringArray) -> Iterator[str]:
     """Yield what is wrong with the values of the small columns."""
     if len(class_names) > 256:
         yield f"class_names: found {len(class_names)}, at most 256 are allowed"
@@ -126,6 +132,7 @@ def value_complaints(labels: NDArray[Any], class_names: Sequence[str], ids: Sequ
             f"ans: {len(wrong)} labels are outside 0 to {len(class_names) - 1} (first: {labels[wrong[0]]}, galaxy {wrong[0]}), "
             f"since there are {len(class_names)} class names; the file's attribute class_names names others"
         )
-    repeated = [name for name, count in Counter(ids).items() if count > 1]
-    if repeated:
-        yield f"ids: {len(repeated)} stand there more than once (first: {repeated[0]!r}); every galaxy needs its own"
+    if pc.count_distinct(ids).as_py() < len(ids):
+        counts = pc.value_counts(ids)
+        repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        yield f"ids: {len(repeated)} stand there more than once (first: {repeated[0].as_py()!r}); every galaxy needs its own"

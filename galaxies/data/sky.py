@@ -3,14 +3,13 @@
 N galaxies, P pairs.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from astropy import units
-from astropy.coordinates import SkyCoord, search_around_sky
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from galaxies.errors import InputError
 
@@ -36,26 +35,43 @@ def neighbour_pairs(ra: NDArray[np.float64], dec: NDArray[np.float64], radius_ar
     known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     if len(known) < 2:
         return np.empty((0, 2), np.int64)
-    positions = SkyCoord(ra[known] * units.deg, dec[known] * units.deg)
+    longitude, latitude = np.deg2rad(ra[known]), np.deg2rad(dec[known])
+    directions = np.stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
+    )
     # Equal positions come out of the trigonometry a few 1e-10 arcsec apart.
-    first, second, _, _ = search_around_sky(positions, positions, (radius_arcsec + 1e-6) * units.arcsec)
-    once = first < second
-    pairs: NDArray[np.int64] = np.stack([known[first[once]], known[second[once]]], axis=1).astype(np.int64)
+    chord = 2 * np.sin(np.deg2rad((radius_arcsec + 1e-6) / 3600) / 2)
+    pairs: NDArray[np.int64] = known[KDTree(directions).query_pairs(chord, output_type="ndarray")].astype(np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def identical_pairs(values: Sequence[object]) -> NDArray[np.int64]:
-    """Return pairs (P, 2) that connect all galaxies of equal value, such as an image digest: each with the first."""
-    first: dict[object, int] = {}
-    pairs = [(first.setdefault(value, index), index) for index, value in enumerate(values)]
-    return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+def identical_pairs(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return pairs (P, 2) that connect all galaxies of equal digest, (N, 32): each with the one before."""
+    # Eight bytes, the first, tell nearly all digests apart; only galaxies that share them are compared by all 32.
+    beginning = np.ascontiguousarray(digests[:, :8]).view(np.uint64)[:, 0]
+    order = np.argsort(beginning, kind="stable")
+    equals_next, is_shared = np.diff(beginning[order]) == 0, np.zeros(len(order), bool)
+    is_shared[:-1] |= equals_next
+    is_shared[1:] |= equals_next
+    shared = order[is_shared]
+    if not len(shared):
+        return np.empty((0, 2), np.int64)
+    _, kind = np.unique(digests[shared], axis=0, return_inverse=True)
+    order = shared[np.lexsort((shared, kind.ravel()))]
+    pairs = np.stack([order[:-1], order[1:]], axis=1).astype(np.int64)
+    linked: NDArray[np.int64] = pairs[(digests[pairs[:, 0]] == digests[pairs[:, 1]]).all(axis=1)]
+    return linked
 
 
 def friends_of_friends(num_galaxies: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the group of each galaxy, (N,): connected by pairs, numbered in the order of their first members."""
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(num_galaxies, num_galaxies))
-    component = connected_components(links, directed=False)[1]
-    _, first, group = np.unique(component, return_index=True, return_inverse=True)
-    numbers = np.argsort(np.argsort(first))
-    result: NDArray[np.int64] = numbers[group].astype(np.int64)
-    return result
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(num_galaxies, num_galaxies))
+    return number_by_first(connected_components(links, directed=False)[1])
+
+
+def number_by_first(values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return for each of ``values``, (N,), the number of its kind, counted in the order in which the kinds appear."""
+    _, first, kind = np.unique(values, return_index=True, return_inverse=True)
+    numbers = np.empty(len(first), np.int64)
+    numbers[np.argsort(first)] = np.arange(len(first))
+    return numbers[kind]

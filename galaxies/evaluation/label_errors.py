@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from tqdm import trange
 
-from galaxies.data.catalog import Catalog, Splits
+from galaxies.data.catalog import Catalog
+from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.features.neighbours import find_neighbours
 
 NUM_NEIGHBOURS = 10
@@ -158,14 +159,14 @@ def tabulate_suspects(suspects: Sequence[Suspect], catalog: Catalog, splits: Spl
 
     The other columns are present_label, row, split, confidence, label_confidence, num_agreeing and num_neighbours.
     """
-    names = splits.classes
+    names, rows = splits.classes, np.array([suspect.row for suspect in suspects], np.int64)
     return pd.DataFrame(
         {
-            "id": [catalog.ids[suspect.row] for suspect in suspects],
+            "id": catalog.take(rows).ids.to_pylist(),
             "label": [names[suspect.suggested] for suspect in suspects],
-            "present_label": [splits.class_name[suspect.row] for suspect in suspects],
-            "row": [suspect.row for suspect in suspects],
-            "split": [str(splits.split[suspect.row]) for suspect in suspects],
+            "present_label": [names[target] for target in splits.targets[rows]],
+            "row": rows,
+            "split": [SPLIT_NAMES[number] for number in splits.split[rows]],
             "confidence": [round(suspect.confidence, _DIGITS) for suspect in suspects],
             "label_confidence": [round(suspect.label_confidence, _DIGITS) for suspect in suspects],
             "num_agreeing": [suspect.num_agreeing for suspect in suspects],

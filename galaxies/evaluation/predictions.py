@@ -31,7 +31,7 @@ def read_probabilities(path: Path, rows: Sequence[int], class_names: Sequence[st
         raise InputError(f"{path} lacks the columns {absent}; `dvc repro evaluate` makes it again.")
     if [line["row"] for line in table] != [str(row) for row in rows]:
         raise InputError(
-            f"{path} has {len(table)} rows that are not the {len(rows)} test rows of data/splits.csv; "
+            f"{path} has {len(table)} rows that are not the {len(rows)} test rows of data/splits.parquet; "
             "`dvc repro evaluate` makes it again."
         )
     return [[float(line[column]) for column in columns] for line in table]

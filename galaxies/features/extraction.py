@@ -70,9 +70,9 @@ def extract(
             finite or does not fit ``dtype``, the disk is too small.
     """
     if not len(catalog):
-        raise InputError("data/catalog.csv names no galaxies; look at metrics/data.json for why `split` left none.")
+        raise InputError("data/catalog.parquet names no galaxies; look at metrics/data.json for why `split` left none.")
     forward = make_forward(backbone, ForwardPass(tuple(identities), pool, views, precision), device=device)
-    first = torch.from_numpy(galaxies.read_images(catalog.galaxy[:_NUM_CHECKED]))
+    first = torch.from_numpy(galaxies.read_images(catalog.read(0, min(_NUM_CHECKED, len(catalog))).galaxy))
     checked = check_forward(forward, backbone.module, first, precision=precision)
     layouts = {layer: plan_layout(activation.numpy(), dtype) for layer, activation in checked.items()}
     if max(layout.row_bytes for layout in layouts.values()) >= _LARGE_ROW_BYTES:
@@ -152,12 +152,13 @@ def read_images(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int) -
 
     Raises InputError when an image is not the one that ``split`` saw: its activation would stand under a wrong identity.
     """
-    images = galaxies.read_images(catalog.galaxy[start:stop])
-    for row, image in enumerate(images, start):
-        if image_sha256(image) != catalog.image_sha256[row]:
+    rows = catalog.read(start, stop)
+    images = galaxies.read_images(rows.galaxy)
+    for position, image in enumerate(images):
+        if image_sha256(image) != rows.image_sha256[position].tobytes():
             raise InputError(
-                f"{galaxies.path}: the image of galaxy {catalog.galaxy[row]} (row {row}) is not the one in the catalog; the "
-                "file changed after `split` had run. Run `dvc repro`."
+                f"{galaxies.path}: the image of galaxy {rows.galaxy[position]} (row {start + position}) is not the one in the "
+                "catalog; the file changed after `split` had run. Run `dvc repro`."
             )
     return images
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from galaxies.data.catalog import Catalog, Splits
+from galaxies.data.catalog import Catalog, CatalogRows
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.evaluation.label_errors import Suspect
 from galaxies.features.neighbours import find_neighbours
 from galaxies.gallery.thumbnails import choose_side, encode_thumbnails
@@ -56,23 +57,24 @@ def collect_exhibits(
     shown = np.union1d(splits.rows("test"), np.array([suspect.row for suspect in suspects], np.int64))
     neighbours = find_neighbours(features, shown, group=splits.group, num_neighbours=NUM_NEIGHBOURS)
     rows = np.union1d(shown, neighbours)  # (G,)
-    entries = _describe(rows, galaxies, catalog, splits)
+    listed = catalog.take(rows)
+    entries = _describe(rows, galaxies, listed, splits)
     for row, near in zip(np.searchsorted(rows, shown), np.searchsorted(rows, neighbours).tolist(), strict=True):
         entries[row]["neighbours"] = near
     for rank, suspect in enumerate(suspects):
         entries[np.searchsorted(rows, suspect.row)]["suspicion"] = _describe_suspect(suspect, rank)
-    thumbnails = _encode(galaxies, catalog.galaxy[rows], np.isin(rows, shown), num_workers)
+    thumbnails = _encode(galaxies, listed.galaxy, np.isin(rows, shown), num_workers)
     for entry, thumbnail in zip(entries, tqdm(thumbnails, "thumbnails", len(rows), unit="galaxy", delay=2), strict=True):
         entry["thumbnail"] = thumbnail
     return {"classes": list(splits.classes), "facts": dict(facts), "galaxies": entries}
 
 
-def _describe(rows: NDArray[np.int64], galaxies: GalaxyFile, catalog: Catalog, splits: Splits) -> list[dict[str, Any]]:
+def _describe(rows: NDArray[np.int64], galaxies: GalaxyFile, listed: CatalogRows, splits: Splits) -> list[dict[str, Any]]:
     """Return what is known of each galaxy: what is unknown is left out."""
     entries = []
-    for row, target in zip(rows.tolist(), splits.targets[rows].tolist(), strict=True):
-        index = catalog.galaxy[row]
-        entry = {"row": row, "id": catalog.ids[row], "label": target, "split": str(splits.split[row])}
+    columns = (rows, listed.galaxy, splits.targets[rows], splits.split[rows])
+    for row, index, target, split, name in zip(*(column.tolist() for column in columns), listed.ids.to_pylist(), strict=True):
+        entry = {"row": row, "id": name, "label": target, "split": SPLIT_NAMES[split]}
         numbers = {"ra": galaxies.ra[index], "dec": galaxies.dec[index], "redshift": galaxies.redshift[index]}
         entries.append(entry | {name: float(number) for name, number in numbers.items() if np.isfinite(number)})
     return entries

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from galaxies.data.catalog import read_catalog
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.store import Store
@@ -30,10 +30,10 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
     Raises:
         InputError: the store holds maps, or belongs to another catalogue.
     """
-    catalog, store = read_catalog(folder / "data" / "catalog.csv"), Store(store_path)
+    catalog, store = Catalog(folder / "data" / "catalog.parquet"), Store(store_path)
     store.require(replace(store.identity, catalog=catalog.digest))
     with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
-        ra, dec = galaxies.ra[catalog.galaxy], galaxies.dec[catalog.galaxy]
+        ra, dec = galaxies.ra, galaxies.dec
     if not store.is_pooled:
         raise InputError(f"{store_path} holds maps or images; features for other tools are pooled: use `-S extract.pool=avg`.")
     num_features = store.activations.shape[-1]
@@ -48,12 +48,13 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
     with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for start in range(0, len(catalog), _BLOCK_ROWS):
             stop = min(start + _BLOCK_ROWS, len(catalog))
+            rows = catalog.read(start, stop)
             features = np.asarray(store.activations[start:stop, 0], np.float32)
             columns = [
                 pa.array(np.arange(start, stop)),
-                pa.array(catalog.ids[start:stop]),
-                pa.array(ra[start:stop], from_pandas=True),
-                pa.array(dec[start:stop], from_pandas=True),
+                rows.ids,
+                pa.array(ra[rows.galaxy], from_pandas=True),
+                pa.array(dec[rows.galaxy], from_pandas=True),
                 pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), num_features),
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))

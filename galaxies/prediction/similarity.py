@@ -15,7 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import read_catalog
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.evaluation.plots import BACKGROUND, FAINT, INK
@@ -66,27 +66,26 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
         raise InputError(f"{source}: {decoded.error}.")
     for note in decoded.notes:
         _logger.warning("%s: %s", source, note)
-    catalog = read_catalog(folder / "data" / "catalog.csv")
+    catalog = Catalog(folder / "data" / "catalog.parquet")
     store = Store(folder / "features" / f"{model.trained.identity.layer}.zarr")
     store.require(model.trained.identity)
     features = read_features(model.trained, store, np.arange(len(catalog)), device=model.device)
     distances = _measure_distances(features, model, decoded.image)
     nearest = np.argsort(distances, kind="stable")[:number]
     with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
-        found = []
-        for row in nearest.tolist():
-            galaxy = int(catalog.galaxy[row])
-            found.append(
-                SimilarGalaxy(
-                    float(distances[row]),
-                    row,
-                    catalog.ids[row],
-                    galaxies.class_names[int(galaxies.labels[galaxy])],
-                    float(galaxies.ra[galaxy]),
-                    float(galaxies.dec[galaxy]),
-                    galaxies.read_images(np.array([galaxy]))[0],
-                )
+        listed = catalog.take(nearest)
+        found = [
+            SimilarGalaxy(
+                float(distances[row]),
+                row,
+                name,
+                galaxies.class_names[int(galaxies.labels[galaxy])],
+                float(galaxies.ra[galaxy]),
+                float(galaxies.dec[galaxy]),
+                galaxies.read_images(np.array([galaxy]))[0],
             )
+            for row, galaxy, name in zip(nearest.tolist(), listed.galaxy.tolist(), listed.ids.to_pylist(), strict=True)
+        ]
     return decoded.image, found
 
 

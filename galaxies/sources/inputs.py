@@ -167,7 +167,7 @@ def _band_files(file: Path) -> tuple[Path, ...] | None:
 def _list_hdf5(path: Path) -> Iterator[Input]:
     with GalaxyFile(path) as galaxies:
         names = galaxies.class_names
-        columns = (galaxies.ids, galaxies.ra, galaxies.dec, galaxies.pxscale, galaxies.labels)
+        columns = (galaxies.ids.to_pylist(), galaxies.ra, galaxies.dec, galaxies.pxscale, galaxies.labels)
     for index, (name, ra, dec, pxscale, label) in enumerate(zip(*columns, strict=True)):
         known = names[label] if label < len(names) else str(label)
         yield Input(name, (path,), index, float(ra), float(dec), float(pxscale), known)

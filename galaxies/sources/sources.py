@@ -151,7 +151,7 @@ def _blocks_of(galaxies: GalaxyFile) -> Iterator[GalaxyBlock]:
             galaxies.dec[rows],
             galaxies.redshift[rows],
             galaxies.pxscale[rows],
-            galaxies.ids[rows],
+            tuple(galaxies.ids[rows].to_pylist()),
         )
 
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from galaxies.backbones.ending import Ending, make_ending
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import Splits, write_catalog, write_splits
 from galaxies.data.field_of_view import FieldOfView, write_field
+from galaxies.data.splits import write_splits
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, Store, create_store
@@ -24,7 +24,7 @@ from galaxies.heads.train_params import TrainParams, require_trainable
 from galaxies.params import parse_section
 from stages import train
 from tests.pipelines import REPOSITORY
-from tests.toys import EXTRACT, toy_catalog, toy_images
+from tests.toys import EXTRACT, toy_catalog, toy_images, toy_splits, write_toy_catalog
 
 NUM_GALAXIES = 60
 SHAPES = {"layer3": (128, 2, 2), "layer4": (256, 1, 1), "input": (3, 32, 32)}
@@ -39,10 +39,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     images = toy_images(NUM_GALAXIES)
     Path("data").mkdir()
     write_field(Path("data/field_of_view.json"), FieldOfView(32, None, None, None))
-    write_catalog(Path("data/catalog.csv"), toy_catalog(images))
+    write_toy_catalog(Path("data/catalog.parquet"), images)
     label = ROWS * 3 // NUM_GALAXIES
     split = np.tile(["train", "train", "train", "val", "test"], NUM_GALAXIES // 5)
-    write_splits(Path("data/splits.csv"), Splits(label, tuple(f"class {index}" for index in label), ROWS, split))
+    write_splits(Path("data/splits.parquet"), toy_splits(label, split))
     return tmp_path
 
 

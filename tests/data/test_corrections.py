@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from galaxies.data.corrections import correct_labels
@@ -10,7 +11,7 @@ from galaxies.errors import InputError
 from galaxies.files import file_sha256
 
 LABELS = np.array([0, 1, 1])
-IDS = ("a", "b", "007")
+IDS = pa.array(["a", "b", "007"])
 NAMES = ("Disturbed", "Merging")
 
 

@@ -53,8 +53,13 @@ def test_friends_of_friends_are_one_group() -> None:
     assert friends_of_friends(3, np.empty((0, 2), np.int64)).tolist() == [0, 1, 2]
 
 
-def test_equal_values_are_linked_to_the_first() -> None:
-    assert identical_pairs(["a", "b", "a", "a"]).tolist() == [[0, 2], [0, 3]]
+def test_equal_digests_are_linked() -> None:
+    """Two digests may begin alike, and then stand in any order between equal ones."""
+    digests = np.zeros((6, 32), np.uint8)
+    digests[[1, 4], 31] = 1
+    digests[3, 0] = 1
+    assert sorted(identical_pairs(digests).tolist()) == [[0, 2], [1, 4], [2, 5]]
+    assert identical_pairs(digests[:2]).tolist() == identical_pairs(digests[:0]).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
-"""Splits keep groups whole and classes in their shares; the policies say which galaxies are used."""
+"""The policies say which galaxies are used; the division keeps groups whole and classes in their shares."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,12 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import SPLIT_NAMES, Splits
 from galaxies.data.census import count_classes, describe_data
-from galaxies.data.splits import Selection, SplitParams, divide, make_tables, select_galaxies
+from galaxies.data.division import divide, make_splits
+from galaxies.data.selection import Candidates, Selection, SplitParams, select_galaxies
+from galaxies.data.splits import SPLIT_NAMES
 from galaxies.errors import InputError
+from tests.toys import toy_splits
 
 DEFAULTS: dict[str, Any] = {
     "seed": 0,
@@ -27,19 +31,22 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def digests_of(texts: Iterable[str]) -> NDArray[np.uint8]:
+    """Return a digest for each of some texts, (M, 32)."""
+    return np.frombuffer(b"".join(hashlib.sha256(text.encode()).digest() for text in texts), np.uint8).reshape(-1, 32)
+
+
 def select(labels: list[int], *, digests: str | None = None, ra: list[float] | None = None, **changes: Any) -> Selection:
     """Select among galaxies far apart (or at the given ra) with images of the given one-letter digests; "_" is blank."""
     digests = digests or "".join(chr(ord("a") + index) for index in range(len(labels)))
-    right_ascension = np.array(ra if ra is not None else np.arange(len(labels)), float)
-    return select_galaxies(
+    candidates = Candidates(
         np.array(labels),
-        list(digests),
+        digests_of(digests),
         np.array([digest == "_" for digest in digests]),
-        ra=right_ascension,
-        dec=np.zeros(len(labels)),
-        strata=np.array(labels),
-        params=SplitParams(**{**DEFAULTS, **changes}),
+        np.array(ra if ra is not None else np.arange(len(labels)), float),
+        np.zeros(len(labels)),
     )
+    return select_galaxies(candidates, candidates.labels, SplitParams(**{**DEFAULTS, **changes}))
 
 
 @pytest.mark.parametrize(("conflicts", "used"), [("drop", [0]), ("first", [0, 1]), ("keep", [0, 1, 2])])
@@ -94,7 +101,8 @@ def divided(
 ) -> NDArray[np.str_]:
     group = np.arange(len(labels)) if group is None else group
     names = [f"class {label}" for label in range(int(labels.max()) + 1)]
-    return divide(labels, group, names, val_fraction=val, test_fraction=test, generator=np.random.default_rng(seed))
+    split = divide(labels, group, names, val_fraction=val, test_fraction=test, generator=np.random.default_rng(seed))
+    return np.array(SPLIT_NAMES)[split]
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.15, 0.15), (0.1, 0.2), (0.5, 0.25), (0.01, 0.01)])
@@ -147,32 +155,14 @@ GOLDEN_TEST_ROWS = [7, 11, 15, 23, 24, 37]
 def test_a_new_seed_changes_the_splits_and_not_the_catalog() -> None:
     labels = np.repeat(np.arange(2), 30)
     selection = select(labels.tolist(), sample_fraction=0.5)
-    tables = [
-        make_tables(
-            selection,
-            labels,
-            digests=[f"{index:02d}" for index in range(60)],
-            ids=[str(index) for index in range(60)],
-            class_names=["a", "b"],
-            params=SplitParams(**{**DEFAULTS, "seed": seed}),
-        )
-        for seed in (0, 1)
-    ]
-    assert tables[0][0].ids == tables[1][0].ids
-    assert (tables[0][1].split != tables[1][1].split).any()
+    first, second = (make_splits(selection, labels, ["a", "b"], SplitParams(**{**DEFAULTS, "seed": n})) for n in (0, 1))
+    assert first.label.tolist() == second.label.tolist() == labels[selection.used].tolist()
+    assert (first.split != second.split).any()
 
 
 def test_no_galaxy_left_is_an_error() -> None:
-    selection = select([0, 1], ra=[10, 10])
     with pytest.raises(InputError, match="leave no galaxy"):
-        make_tables(
-            selection,
-            np.array([0, 1]),
-            digests=["a", "b"],
-            ids=["a", "b"],
-            class_names=["a", "b"],
-            params=SplitParams(**DEFAULTS),
-        )
+        select([0, 1], ra=[10, 10])
 
 
 def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
@@ -182,11 +172,11 @@ def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
 
 def test_the_report_counts_what_was_found() -> None:
     selection = select([0, 0, 0, 0, 1, 1, 1, 1], digests="ab_cdeff", ra=[1, 2, 3, 1, 5, 6, 7, 8], conflicts="keep")
-    splits = Splits(
+    splits = toy_splits(
         np.array([0, 0, 0, 1, 1, 1, 1]),
-        ("a",) * 3 + ("b",) * 4,
-        np.array([0, 1, 0, 2, 3, 4, 4]),
-        np.array(["train", "val", "train", "train", "val", "test", "test"]),
+        ["train", "val", "train", "train", "val", "test", "test"],
+        group=np.array([0, 1, 0, 2, 3, 4, 4]),
+        names=["a", "b"],
     )
     redshift = np.array([np.nan, *[0.1] * 7])
     report = describe_data(selection, splits, redshift=redshift, ra=np.zeros(8))
@@ -203,21 +193,15 @@ def test_the_contradictory_twins_of_galaxy10_decals_are_dropped(test_data: Path)
     """A random split of the real data has on average ten exact twins of its test galaxies in train."""
     table = pd.read_csv(test_data / "real" / "galaxy10_decals_coordinates.csv")
     labels = table["class"].to_numpy(np.int64)
-    digests = [str(index) for index in range(len(table))]
+    digests = digests_of(map(str, range(len(table))))
     params = SplitParams(**DEFAULTS)
-    selection = select_galaxies(
-        labels,
-        digests,
-        np.zeros(len(table), bool),
-        ra=table["ra"].to_numpy(),
-        dec=table["dec"].to_numpy(),
-        strata=labels,
-        params=params,
-    )
+    is_blank = np.zeros(len(table), bool)
+    candidates = Candidates(labels, digests, is_blank, table["ra"].to_numpy(), table["dec"].to_numpy())
+    selection = select_galaxies(candidates, labels, params)
     assert len(selection.conflicting) == 118
     names = [f"class {label}" for label in range(10)]
-    catalog, splits = make_tables(selection, labels, digests=digests, ids=digests, class_names=names, params=params)
-    assert len(catalog) == 17736 - 118
+    splits = make_splits(selection, labels, names, params)
+    assert len(splits) == 17736 - 118
     assert len(set(zip(splits.group.tolist(), splits.split.tolist(), strict=True))) == len(set(splits.group.tolist()))
     shares = pd.crosstab(splits.label, splits.split, normalize="index")
-    np.testing.assert_allclose(shares["test"], 0.15, atol=0.001)
+    np.testing.assert_allclose(shares[SPLIT_NAMES.index("test")], 0.15, atol=0.001)

@@ -11,7 +11,6 @@ import pytest
 import vl_convert
 from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
-from galaxies.data.catalog import Catalog, Splits
 from galaxies.evaluation.intervals import find_intervals
 from galaxies.evaluation.label_errors import Suspect, tabulate_suspects
 from galaxies.evaluation.reliability import tabulate_reliability
@@ -22,13 +21,14 @@ from galaxies.heads.curve import tabulate_curve
 from galaxies.heads.sweep import Setting, tabulate_sweep
 from galaxies.heads.training import Epoch
 from tests.pipelines import REPOSITORY
+from tests.toys import open_rows, toy_rows, toy_splits
 
 TEMPLATES = REPOSITORY / ".dvc" / "plots"
 NAMES = ("Disturbed", "Round Smooth", "Edge-on without Bulge")
 TARGETS, PREDICTED = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1])
 PROBABILITIES = np.where(np.arange(3) == PREDICTED[:, None], 0.8, 0.1)
-CATALOG = Catalog(np.arange(5), tuple("abcde"), ("",) * 5)
-SPLITS = Splits(TARGETS, tuple(NAMES[target] for target in TARGETS), np.arange(5), np.array(["test"] * 5))
+CATALOG = open_rows(toy_rows([bytes(32)] * 5, ids="abcde"))
+SPLITS = toy_splits(TARGETS, ["test"] * 5, names=NAMES)
 INTERVALS = find_intervals(TARGETS, PROBABILITIES, np.arange(5), generator=np.random.default_rng(0))
 MANY_TARGETS, MANY_PROBABILITIES = np.tile(TARGETS, 8), np.tile(PROBABILITIES, (8, 1))
 SUSPECTS = [Suspect(row, int(PREDICTED[row]), 0.9, 0.05, 7, 10) for row in (2, 3)]

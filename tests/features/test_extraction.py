@@ -36,6 +36,7 @@ from tests.toys import (
     toy_catalog,
     toy_images,
     tree_bytes,
+    write_toy_catalog,
     write_toy_galaxies,
 )
 
@@ -244,7 +245,7 @@ def fill_block(galaxies_path: Path, stored: UnfinishedStore, params: ExtractPara
 def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> None:
     images = toy_images(1100, size=16)
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
-    catalog = toy_catalog(images)
+    catalog = write_toy_catalog(tmp_path / "catalog.parquet", images)
     whole = run_extract(tmp_path / "whole", images, layers=("layer1",), image_size=16, batch_size=100)["layer1"]
     identity = identify(params, "layer1", catalog, load_backbone(params.spec, layers=params.layers))
     layout = plan_layout(np.zeros((1, *Store(whole).activations.shape[1:]), np.float32), "auto")

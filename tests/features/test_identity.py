@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from galaxies.backbones.spec import BackboneSpec, ExtractParams, Transform
-from galaxies.data.catalog import Catalog
+from galaxies.data.catalog import digest_images
 from galaxies.features.identity import Identity
 
-CATALOG = Catalog(np.arange(2), ("000000", "000001"), ("1" * 64, "2" * 64))
+CATALOG_DIGEST = digest_images(np.repeat(np.array([[0x11], [0x22]], np.uint8), 32, axis=1))
 """Two galaxies; a store's identity holds the sha256 over the digests of their images."""
 
 PARAMS: dict[str, Any] = {
@@ -52,7 +52,7 @@ STORES: dict[str, tuple[str, dict[str, Any], Transform]] = {
 
 def identity_of(store: str) -> Identity:
     layer, changes, transform = STORES[store]
-    expected = Identity.expected(ExtractParams(**{**PARAMS, **changes}), layer, CATALOG.digest)
+    expected = Identity.expected(ExtractParams(**{**PARAMS, **changes}), layer, CATALOG_DIGEST)
     return expected.found("5" * 64 if layer == "features.18" else "3" * 64, transform)
 
 
@@ -150,4 +150,4 @@ def test_what_a_later_version_wrote_is_not_taken_for_less() -> None:
 def test_differences_name_the_field_and_both_values() -> None:
     identity = identity_of("pooled")
     assert identity.differences(replace(identity, pool="cls")) == ["params.pool: the store has 'avg', wanted is 'cls'"]
-    assert not identity.differences(Identity.expected(ExtractParams(**PARAMS), "layer4", CATALOG.digest))
+    assert not identity.differences(Identity.expected(ExtractParams(**PARAMS), "layer4", CATALOG_DIGEST))

@@ -35,10 +35,9 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from galaxies.backbones.backbone import load_backbone
-from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.backbones.spec import ExtractParams
 from galaxies.features.unfinished import open_unfinished
-from tests.toys import EXTRACT, fill, identify, toy_images, write_toy_galaxies
+from tests.toys import EXTRACT, fill, identify, toy_images, write_toy_catalog
 import torch
 torch.set_num_threads(1)
 folder, num_galaxies = Path(sys.argv[1]), int(sys.argv[2])
@@ -49,8 +48,7 @@ def blocks():
         unknown = np.full(500, np.nan)
         yield GalaxyBlock(np.repeat(image, 500, 0), np.zeros(500, np.uint8), unknown, unknown, unknown, unknown)
 write_galaxies(folder / "galaxies.h5", blocks(), num_galaxies=num_galaxies, image_size=16, class_names=["a"])
-digest = image_sha256(image[0])
-catalog = Catalog(np.arange(num_galaxies), tuple(map(str, range(num_galaxies))), (digest,) * num_galaxies)
+catalog = write_toy_catalog(folder / "catalog.parquet", np.broadcast_to(image, (num_galaxies, *image.shape[1:])))
 params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
 backbone = load_backbone(params.spec, layers=params.layers)
 identities = {"layer1": identify(params, "layer1", catalog, backbone)}

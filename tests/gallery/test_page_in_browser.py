@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -234,7 +235,7 @@ def test_suspects_are_listed_and_their_corrections_are_read_back(page: Browser, 
     expected[[0, 2, 4]] = 1
     expected[7] = 2
     assert path.read_text().startswith("id,label\n")
-    corrected = correct_labels(LABELS, IDS, CLASS_NAMES, path=path, sha256="any")
+    corrected = correct_labels(LABELS, pa.array(IDS), CLASS_NAMES, path=path, sha256="any")
     assert corrected.tolist() == expected.tolist()
 
 

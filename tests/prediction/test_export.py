@@ -15,7 +15,6 @@ from torchvision.transforms.v2 import functional
 
 import galaxies
 from galaxies.__main__ import main
-from galaxies.data.catalog import write_catalog
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
 from galaxies.features.store import Store
@@ -23,7 +22,7 @@ from galaxies.prediction.export import export_model, resize_weights
 from galaxies.prediction.model import Model
 from galaxies.prediction.similarity import find_similar
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
-from tests.toys import toy_catalog, toy_images
+from tests.toys import toy_images, write_toy_catalog
 
 # torch 2.11 warns of its own code: `torch.export.load` makes tensors of a read-only buffer, `torch.onnx` asks for LeafSpec.
 pytestmark = [
@@ -42,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_toy_head(folder, field=FieldOfView(40, None, None, None))
     (folder / "data").mkdir()
     (folder / "galaxies.h5").rename(folder / "data" / "galaxies.h5")
-    write_catalog(folder / "data" / "catalog.csv", toy_catalog(toy_images(NUM_GALAXIES)))
+    write_toy_catalog(folder / "data" / "catalog.parquet", toy_images(NUM_GALAXIES))
     return folder
 
 
@@ -84,7 +83,7 @@ def test_a_kept_ending_is_exported_and_compares_galaxies(tmp_path: Path, layer: 
 
     (tmp_path / "data").mkdir()
     (tmp_path / "galaxies.h5").rename(tmp_path / "data" / "galaxies.h5")
-    write_catalog(tmp_path / "data" / "catalog.csv", toy_catalog(toy_images(NUM_GALAXIES)))
+    write_toy_catalog(tmp_path / "data" / "catalog.parquet", toy_images(NUM_GALAXIES))
     Image.fromarray(toy_images(NUM_GALAXIES)[17]).save(tmp_path / "seventeen.png")
     _, similar = find_similar(str(tmp_path / "seventeen.png"), model, folder=tmp_path, number=3)
     assert "no pixel scale: taken as it is" in caplog.text

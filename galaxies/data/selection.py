@@ -1,0 +1,117 @@
+"""Which galaxies of a file are used: the policies on twins and blank images, sky groups, and a sub-sample.
+
+Legend: M galaxies in the file, N of them in use.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxies.data.sky import friends_of_friends, identical_pairs, neighbour_pairs
+from galaxies.errors import InputError
+from galaxies.params import Limits
+
+
+@dataclass(frozen=True)
+class SplitParams:
+    """The section ``split`` of params.yaml."""
+
+    seed: Annotated[int, Limits(0, 2**63 - 1)]  # of the division; which galaxies are used does not depend on it
+    val_fraction: Annotated[float, Limits(0.01, 0.9)]
+    test_fraction: Annotated[float, Limits(0.01, 0.9)]
+    sample_fraction: Annotated[float, Limits(1e-6, 1)]  # share of the galaxies that is used at all
+    group_radius_arcsec: Annotated[float, Limits(0, 3600)]
+    conflicts: Literal["drop", "first", "keep"]  # galaxies that stand there twice with different labels
+    blanks: Literal["drop", "keep"]  # images of one constant colour
+    corrections: str | None  # path of a CSV id,label
+    corrections_sha256: str | None  # of that file
+    version: int  # raised when the code changes catalog or splits
+
+    def problems(self) -> Iterator[str]:
+        """Yield what the types cannot say."""
+        if self.val_fraction + self.test_fraction >= 1:
+            yield f"val_fraction: {self.val_fraction} and test_fraction: {self.test_fraction} leave nothing to train on"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the policies look at, of all galaxies of a file."""
+
+    labels: NDArray[np.int64]  # (M,) as the source has them
+    image_sha256: NDArray[np.uint8]  # (M, 32) equal images are one galaxy, wherever the file says it stands
+    is_blank: NDArray[np.bool_]  # (M,) whether the image is constant
+    ra: NDArray[np.float64]  # (M,) deg, NaN where unknown
+    dec: NDArray[np.float64]  # (M,) deg
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The galaxies in use and why the others are not; all arrays are of file indices."""
+
+    used: NDArray[np.int64]  # (N,) ascending
+    group: NDArray[np.int64]  # (M,) friends-of-friends group of every galaxy of the file
+    conflicting: NDArray[np.int64]  # galaxies that stand there twice with different labels
+    blank: NDArray[np.int64]
+
+
+def select_galaxies(candidates: Candidates, labels: NDArray[np.int64], params: SplitParams) -> Selection:
+    """Apply the policies.
+
+    Args:
+        candidates: all galaxies; a sub-sample is taken within the classes that the source has for them, so that a corrected
+            label costs no extraction.
+        labels: after corrections, (M,).
+        params: the policies.
+
+    Raises:
+        InputError: no galaxy is left.
+    """
+    num_galaxies, is_blank, ra, dec = len(labels), candidates.is_blank, candidates.ra, candidates.dec
+    same_pixels = identical_pairs(candidates.image_sha256)
+    # Blank images are all alike without being the same galaxy.
+    same_pixels = same_pixels[~is_blank[same_pixels].any(axis=1)]
+    twins = friends_of_friends(num_galaxies, np.concatenate([neighbour_pairs(ra, dec, 0), same_pixels]))
+    conflicting = _find_conflicts(twins, labels)
+    is_dropped = np.zeros(num_galaxies, bool)
+    if params.conflicts != "keep":
+        is_dropped[conflicting] = True
+    if params.conflicts == "first":
+        is_dropped[conflicting[np.unique(twins[conflicting], return_index=True)[1]]] = False
+    if params.blanks == "drop":
+        is_dropped |= is_blank
+    close = neighbour_pairs(ra, dec, params.group_radius_arcsec)
+    group = friends_of_friends(num_galaxies, np.concatenate([close, same_pixels]))
+    used = np.flatnonzero(~is_dropped)
+    if params.sample_fraction < 1:
+        used = _sub_sample(used, group, candidates, params.sample_fraction)
+    if not len(used):
+        raise InputError("split: the policies leave no galaxy; look at split.conflicts, split.blanks, split.sample_fraction.")
+    return Selection(used, group, conflicting, np.flatnonzero(is_blank))
+
+
+def _find_conflicts(twins: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the members, ascending, of groups of twins with more than one label."""
+    order = np.argsort(twins, kind="stable")
+    is_other = (np.diff(twins[order]) == 0) & (np.diff(labels[order]) != 0)
+    return np.flatnonzero(np.isin(twins, twins[order[1:][is_other]]))
+
+
+def _sub_sample(
+    used: NDArray[np.int64], group: NDArray[np.int64], candidates: Candidates, fraction: float
+) -> NDArray[np.int64]:
+    """Keep a share of the groups of each class, whole, in the order of a hash: a smaller share is part of a larger one."""
+    groups, first = np.unique(group[used], return_index=True)
+    texts = (digest.tobytes().hex() for digest in candidates.image_sha256[used[first]])
+    order = np.array([hashlib.sha256(text.encode()).hexdigest() for text in texts], "S64")
+    stratum = candidates.labels[used[first]]
+    kept = []
+    for label in np.unique(candidates.labels[used]):
+        members = np.flatnonzero(stratum == label)
+        # At least three, so that a small class can still stand in every split.
+        number = max(round(fraction * len(members)), min(3, len(members)))
+        kept.append(groups[members[np.argsort(order[members])[:number]]])
+    return used[np.isin(group[used], np.concatenate(kept))]

@@ -11,11 +11,18 @@ def _predict(options: argparse.Namespace) -> None:
     from galaxies.prediction.run import PredictOptions, predict_inputs
     from galaxies.prediction.table import format_counts
     from galaxies.runtime import RuntimeParams
+    from galaxies.sources.image_reader import ReadOptions
 
     model = load(options.model_dir, weights=options.weights, device=options.device)
     num_workers = RuntimeParams("auto", 1, "auto" if options.num_workers is None else options.num_workers).count_workers()
     settings = PredictOptions(
-        options.batch_size, num_workers, options.limit, options.allow_outside, options.metrics, options.adapt
+        options.batch_size,
+        num_workers,
+        options.limit,
+        options.allow_outside,
+        options.metrics,
+        options.adapt,
+        ReadOptions(options.pixel_scale, options.as_is),
     )
     counts = predict_inputs(options.input, options.out, model, settings)
     print(f"{options.out}: {format_counts(counts)}")
@@ -30,7 +37,20 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-workers", type=int, help="threads that decode (one a core)")
     parser.add_argument("--adapt", action="store_true", help="standardise features by the inputs' own: for another survey")
     parser.add_argument("--allow-outside", action="store_true", help="follow a catalogue's paths out of its folder")
+    _add_image_options(parser)
     add_model_options(parser)
+
+
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pixel-scale", type=_above_0, metavar="ARCSEC", help="arcsec/px of all images, whatever else is said")
+    parser.add_argument("--as-is", action="store_true", help="take each image for the field: neither crop nor resample it")
+
+
+def _above_0(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number above 0")
+    return number
 
 
 def _similar(options: argparse.Namespace) -> None:

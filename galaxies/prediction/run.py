@@ -12,7 +12,7 @@ A resumed run makes the same batches, and so the same bytes, as an uninterrupted
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from galaxies.prediction.table import (
     write_part,
 )
 from galaxies.sources.decoding import Decoded, decode_batches, silent_readers
+from galaxies.sources.image_reader import ReadOptions
 from galaxies.sources.inputs import Input, Listing, list_inputs, survey_inputs
 from galaxies.work_folder import open_work_folder, work_path_beside
 
@@ -54,6 +55,7 @@ class PredictOptions:
     allow_outside: bool = False  # whether a catalogue may name files outside its folder
     metrics: Path | None = None  # where to write metrics of labelled inputs
     adapt: bool = False  # whether to standardise features by the inputs' own mean and deviation (``adaptation``)
+    images: ReadOptions = field(default_factory=ReadOptions)  # what is said of all images
 
 
 def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions) -> dict[str, int]:
@@ -123,6 +125,7 @@ def _conditions(listing: Listing, model: Model, options: PredictOptions) -> dict
         "head": model.digest,
         "batch_size": options.batch_size,
         "adapt": options.adapt,
+        "images": repr(options.images),
         "device": model.device.type,
         "torch": torch.__version__,
         "num_threads": torch.get_num_threads(),
@@ -133,6 +136,7 @@ def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> I
     return decode_batches(
         inputs,
         model.trained.field,
+        options.images,
         batch_size=options.batch_size,
         num_threads=options.num_workers,
         # On a CPU, decoding and predicting take turns with all cores; on a GPU they overlap.

@@ -39,7 +39,7 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "conformal_set": (pa.list_(pa.string()), "the classes it may well be; of each class, 9 in 10 galaxies have theirs in it"),
     "abstain": (
         pa.bool_(),
-        "a person should look: answers of that confidence are right less than 9 times in 10, a novel image, or an error",
+        "a person should look: right less than 9 times in 10 at that confidence, a novel or doubtful image, or an error",
     ),
     "novelty": (pa.float64(), "distance from the training galaxies in feature space, near 1 for these"),
     "is_novel": (pa.bool_(), "farther than 19 in 20 galaxies like those of training: no probability means much"),
@@ -89,6 +89,7 @@ def make_rows(decoded: Sequence[Decoded], predictions: Predictions, notes: Seque
         }
         if one.image is not None:
             row |= _describe(predictions, position)
+            row["abstain"] |= one.is_doubtful
             position += 1
         rows.append(row)
     return rows

@@ -22,6 +22,7 @@ from galaxies.data.stretch import BANDS, stretch_grey, stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
 from galaxies.sources.image_files import DAMAGE_ERRORS, MAX_PIXELS, say_damage
+from galaxies.sources.notes import Note
 
 # What astropy's decompressor raises on damaged bytes: a class that has a name in private modules alone.
 _DECOMPRESSION_ERROR = "CfitsioException"
@@ -51,7 +52,7 @@ class _Plane:
     pxscale: float  # arcsec/px, NaN where unknown
 
 
-def read_fits(files: Sequence[Path]) -> tuple[NDArray[np.uint8], float, list[str]]:
+def read_fits(files: Sequence[Path]) -> tuple[NDArray[np.uint8], float, list[Note]]:
     """Read one file (one plane, three planes, or a cube), or three with one plane each, in the order g, r, z.
 
     Returns:
@@ -69,7 +70,7 @@ def read_fits(files: Sequence[Path]) -> tuple[NDArray[np.uint8], float, list[str
     image = stretch_to_rgb(fluxes) if len(planes) == len(BANDS) else stretch_grey(fluxes[0])
     white_fraction = np.count_nonzero(image == 255) / image.size
     if white_fraction > _MOST_WHITE:
-        notes.append(f"{white_fraction:.0%} of the image is white: are the fluxes nanomaggies a pixel?")
+        notes.append(Note(f"{white_fraction:.0%} of the image is white: are the fluxes nanomaggies a pixel?", is_doubt=True))
     return image, planes[0].pxscale, notes
 
 
@@ -86,7 +87,7 @@ def _explain_damage() -> Iterator[None]:
         raise InputError(f"the FITS file is damaged ({say_damage(error)})") from error
 
 
-def _choose_planes(files: list[list[_Plane]]) -> tuple[list[_Plane], list[str]]:
+def _choose_planes(files: list[list[_Plane]]) -> tuple[list[_Plane], list[Note]]:
     """Return the planes g, r, z, or a single one, out of those of each file."""
     if len(files) > 1:
         counts = [len(planes) for planes in files]
@@ -99,12 +100,12 @@ def _choose_planes(files: list[list[_Plane]]) -> tuple[list[_Plane], list[str]]:
     (planes,) = files
     if len(planes) == 1:
         band = planes[0].band or "unnamed"
-        return planes, [f"one band ({band}), shown in grey: the training images have colours"]
+        return planes, [Note(f"one band ({band}), shown in grey: the training images have colours")]
     named = {plane.band: plane for plane in planes}
     if all(band in named for band in BANDS):
         return [named[band] for band in BANDS], []
     if len(planes) == len(BANDS) and set(named) == {None}:
-        return planes, ["the bands have no names: the three planes are taken as g, r, z"]
+        return planes, [Note("the bands have no names: the three planes are taken as g, r, z")]
     names = ", ".join(str(plane.band or "unnamed") for plane in planes[:6]) or "none"
     more = f" … ({len(planes)} planes of {' x '.join(map(str, planes[0].fluxes.shape[::-1]))})" if len(planes) > 6 else ""
     raise InputError(f"found the bands {names}{more}, expected g, r and z, or three planes, or one")
@@ -118,14 +119,14 @@ def _require_same_sky(planes: list[_Plane]) -> None:
         raise InputError(f"the bands have different pixel scales: {', '.join(f'{scale:.4g}' for scale in scales)} arcsec")
 
 
-def _mend(fluxes: NDArray[np.float32], planes: list[_Plane]) -> list[str]:
+def _mend(fluxes: NDArray[np.float32], planes: list[_Plane]) -> list[Note]:
     """Put the sky's 0 where a flux is not finite, in place; return notes on that and on empty planes."""
     broken = ~np.isfinite(fluxes)
     fluxes[broken] = 0
-    notes = [f"{broken.mean():.2%} of the fluxes are not finite: taken as empty sky"] if broken.any() else []
+    notes = [Note(f"{broken.mean():.2%} of the fluxes are not finite: taken as empty sky")] if broken.any() else []
     for number, plane in enumerate(planes):
         if not (fluxes[number] > 0).any():
-            notes.append(f"plane {number + 1} of {len(planes)} ({plane.band or 'unnamed'}) holds no light")
+            notes.append(Note(f"plane {number + 1} of {len(planes)} ({plane.band or 'unnamed'}) holds no light", is_doubt=True))
     return notes
 
 

@@ -9,19 +9,23 @@ from PIL import Image
 
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
+from galaxies.sources.notes import Note
 
 # A larger image only costs memory: the backbone sees some 224 px of it.
 _LARGEST_SIZE = 1024
 _FEWEST_PIXELS = 8
 
 
-def frame_image(image: NDArray[np.uint8], pxscale: float, field: FieldOfView | None) -> tuple[NDArray[np.uint8], list[str]]:
+def frame_image(
+    image: NDArray[np.uint8], pxscale: float, field: FieldOfView | None, *, as_is: bool = False
+) -> tuple[NDArray[np.uint8], list[Note]]:
     """Make an image square, and make it show the field of the training images where its scale is known.
 
     Args:
         image: (H, W, 3).
         pxscale: arcsec/px, NaN where unknown.
         field: what the training images show; None where that is unknown.
+        as_is: the image is the field, whatever its scale.
 
     Returns:
         The image (S', S', 3), S' at most 1,024, and notes on what was done.
@@ -36,13 +40,15 @@ def frame_image(image: NDArray[np.uint8], pxscale: float, field: FieldOfView | N
     size = len(image)
     if size < _FEWEST_PIXELS:
         raise InputError(f"{size} x {size} px show no galaxy, expected are at least {_FEWEST_PIXELS} x {_FEWEST_PIXELS}")
-    if not np.isfinite(pxscale):
-        notes.append("no pixel scale: taken as it is")
+    if as_is:
+        notes.append(Note(f"taken as it is, as was asked for{_say_field(size, pxscale)}"))
+    elif not np.isfinite(pxscale):
+        notes.append(Note("no pixel scale: taken as it is"))
     elif field is None or field.arcsec is None:
-        notes.append("pixel scale not used: that of the training images is unknown")
+        notes.append(Note("pixel scale not used: that of the training images is unknown"))
     elif not field.has_seen(size, pxscale):
         image, note = _resample(image, pxscale, field.image_size, field.arcsec)
-        notes.append(note)
+        notes.append(Note(note))
     elif field.image_size <= _LARGEST_SIZE:
         return image, notes
     if len(image) > _LARGEST_SIZE:
@@ -50,11 +56,15 @@ def frame_image(image: NDArray[np.uint8], pxscale: float, field: FieldOfView | N
     return image, notes
 
 
-def _crop_square(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[str]]:
+def _say_field(size: int, pxscale: float) -> str:
+    return f"; it shows {size * pxscale:.3g} arcsec" if np.isfinite(pxscale) else ""
+
+
+def _crop_square(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[Note]]:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    notes = [] if height == width else [f"cropped from {width} x {height} px to the square in its middle"]
+    notes = [] if height == width else [Note(f"cropped from {width} x {height} px to the square in its middle")]
     return image[top : top + side, left : left + side], notes
 
 

@@ -56,6 +56,13 @@ def test_a_number_of_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert "found 0, expected 1 or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("scale", ["0", "-0.3", "nan", "inf"])
+def test_a_pixel_scale_that_cannot_be_is_refused(scale: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "a.fits", "--out", "b.csv", f"--pixel-scale={scale}"])
+    assert f"found {scale}, expected a number above 0" in capsys.readouterr().err
+
+
 def test_the_help_does_not_wait_for_torch() -> None:
     code = (
         "import sys; from galaxies.__main__ import main; main([]); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"

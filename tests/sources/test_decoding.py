@@ -15,8 +15,9 @@ from PIL import Image
 
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.sources import decoding
+from galaxies.sources import image_reader
 from galaxies.sources.decoding import Decoded, decode, decode_batches
+from galaxies.sources.image_reader import ReadOptions
 from galaxies.sources.inputs import Input, list_inputs
 from tests.toys import toy_images, write_toy_galaxies
 from tests.users import plain_user
@@ -161,6 +162,7 @@ def test_a_blank_image_is_predicted_with_a_note(tmp_path: Path) -> None:
         decoded = decode_file(tmp_path / name)
         assert decoded.image is not None
         assert "blank: every pixel is the same" in decoded.notes
+        assert decoded.is_doubtful
 
 
 def test_a_fits_file_is_known_by_its_content_and_gives_its_scale(tmp_path: Path) -> None:
@@ -172,6 +174,18 @@ def test_a_fits_file_is_known_by_its_content_and_gives_its_scale(tmp_path: Path)
     assert "cropped and resampled from 16.0 to 8.0 arcsec" in decoded.notes
     said = decode([Input("x", (tmp_path / "a.jpg",), pxscale=0.25)], FieldOfView(32, 0.25, 0.25, 0.25))[0]
     assert said.entry.pxscale == 0.25
+
+
+def test_a_scale_that_is_said_for_all_goes_over_what_catalogue_and_header_say(tmp_path: Path) -> None:
+    header = fits.Header({"PIXSCALE": 0.5, "BANDS": "grz"})
+    fits.PrimaryHDU(np.ones((3, 32, 32), np.float32), header).writeto(tmp_path / "a.fits")
+    entry = Input("x", (tmp_path / "a.fits",), pxscale=0.4)
+    field = FieldOfView(32, 0.25, 0.25, 0.25)
+    (decoded,) = decode([entry], field, ReadOptions(pxscale=0.25))
+    assert decoded.entry.pxscale == 0.25
+    assert not any("cropped" in note for note in decoded.notes)
+    (whole,) = decode([entry], field, ReadOptions(as_is=True))
+    assert "taken as it is, as was asked for; it shows 12.8 arcsec" in whole.notes
 
 
 def test_galaxies_of_a_file_and_images_may_alternate(tmp_path: Path) -> None:
@@ -200,7 +214,7 @@ def test_a_file_of_galaxies_is_opened_once_for_all_batches(tmp_path: Path, monke
         opened.append(path)
         return GalaxyFile(path)
 
-    monkeypatch.setattr(decoding, "GalaxyFile", open_galaxies)
+    monkeypatch.setattr(image_reader, "GalaxyFile", open_galaxies)
     batches = list(decode_batches(inputs, None, batch_size=2, num_threads=2, num_ahead=0))
     assert [len(batch) for batch in batches] == [2, 2, 2]
     assert [one.image is not None and one.image.tolist() for batch in batches for one in batch] == images.tolist()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from galaxies.data.stretch import stretch_to_rgb
 from galaxies.errors import InputError
-from galaxies.sources.fits_files import read_fits
+from galaxies.sources import fits_files
 
 # As `decode` does: astropy warns of what becomes a note or an error here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -22,6 +22,12 @@ def toy_fluxes(size: int = 24) -> NDArray[np.float32]:
     y, x = np.indices((size, size))
     blob = np.exp(-((x - size / 2) ** 2 + (y - size / 3) ** 2) / 20)
     return (np.array([0.1, 0.4, 0.9])[:, None, None] * blob).astype(np.float32)
+
+
+def read_fits(files: list[Path]) -> tuple[NDArray[np.uint8], float, list[str]]:
+    """Return image, pixel scale and the notes' texts."""
+    image, pxscale, notes = fits_files.read_fits(files)
+    return image, pxscale, [note.text for note in notes]
 
 
 def write(path: Path, *planes: Any, **header: Any) -> Path:

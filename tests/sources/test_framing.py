@@ -8,9 +8,17 @@ from numpy.typing import NDArray
 
 from galaxies.data.field_of_view import FieldOfView, read_field, write_field
 from galaxies.errors import InputError
-from galaxies.sources.framing import frame_image
+from galaxies.sources import framing
 
 FIELD = FieldOfView(image_size=64, pxscale=0.5, finest=0.5, coarsest=1.0)  # 32 arcsec across
+
+
+def frame_image(
+    image: NDArray[np.uint8], pxscale: float, field: FieldOfView | None, **options: bool
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the framed image and the notes' texts."""
+    framed, notes = framing.frame_image(image, pxscale, field, **options)
+    return framed, [note.text for note in notes]
 
 
 def disc(size: int, radius: float) -> NDArray[np.uint8]:
@@ -85,6 +93,15 @@ def test_without_a_scale_the_image_is_taken_as_it_is(pxscale: float, field: Fiel
     framed, notes = frame_image(image, pxscale, field)
     assert np.array_equal(framed, image)
     assert note in notes[0]
+
+
+def test_an_image_that_is_said_to_be_the_field_is_taken_whole() -> None:
+    """A JWST cutout of 8 arcsec: framed by its scale, the galaxy would be a speck."""
+    image = disc(50, 10)
+    framed, notes = frame_image(image, 0.03, FIELD, as_is=True)
+    assert np.array_equal(framed, image)
+    assert notes == ["taken as it is, as was asked for; it shows 1.5 arcsec"]
+    assert frame_image(image, np.nan, FIELD, as_is=True)[1] == ["taken as it is, as was asked for"]
 
 
 def test_an_image_that_is_not_square_loses_its_longer_ends() -> None:

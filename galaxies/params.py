@@ -1,7 +1,11 @@
 """Typed sections of parameters: a frozen dataclass declares the keys, their types and limits; anything else is an error.
 
-A section's dataclass lives in the module that owns the work. Its fields are the section's keys; ``Limits`` in an
-``Annotated`` type bounds a number. A ``problems`` method may yield more complaints, each starting with its key.
+A section's dataclass lives in the module that owns the work. Its fields are the section's keys, each with a default, so that
+a params.yaml which is older than a key still works; ``Limits`` in an ``Annotated`` type bounds a number. A ``problems`` method
+may yield more complaints, each starting with its key.
+
+Not pydantic (2.14, tried): it takes ``true`` for an allowed 1, names the allowed values of one alternative at a time, proposes
+no near key, and its import takes 0.09 s of every stage.
 """
 
 import dataclasses
@@ -26,18 +30,16 @@ class Limits:
 
 
 def parse_section(cls: type[Section], values: object, section: str) -> Section:
-    """Return an instance of the dataclass ``cls`` made from ``values``.
+    """Return an instance of the dataclass ``cls`` made from ``values``; a key that is missing takes its default.
 
     Raises:
-        InputError: one message that lists every unknown, missing, ill-typed or out-of-range key with what was found and
-            what is allowed.
+        InputError: one message that lists every unknown, ill-typed or out-of-range key with what was found and what is allowed.
     """
     if not isinstance(values, Mapping):
         raise InputError(f"params.yaml: the section `{section}` must be a mapping of keys, found {_show(values)}.")
     hints = typing.get_type_hints(cls, include_extras=True)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     complaints = [_unknown(key, names) for key in values if key not in names]
-    complaints += [f"{name}: missing; allowed is {_describe(hints[name])}" for name in names if name not in values]
     plain: dict[str, Any] = {}
     for name in names:
         if name in values:
@@ -79,9 +81,9 @@ def _convert(value: object, hint: Any) -> Any:
         return tuple(_convert(element, arguments[0]) for element in value)
     if dataclasses.is_dataclass(hint):
         own = typing.get_type_hints(hint, include_extras=True)
-        if not isinstance(value, Mapping) or set(value) != set(own):
+        if not isinstance(value, Mapping) or not set(value) <= set(own):
             raise _Mismatch
-        return typing.cast(Any, hint)(**{name: _convert(value[name], own[name]) for name in own})
+        return typing.cast(Any, hint)(**{name: _convert(value[name], own[name]) for name in value})
     return _convert_plain(value, hint)
 
 

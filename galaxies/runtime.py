@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 class RuntimeParams:
     """The section ``runtime`` of params.yaml."""
 
-    device: Literal["auto", "cpu", "cuda"]  # auto: CUDA where there is one
-    batch_size: Annotated[int, Limits(1, 65536)]  # galaxies in one forward pass of the backbone
-    num_workers: Annotated[int, Limits(0, 1024)] | Literal["auto"]  # processes or threads beside the main one; auto: all cores
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: CUDA where there is one
+    batch_size: Annotated[int, Limits(1, 65536)] = 64  # galaxies in one forward pass of the backbone
+    num_workers: Annotated[int, Limits(0, 1024)] | Literal["auto"] = (
+        "auto"  # processes or threads beside the main one; auto: all cores
+    )
 
     def pick_device(self) -> "torch.device":
         """Return the device to compute on. Raises InputError when CUDA is asked for and absent."""

@@ -1,7 +1,7 @@
 """A section of params.yaml is what its dataclass declares; everything else is named, all in one error."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,14 +31,14 @@ SECTIONS: dict[str, type[Any]] = {
 class Toy:
     """A section with every kind of key."""
 
-    number: float
-    count: Annotated[int, Limits(1, 10)]
-    share: Annotated[float, Limits(minimum=0)] | None
-    name: str
-    flag: bool
-    kind: Literal["a", "b", 1]
-    layers: tuple[int | str, ...]
-    workers: Annotated[int, Limits(maximum=1e7)] | Literal["auto"]
+    number: float = 1.5
+    count: Annotated[int, Limits(1, 10)] = 2
+    share: Annotated[float, Limits(minimum=0)] | None = 0.25
+    name: str = "default"
+    flag: bool = False
+    kind: Literal["a", "b", 1] = "b"
+    layers: tuple[int | str, ...] = (3,)
+    workers: Annotated[int, Limits(maximum=1e7)] | Literal["auto"] = 4
 
     def problems(self) -> Iterator[str]:
         """Yield one problem for one value."""
@@ -114,13 +114,18 @@ def test_both_ends_of_a_range_are_in_it(key: str, value: float) -> None:
     assert getattr(parse(**{key: value}), key) == value
 
 
-def test_unknown_and_missing_keys_are_named() -> None:
+def test_an_unknown_key_is_named() -> None:
     with pytest.raises(InputError, match="nmber: unknown key; did you mean `number`"):
         parse(nmber=1)
     with pytest.raises(InputError, match="zzz: unknown key; the keys are number, count"):
         parse(zzz=1)
-    with pytest.raises(InputError, match="count: missing; allowed is an integer from 1 to 10"):
-        parse_section(Toy, {key: value for key, value in RIGHT.items() if key != "count"}, "toy")
+
+
+def test_a_missing_key_takes_its_default_and_what_was_mistyped_does_not() -> None:
+    assert parse_section(Toy, {}, "toy") == Toy()
+    assert parse_section(Toy, {"count": 3}, "toy") == Toy(count=3)
+    with pytest.raises(InputError, match="cuont: unknown key; did you mean `count`"):
+        parse_section(Toy, {"cuont": 3}, "toy")
 
 
 def test_everything_wrong_is_one_error() -> None:
@@ -152,12 +157,24 @@ def test_the_committed_parameters_are_right_and_every_key_rejects_what_it_cannot
     values = committed(section)
     parse_section(SECTIONS[section], values, section)
     for key in values:
-        with pytest.raises(InputError, match=rf"{section}\.{key}: missing"):
-            parse_section(SECTIONS[section], {k: v for k, v in values.items() if k != key}, section)
         wrong_values: tuple[object, ...] = ({"a": 1}, [[]], [None], True)
         for wrong in wrong_values:
             with pytest.raises(InputError, match=rf"{section}\.{key}: found .*, allowed is"):
                 parse_section(SECTIONS[section], {**values, key: wrong}, section)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_committed_parameters_are_the_defaults(section: str) -> None:
+    values, cls = committed(section), SECTIONS[section]
+    assert parse_section(cls, values, section) == parse_section(cls, {}, section) == cls()
+    assert list(values) == [field.name for field in fields(cls)]
+
+
+def test_a_missing_key_of_the_sweep_takes_its_default() -> None:
+    sweep = parse_section(TrainParams, {"sweep": {"weight_decay": [0.1]}}, "train").sweep
+    assert (sweep.learning_rate, sweep.weight_decay) == ((), (0.1,))
+    with pytest.raises(InputError, match=r"train\.sweep: found .*, allowed is a mapping of learning_rate \(a list of a number"):
+        parse_section(TrainParams, {"sweep": {"rate": [0.1]}}, "train")
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -197,9 +214,7 @@ def test_numbers_are_read_as_dvc_writes_them(folder: Path) -> None:
     """`dvc exp run -S x=1e-5` writes 1e-05, which YAML 1.1 calls text."""
     PARAMS_PATH.write_text("runtime: {device: cpu, batch_size: 0o17, num_workers: auto}\ntrain: {learning_rate: 1e-05}\n")
     assert read_params("runtime", RuntimeParams).batch_size == 15
-    with pytest.raises(InputError, match=r"train\.layer: missing") as caught:
-        read_params("train", TrainParams)
-    assert "train.learning_rate" not in str(caught.value)
+    assert read_params("train", TrainParams).learning_rate == 1e-5
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,16 @@ from galaxies.params import Limits
 class SplitParams:
     """The section ``split`` of params.yaml."""
 
-    seed: Annotated[int, Limits(0, 2**63 - 1)]  # of the division; which galaxies are used does not depend on it
-    val_fraction: Annotated[float, Limits(0.01, 0.9)]
-    test_fraction: Annotated[float, Limits(0.01, 0.9)]
-    sample_fraction: Annotated[float, Limits(1e-6, 1)]  # share of the galaxies that is used at all
-    group_radius_arcsec: Annotated[float, Limits(0, 3600)]
-    conflicts: Literal["drop", "first", "keep"]  # galaxies that stand there twice with different labels
-    blanks: Literal["drop", "keep"]  # images of one constant colour
-    corrections: str | None  # path of a CSV id,label
-    corrections_sha256: str | None  # of that file
-    version: int  # raised when the code changes catalog or splits
+    seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # of the division; which galaxies are used does not depend on it
+    val_fraction: Annotated[float, Limits(0.01, 0.9)] = 0.15
+    test_fraction: Annotated[float, Limits(0.01, 0.9)] = 0.15
+    sample_fraction: Annotated[float, Limits(1e-6, 1)] = 1.0  # share of the galaxies that is used at all
+    group_radius_arcsec: Annotated[float, Limits(0, 3600)] = 67
+    conflicts: Literal["drop", "first", "keep"] = "drop"  # galaxies that stand there twice with different labels
+    blanks: Literal["drop", "keep"] = "drop"  # images of one constant colour
+    corrections: str | None = None  # path of a CSV id,label
+    corrections_sha256: str | None = None  # of that file
+    version: int = 1  # raised when the code changes catalog or splits
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""

@@ -18,40 +18,40 @@ LabelSmoothing = Annotated[float, Limits(0.0, 0.99)]
 class SweepParams:
     """Values to try, every combination of them; an empty list is the one value of ``train``."""
 
-    learning_rate: tuple[LearningRate, ...]
-    weight_decay: tuple[WeightDecay, ...]
-    label_smoothing: tuple[LabelSmoothing, ...]
-    hidden_layers: tuple[tuple[int | str, ...], ...]
+    learning_rate: tuple[LearningRate, ...] = ()
+    weight_decay: tuple[WeightDecay, ...] = ()
+    label_smoothing: tuple[LabelSmoothing, ...] = ()
+    hidden_layers: tuple[tuple[int | str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainParams:
     """The section ``train`` of params.yaml."""
 
-    layer: str  # one of extract.layers
-    ending: Literal["drop", "keep"]  # the backbone's blocks after the layer; kept, they train with the head
-    ending_lr_factor: Annotated[float, Limits(0.0, 1e3)]  # of the learning rate, for the ending
-    ending_batch_norm: Literal["frozen", "trained"]  # statistics and parameters of the ending's BatchNorm
-    hidden_layers: tuple[int | str, ...]  # widths, names of activations, and `dropout 0.5`; empty: a linear probe
-    optimizer: Literal["adamw", "sgd"]  # sgd has Nesterov momentum 0.9
-    learning_rate: LearningRate
-    schedule: Literal["plateau", "cosine"]
-    warmup_epochs: Annotated[int, Limits(0, 100_000)]  # in which the learning rate rises from 0
-    decrease_on_plateau: Annotated[float, Limits(0.0, 1.0)]  # factor of the learning rate; 1: never
-    patience: Annotated[int, Limits(0, 10_000)]  # epochs without a lower validation loss before the decrease
-    early_stopping: Annotated[int, Limits(1, 100_000)] | None  # epochs without a lower validation loss before the end
-    weight_decay: WeightDecay  # adamw: each step shrinks weights by learning_rate * weight_decay
-    label_smoothing: LabelSmoothing  # share of each target that is spread over all classes
-    augment: Literal["none", "d4"]  # d4: each epoch sees one of the eight views of a galaxy, drawn by chance
-    precision: Literal["float32", "bfloat16"]  # bfloat16 by autocast, for a GPU
-    num_epochs: Annotated[int, Limits(1, 100_000)]
-    batch_size: Annotated[int, Limits(1, 1_000_000)]
-    class_weight: Literal["none", "balanced"]  # balanced: every class weighs the same in the loss
-    seed: Annotated[int, Limits(0, 2**63 - 1)]
-    num_seeds: Annotated[int, Limits(1, 100)]  # heads of the seeds `seed`, `seed` + 1, …, trained together
-    start_from: str | None  # path of another head to start from
-    start_from_sha256: str | None  # of that file
-    sweep: SweepParams
+    layer: str = "layer3+layer4"  # one of extract.layers
+    ending: Literal["drop", "keep"] = "drop"  # the backbone's blocks after the layer; kept, they train with the head
+    ending_lr_factor: Annotated[float, Limits(0.0, 1e3)] = 0.1  # of the learning rate, for the ending
+    ending_batch_norm: Literal["frozen", "trained"] = "frozen"  # statistics and parameters of the ending's BatchNorm
+    hidden_layers: tuple[int | str, ...] = ()  # widths, names of activations, and `dropout 0.5`; empty: a linear probe
+    optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd has Nesterov momentum 0.9
+    learning_rate: LearningRate = 0.001
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    warmup_epochs: Annotated[int, Limits(0, 100_000)] = 0  # in which the learning rate rises from 0
+    decrease_on_plateau: Annotated[float, Limits(0.0, 1.0)] = 0.5  # factor of the learning rate; 1: never
+    patience: Annotated[int, Limits(0, 10_000)] = 3  # epochs without a lower validation loss before the decrease
+    early_stopping: Annotated[int, Limits(1, 100_000)] | None = None  # epochs without a lower validation loss before the end
+    weight_decay: WeightDecay = 1.0  # adamw: each step shrinks weights by learning_rate * weight_decay
+    label_smoothing: LabelSmoothing = 0.0  # share of each target that is spread over all classes
+    augment: Literal["none", "d4"] = "none"  # d4: each epoch sees one of the eight views of a galaxy, drawn by chance
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 by autocast, for a GPU
+    num_epochs: Annotated[int, Limits(1, 100_000)] = 60
+    batch_size: Annotated[int, Limits(1, 1_000_000)] = 256
+    class_weight: Literal["none", "balanced"] = "none"  # balanced: every class weighs the same in the loss
+    seed: Annotated[int, Limits(0, 2**63 - 1)] = 0
+    num_seeds: Annotated[int, Limits(1, 100)] = 1  # heads of the seeds `seed`, `seed` + 1, …, trained together
+    start_from: str | None = None  # path of another head to start from
+    start_from_sha256: str | None = None  # of that file
+    sweep: SweepParams = SweepParams()
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""

@@ -167,7 +167,7 @@ def load(
     path = path / HEAD_NAME if path.is_dir() else path
     trained = load_head(path)
     backbone = _load_beginning(path, trained, weights) if trained.identity.layer != INPUT else _only_resize(trained)
-    return Model(trained, backbone, device=RuntimeParams(device, 1, 0).pick_device(), digest=file_sha256(path))
+    return Model(trained, backbone, device=RuntimeParams(device).pick_device(), digest=file_sha256(path))
 
 
 def _only_resize(trained: TrainedHead) -> Backbone:

@@ -30,14 +30,14 @@ _BLOCK_ROWS = 64
 class DownloadParams:
     """The section ``download`` of params.yaml."""
 
-    source: Literal["simulated", "galaxy10_decals", "hdf5", "images"]
-    path: str | None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue
-    url: str | None  # galaxy10_decals; null: its own
-    sha256: str | None  # of the input; null: galaxy10_decals' own, and an error for hdf5 and images
-    num_galaxies: Annotated[int, Limits(20, 10_000_000)]  # simulated
-    image_size: Annotated[int, Limits(16, 2048)]  # simulated: px
-    seed: Annotated[int, Limits(0, 2**63 - 1)]  # simulated
-    version: int  # raised when the code changes the galaxies
+    source: Literal["simulated", "galaxy10_decals", "hdf5", "images"] = "simulated"
+    path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue
+    url: str | None = None  # galaxy10_decals; null: its own
+    sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for hdf5 and images
+    num_galaxies: Annotated[int, Limits(20, 10_000_000)] = 3000  # simulated
+    image_size: Annotated[int, Limits(16, 2048)] = 256  # simulated: px
+    seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # simulated
+    version: int = 1  # raised when the code changes the galaxies
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""

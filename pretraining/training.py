@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 
-from galaxies.backbones.narrow_resnet import resnet18_half
+from galaxies.backbones.shipped import resnet18_half
 from galaxies.errors import InputError
 from galaxies.files import replacing
 from pretraining.augmentation import augment

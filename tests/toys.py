@@ -1,6 +1,7 @@
 """Toys of ten lines that stand for galaxies, catalogs and a finished extraction."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,18 +21,11 @@ from galaxies.features.identity import Identity
 from galaxies.features.unfinished import UnfinishedStores, open_unfinished
 
 EXTRACT: dict[str, Any] = {
+    **asdict(ExtractParams()),
     "backbone": "resnet18",
     "weights": "random",
-    "weights_sha256": None,
-    "seed": 0,
     "layers": ("layer2",),
-    "pool": "avg",
-    "views": 1,
     "image_size": 32,
-    "mean": None,
-    "std": None,
-    "precision": "float32",
-    "dtype": "auto",
     "version": 1,
 }
 """The section ``extract`` of a run that takes milliseconds."""

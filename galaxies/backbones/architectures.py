@@ -6,18 +6,16 @@ beside this code; any other is one of torchvision's.
 """
 
 import difflib
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.error import URLError
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
-from galaxies.backbones.narrow_resnet import resnet18_half
-from galaxies.backbones.shipped import SHIPPED, shipped_state
+from galaxies.backbones.shipped import SHIPPED, resnet18_half, shipped_state
 from galaxies.backbones.spec import RANDOM, BackboneSpec, Transform
 from galaxies.backbones.weights import load_before_classifier
 from galaxies.errors import InputError
@@ -43,29 +41,6 @@ def build(spec: BackboneSpec) -> tuple[nn.Module, Transform]:
         if spec.name.startswith(TIMM_PREFIX):
             return _build_timm(spec.name, spec.weights, spec.image_size)
         return _build_torchvision(spec.name, spec.weights)
-
-
-def is_timm(module: nn.Module) -> bool:
-    """Tell whether a network is one of timm's."""
-    return type(module).__module__.startswith("timm.")
-
-
-def native_state(module: nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return ``state`` as the network names and shapes it.
-
-    timm's networks come with a function that knows the names in their authors' own files, and that resamples the position
-    embedding of a ViT for images of another size.
-    """
-    own = module.state_dict()
-    fits = all(name in state and state[name].shape == tensor.shape for name, tensor in own.items())
-    convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
-    if fits or not is_timm(module) or convert is None:
-        return state
-    try:
-        converted: Mapping[str, Tensor] = convert(dict(state), module)
-    except (LookupError, RuntimeError, ValueError):
-        return state  # Of another network: whoever loads it lists what does not fit.
-    return converted
 
 
 def _build_own(weights: str) -> tuple[nn.Module, Transform]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from torch import fx, nn
 
-from galaxies.backbones.architectures import build, native_state
+from galaxies.backbones.architectures import build
 from galaxies.backbones.graph import Graph
 from galaxies.backbones.spec import RANDOM, BackboneSpec, Transform, is_path, layer_nodes
-from galaxies.backbones.weights import classifier_name, file_state, load_before_classifier, tensors_sha256
+from galaxies.backbones.weight_file import file_state
+from galaxies.backbones.weights import before_classifier, fit_state, load_before_classifier, tensors_sha256
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest
 
@@ -45,10 +46,10 @@ def load_backbone(spec: BackboneSpec, *, layers: Sequence[str], folder: Path = P
                 "were normalised; use e.g. `-S 'extract.mean=[0.485,0.456,0.406]' -S 'extract.std=[0.229,0.224,0.225]'`, "
                 "ImageNet's usual ones."
             )
-        _load_file(module, folder / Path(spec.weights).expanduser(), spec.weights_sha256, layers)
+        _load_file(module, spec, layers, folder)
     _forbid_inplace(module)
-    classifier = classifier_name(module)
-    kept = {k: v for k, v in module.state_dict().items() if not (classifier and k.startswith(f"{classifier}."))}
+    state = module.state_dict()
+    kept = {name: state[name] for name in before_classifier(module, state)}
     red, green, blue = spec.mean or transform.mean
     red_std, green_std, blue_std = spec.std or transform.std
     transform = replace(
@@ -69,13 +70,15 @@ def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:
     return Graph(model).beginning_to(nodes)
 
 
-def _load_file(module: nn.Module, path: Path, sha256: str | None, layers: Iterable[str]) -> None:
-    state = native_state(module, file_state(path))
-    require_digest(file_sha256(path), sha256, key="extract.weights_sha256", what=str(path))
+def _load_file(module: nn.Module, spec: BackboneSpec, layers: Iterable[str], folder: Path) -> None:
+    path = folder / Path(spec.weights).expanduser()
+    state = file_state(path)
+    require_digest(file_sha256(path), spec.weights_sha256, key="extract.weights_sha256", what=str(path))
     nodes = layer_nodes(layers)
     # Only the tensors before the deepest cut must be there; a cut at `input` trains them all.
-    used = cut(module, nodes) if nodes else module
-    load_before_classifier(module, state, used=used.state_dict(), source=str(path))
+    used = (cut(module, nodes) if nodes else module).state_dict()
+    state = fit_state(module, state, used=used, adapt=spec.adapt_weights, source=str(path))
+    load_before_classifier(module, state, used=used, source=str(path))
 
 
 def _forbid_inplace(model: nn.Module) -> None:

@@ -4,7 +4,7 @@ Light to import, so that training needs no backbone to know which features are t
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from galaxies.params import Limits
@@ -15,7 +15,7 @@ INPUT = "input"
 RANDOM = "random"
 """Instead of published weights: drawn from a seed."""
 
-_WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
+_WEIGHT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class BackboneSpec:
     image_size: int | None = None  # px; None takes the weights' own, as with mean and std, which a path must give
     mean: tuple[float, ...] | None = None  # of each channel on the scale 0 to 1
     std: tuple[float, ...] | None = None
+    adapt_weights: bool = False  # whether weights for images of another size, patches or channels are resampled
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class ExtractParams:
     image_size: Annotated[int, Limits(8, 4096)] | None = None  # px; null: the weights' own
     mean: tuple[float, ...] | None = None  # of each channel on the scale 0 to 1; null: the weights' own
     std: tuple[float, ...] | None = None  # as mean
+    adapt_weights: bool = False  # resample weights for images of another size, patches or channels; else they are refused
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the forward pass
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the store; auto: features float32, maps float16
     version: int = 2  # raised when the code changes the numbers
@@ -62,7 +64,8 @@ class ExtractParams:
     @property
     def spec(self) -> BackboneSpec:
         """The network that is asked for."""
-        return BackboneSpec(self.backbone, self.weights, self.weights_sha256, self.seed, self.image_size, self.mean, self.std)
+        chosen = {each.name: getattr(self, each.name) for each in fields(BackboneSpec) if each.name != "name"}
+        return BackboneSpec(self.backbone, **chosen)
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""

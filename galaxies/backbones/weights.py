@@ -1,19 +1,22 @@
-"""The tensors of a backbone: read from a local file that is never trusted, loaded strictly, known by their digest."""
+"""The tensors of a backbone: fitted to its names and shapes, loaded strictly, known by their digest."""
 
 import hashlib
-import pickle
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+from galaxies.backbones.weight_file import name_as
 from galaxies.errors import InputError
 
-# Training scripts wrap the state dict they save under one of these keys.
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+def is_timm(module: nn.Module) -> bool:
+    """Tell whether a network is one of timm's."""
+    return type(module).__module__.startswith("timm.")
 
 
 def classifier_name(model: nn.Module) -> str | None:
@@ -27,24 +30,91 @@ def classifier_name(model: nn.Module) -> str | None:
     return list(linear)[-1] if linear else None
 
 
-def file_state(path: Path) -> Mapping[str, Tensor]:
-    """Return the state dict in a ``.safetensors`` or PyTorch file; code hidden in a pickle is refused, not run."""
-    if not path.is_file():
-        raise InputError(f"extract.weights: there is no file {path}; relative paths are relative to the repository.")
+def before_classifier(model: nn.Module, names: Iterable[str]) -> list[str]:
+    """Return the names of tensors that are not the classifier's."""
+    classifier = classifier_name(model)
+    return [name for name in names if not (classifier and name.startswith(f"{classifier}."))]
+
+
+def fit_state(
+    model: nn.Module, state: Mapping[str, Tensor], *, used: Collection[str], adapt: bool, source: str
+) -> Mapping[str, Tensor]:
+    """Return the tensors of a file as a model names and shapes them.
+
+    timm's networks come with a function that knows the names in their authors' own files, and that resamples the position
+    embedding and the patches of a ViT.
+
+    Args:
+        model: the backbone.
+        state: names and tensors as they stand in the file.
+        used: names of the tensors that matter.
+        adapt: whether tensors for images of another size, patch size or number of channels may be changed to fit.
+        source: what to call the weights in messages.
+
+    Raises:
+        InputError: they would have to be changed, and ``adapt`` is False; there are several networks in the file.
+    """
+    own = model.state_dict()
+    named = name_as(state, before_classifier(model, used), partial(_convert, model), source=source)
+    if named.is_resampled and not adapt:
+        raise InputError(_needs_adapting(source, "images or patches of another size", named.found, own))
+    stem = next((f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Conv2d)), "")
+    if stem not in named.state:
+        return named.state
+    found, wanted = list(named.state[stem].shape), list(own[stem].shape)
+    if found[1:2] == wanted[1:2] or found[:1] + found[2:] != wanted[:1] + wanted[2:]:
+        return named.state
+    if not adapt:
+        what = f"images of {found[1]} channels, and these have {wanted[1]}"
+        raise InputError(_needs_adapting(source, what, {stem: named.state[stem]}, own))
+    return {**named.state, stem: adapt_channels(named.state[stem], wanted[1])}
+
+
+def adapt_channels(weight: Tensor, num_channels: int) -> Tensor:
+    """Return a first convolution (C, I, h, w) for images of another number of channels, (C, J, h, w).
+
+    The channels are repeated, and scaled by I / J, so that a grey image gives what it gave; for one channel they are added up.
+    Method: timm's ``adapt_input_conv``.
+    """
+    if num_channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    found = weight.shape[1]
+    return weight[:, [channel % found for channel in range(num_channels)]] * (found / num_channels)
+
+
+def _needs_adapting(source: str, what: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    shapes = "; ".join(_shape_differences(found, own, own)) or "the position embedding"
+    return (
+        f"{source} is for {what} ({shapes}). Use the extract.image_size and extract.backbone that it was trained with, or let "
+        "it be resampled: `-S extract.adapt_weights=true`."
+    )
+
+
+class _Resampling(TorchFunctionMode):
+    """Notes whether a tensor is resampled while it is on: every converter does that by interpolation."""
+
+    happened = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.happened |= func is nn.functional.interpolate
+        return func(*args, **(kwargs or {}))
+
+
+def _convert(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], bool]:
+    """Return ``state`` under the names of a model, and whether a tensor was resampled."""
+    own = model.state_dict()
+    fits = all(name in state and state[name].shape == tensor.shape for name, tensor in own.items())
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if fits or not is_timm(model) or convert is None:
+        return state, False
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} is not a file of plain tensors ({reason}). Expected is a state dict, saved as "
-            "`torch.save(model.state_dict(), path)` or as safetensors; a pickled model is refused, since it can run code."
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path} does not hold a state dict (names and tensors), but {type(state).__name__}.")
-    return state
+        with _Resampling() as resampling:
+            converted: Mapping[str, Tensor] = convert(dict(state), model)
+    except (LookupError, RuntimeError, ValueError, AttributeError):
+        return state, False  # Of another network: whoever loads it lists what does not fit.
+    return converted, resampling.happened
 
 
 def load_before_classifier(model: nn.Module, state: Mapping[str, Tensor], *, used: Iterable[str], source: str) -> None:
@@ -63,14 +133,10 @@ def load_before_classifier(model: nn.Module, state: Mapping[str, Tensor], *, use
     classifier = classifier_name(model)
     # `classifier.1` in one model, `fc` in another: the whole first component is the end of the network.
     ending = f"{classifier.split('.')[0]}." if classifier else None
-    wanted = [name for name in used if not (classifier and name.startswith(f"{classifier}."))]
+    wanted = before_classifier(model, used)
     missing = [name for name in wanted if name not in state]
     unexpected = [name for name in state if name not in own and not (ending and name.startswith(ending))]
-    misshapen = [
-        f"{name}: found {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != own[name].shape
-    ]
+    misshapen = list(_shape_differences(state, own, wanted))
     complaints = [
         f"{len(names)} {kind}: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
         for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
@@ -82,6 +148,12 @@ def load_before_classifier(model: nn.Module, state: Mapping[str, Tensor], *, use
             "weights were trained with."
         )
     model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+
+
+def _shape_differences(found: Mapping[str, Tensor], own: Mapping[str, Tensor], names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if name in found and found[name].shape != own[name].shape:
+            yield f"{name}: found {tuple(found[name].shape)}, expected {tuple(own[name].shape)}"
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:

@@ -9,7 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from galaxies.backbones.architectures import build, native_state
+from galaxies.backbones.architectures import build
 from galaxies.backbones.backbone import cut, load_backbone
 from galaxies.backbones.spec import BackboneSpec, Transform
 from galaxies.backbones.weights import classifier_name
@@ -115,15 +115,6 @@ def test_a_safetensors_file_without_classifier_loads_into_a_timm_model(tmp_path:
     loaded = load_backbone(spec, layers=["stages.3"])
     own = loaded.module.state_dict()
     assert all(torch.equal(own[name], tensor) for name, tensor in state.items())
-
-
-def test_a_position_embedding_for_another_image_size_is_resampled() -> None:
-    small, large = (
-        build(BackboneSpec("timm:vit_tiny_patch16_224", weights="random", seed=0, image_size=size))[0] for size in (32, 48)
-    )
-    state = native_state(large, small.state_dict())
-    assert state["pos_embed"].shape == large.state_dict()["pos_embed"].shape
-    assert torch.equal(state["blocks.0.norm1.weight"], small.state_dict()["blocks.0.norm1.weight"])
 
 
 def test_a_linear_inside_a_block_is_not_taken_for_the_classifier() -> None:

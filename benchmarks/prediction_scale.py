@@ -122,9 +122,9 @@ def measure_run(source: Path, killed: bool) -> dict[str, float]:
         seconds.setdefault("begin", time.process_time() - started)
         return predict(images)
 
-    def write_part(path: Path, rows: Any, schema: pa.Schema) -> None:
-        write(path, rows, schema)
-        seconds["rows"] += len(rows)
+    def write_part(path: Path, batches: Any, schema: pa.Schema) -> None:
+        write(path, batches, schema)
+        seconds["rows"] += sum(map(len, batches))
         seconds["predict"] = time.process_time() - started - seconds["begin"]
         if killed and int(path.stem) == num_parts - 2:
             print(json.dumps({**seconds, "peak": peak_bytes()}), flush=True)

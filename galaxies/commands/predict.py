@@ -8,8 +8,8 @@ from galaxies.commands.command import Command, add_model_options, count
 
 def _predict(options: argparse.Namespace) -> None:
     from galaxies.prediction.model import load
+    from galaxies.prediction.result_file import format_counts
     from galaxies.prediction.run import PredictOptions, predict_inputs
-    from galaxies.prediction.table import format_counts
     from galaxies.runtime import RuntimeParams
     from galaxies.sources.image_reader import ReadOptions
 

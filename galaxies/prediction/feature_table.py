@@ -36,15 +36,7 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
         ra, dec = galaxies.ra, galaxies.dec
     if not store.is_pooled:
         raise InputError(f"{store_path} holds maps or images; features for other tools are pooled: use `-S extract.pool=avg`.")
-    num_features = store.activations.shape[-1]
-    fields = [
-        pa.field("row", pa.int64()),
-        pa.field("id", pa.string()),
-        pa.field("ra", pa.float64()),
-        pa.field("dec", pa.float64()),
-        pa.field("features", pa.list_(pa.float32(), num_features)),
-    ]
-    schema = pa.schema(fields, metadata={"galaxies": json.dumps({"identity": store.identity.to_json()}, sort_keys=True)})
+    schema = _make_schema(store)
     with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for start in range(0, len(catalog), _BLOCK_ROWS):
             stop = min(start + _BLOCK_ROWS, len(catalog))
@@ -55,6 +47,17 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
                 rows.ids,
                 pa.array(ra[rows.galaxy], from_pandas=True),
                 pa.array(dec[rows.galaxy], from_pandas=True),
-                pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), num_features),
+                pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1]),
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _make_schema(store: Store) -> pa.Schema:
+    fields = [
+        pa.field("row", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("ra", pa.float64()),
+        pa.field("dec", pa.float64()),
+        pa.field("features", pa.list_(pa.float32(), store.activations.shape[-1])),
+    ]
+    return pa.schema(fields, metadata={"galaxies": json.dumps({"identity": store.identity.to_json()}, sort_keys=True)})

@@ -4,11 +4,13 @@ Legend: B rows with a label, K classes.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.errors import InputError
@@ -18,6 +20,9 @@ from galaxies.files import write_text
 from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead
 
+_COUNTS = ("num_errors", "num_unlabelled", "num_other_labels")
+_OTHER, _UNLABELLED = -1, -2
+
 
 def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> None:
     """Write the metrics of all rows that have a label of the head's classes and no error to ``out``, as JSON.
@@ -26,48 +31,46 @@ def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> Non
 
     Raises InputError when no row is left.
     """
-    names = trained.class_names
-    columns = [f"{PROBABILITY_PREFIX}{name}" for name in names]
-    targets, probabilities = [np.empty(0, np.int64)], [np.empty((0, len(names)))]
-    counts = dict.fromkeys(("num_errors", "num_unlabelled", "num_other_labels"), 0)
-    others: set[str] = set()
-    for part in parts:
-        table = pq.read_table(part, columns=["label", "error", *columns])
-        labels, errors = table["label"].to_pylist(), table["error"].to_pylist()
-        found = np.array([_target(label, names) for label in labels])
-        is_good = np.array([error is None for error in errors])
-        is_labelled = np.array([label is not None for label in labels])
-        counts["num_errors"] += int((~is_good).sum())
-        counts["num_unlabelled"] += int((is_good & ~is_labelled).sum())
-        counts["num_other_labels"] += int((is_good & is_labelled & (found < 0)).sum())
-        others |= {label for label, target in zip(labels, found, strict=True) if label is not None and target < 0}
-        used = is_good & (found >= 0)
-        targets.append(found[used])
-        probabilities.append(np.stack([table[name].to_numpy()[used] for name in columns], axis=1))
-    all_targets = np.concatenate(targets)
-    if not len(all_targets):
+    names, counts, others = trained.class_names, Counter(dict.fromkeys(_COUNTS, 0)), set[str]()
+    found = [_read_part(part, names, counts, others) for part in parts]
+    targets = np.concatenate([np.empty(0, np.int64), *(some for some, _ in found)])
+    if not len(targets):
         seen = f"the labels are {', '.join(sorted(others)[:10])}" if others else "there are no labels"
         raise InputError(f"--metrics: {seen}; expected are the head's classes: {', '.join(names)}.")
-    train_counts = np.array(trained.train_counts)
-    all_probabilities = np.concatenate(probabilities)
-    sets = predict_sets(all_probabilities, np.array(trained.set_thresholds))
-    metrics = measure(all_targets, all_probabilities, train_counts=train_counts)
+    probabilities = np.concatenate([some for _, some in found])
+    sets = predict_sets(probabilities, np.array(trained.set_thresholds))
+    metrics = measure(targets, probabilities, train_counts=np.array(trained.train_counts))
     metrics |= measure_calibration(
-        all_targets,
-        all_probabilities,
-        sets,
-        temperature=trained.temperature,
-        confidence_threshold=trained.confidence_threshold,
+        targets, probabilities, sets, temperature=trained.temperature, confidence_threshold=trained.confidence_threshold
     )
     write_text(out, json.dumps({**metrics, **counts}, indent=2) + "\n")
 
 
-def _target(label: str | None, class_names: Sequence[str]) -> int:
-    """Return the index of a label in the head's classes, -1 for another: by name, or by number where they are Galaxy10's."""
+def _read_part(
+    part: Path, names: Sequence[str], counts: Counter[str], others: set[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return targets (B,) and probabilities (B, K) of the rows that count, and add to what is said of those that do not."""
+    columns = [f"{PROBABILITY_PREFIX}{name}" for name in names]
+    table = pq.read_table(part, columns=["label", "error", *columns])
+    # Few labels are different, and each is looked up once; the last place is that of rows without one.
+    labels = table["label"].combine_chunks().dictionary_encode()
+    known = np.array([*(_target(label, names) for label in labels.dictionary.to_pylist()), _UNLABELLED])
+    target = known[labels.indices.fill_null(len(known) - 1).to_numpy()]
+    is_good = table["error"].is_null().to_numpy()
+    counts["num_errors"] += int((~is_good).sum())
+    counts["num_unlabelled"] += int((is_good & (target == _UNLABELLED)).sum())
+    counts["num_other_labels"] += int((is_good & (target == _OTHER)).sum())
+    others |= {label for label, found in zip(labels.dictionary.to_pylist(), known.tolist(), strict=False) if found == _OTHER}
+    used = is_good & (target >= 0)
+    return target[used], np.stack([table[name].to_numpy()[used] for name in columns], axis=1)
+
+
+def _target(label: str, class_names: Sequence[str]) -> int:
+    """Return the index of a label in the head's classes, or ``_OTHER``: by name, or by number where they are Galaxy10's."""
     if label in class_names:
-        return class_names.index(str(label))
+        return class_names.index(label)
     is_galaxy10 = set(class_names) <= set(GALAXY10_CLASS_NAMES)
-    if is_galaxy10 and label is not None and label.isdecimal() and int(label) < len(GALAXY10_CLASS_NAMES):
+    if is_galaxy10 and label.isdecimal() and int(label) < len(GALAXY10_CLASS_NAMES):
         name = GALAXY10_CLASS_NAMES[int(label)]
-        return class_names.index(name) if name in class_names else -1
-    return -1
+        return class_names.index(name) if name in class_names else _OTHER
+    return _OTHER

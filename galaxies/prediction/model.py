@@ -7,7 +7,7 @@ into the head. Legend: B images, H x W and S pixels, C features, K classes.
 import copy
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,54 +22,11 @@ from galaxies.backbones.spec import INPUT, Transform, is_path
 from galaxies.backbones.transform import resize
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
-from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead, load_head
+from galaxies.prediction.predictions import Predictions, join_predictions, predict_features
 from galaxies.runtime import RuntimeParams
 
 HEAD_NAME = "head.pt"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the head says of B images."""
-
-    class_names: tuple[str, ...]  # of the K classes
-    probabilities: NDArray[np.float64]  # (B, K), calibrated
-    sets: NDArray[np.bool_]  # (B, K) the classes that the galaxy may well be: in 9 of 10 cases the true one is among them
-    novelty: NDArray[np.float64]  # (B,) distance from the training galaxies, near 1 for these; NaN where the head knows none
-    novelty_threshold: float  # that 1 in 20 galaxies like those of training exceeds
-    confidence_threshold: float  # from which on galaxies like those of training are right 9 times in 10
-
-    def __len__(self) -> int:
-        return len(self.probabilities)
-
-    @property
-    def predicted(self) -> list[str]:
-        """The most probable class of each image, by name."""
-        return [self.class_names[target] for target in self.probabilities.argmax(axis=1)]
-
-    @property
-    def confidence(self) -> NDArray[np.float64]:
-        """(B,) the probability of the most probable class."""
-        highest: NDArray[np.float64] = self.probabilities.max(axis=1)
-        return highest
-
-    @property
-    def margin(self) -> NDArray[np.float64]:
-        """(B,) how much more probable the first class is than the second; 1 where there is one class only."""
-        ordered = np.sort(self.probabilities, axis=1)
-        return ordered[:, -1] - ordered[:, -2] if ordered.shape[1] > 1 else np.ones(len(ordered))
-
-    @property
-    def is_novel(self) -> NDArray[np.bool_]:
-        """(B,) whether the image is unlike the training galaxies, so that no probability means much."""
-        return self.novelty > self.novelty_threshold
-
-    @property
-    def abstain(self) -> NDArray[np.bool_]:
-        """(B,) whether a person should look: the head is not sure enough, or the image is unlike the training galaxies."""
-        is_unsure: NDArray[np.bool_] = (self.confidence < self.confidence_threshold) | self.is_novel
-        return is_unsure
 
 
 class Model:
@@ -108,7 +65,7 @@ class Model:
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or 0 in images.shape[1:]:
             raise InputError(f"images: found {images.dtype} of shape {images.shape}, expected uint8 of shape (B, H, W, 3).")
         batches = [self.predict_list(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
-        return _join(batches or [self.predict_list([])])
+        return join_predictions(batches or [self.predict_list([])])
 
     def adapt(self, images: NDArray[np.uint8]) -> "Model":
         """Return a model for the survey that images (B, H, W, 3) uint8 are of, at least 20; see ``adaptation``."""
@@ -122,19 +79,10 @@ class Model:
         other.trained = self.trained.standardised_by(mean, std)
         return other
 
-    @torch.inference_mode()
     def predict_list(self, images: Sequence[NDArray[np.uint8]]) -> Predictions:
         """Predict images (H, W, 3) of any sizes in one forward pass."""
-        trained = self.trained
-        if len(images):
-            features = self.compute_features(images)
-            probabilities = trained.classify(features).cpu().numpy()
-            novelty = trained.novelty.score(features.cpu()).numpy() if trained.novelty else np.full(len(images), np.nan)
-        else:
-            probabilities, novelty = np.empty((0, len(self.class_names))), np.empty(0)
-        sets = predict_sets(probabilities, np.array(trained.set_thresholds))
-        threshold = trained.novelty.threshold if trained.novelty else np.inf
-        return Predictions(self.class_names, probabilities, sets, novelty, threshold, trained.confidence_threshold)
+        features = self.compute_features(images) if len(images) else torch.empty(0, len(self.trained.head.mean))
+        return predict_features(self.trained, features.to(self.device))
 
     @torch.inference_mode()
     def compute_features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -205,12 +153,3 @@ def _transform_of(trained: TrainedHead) -> Transform:
 
 
 _GIVE_WEIGHTS = "Give the file of the weights it was trained on: `--weights PATH`, or `galaxies.load(..., weights=PATH)`."
-
-
-def _join(batches: Sequence[Predictions]) -> Predictions:
-    return replace(
-        batches[0],
-        probabilities=np.concatenate([batch.probabilities for batch in batches]),
-        sets=np.concatenate([batch.sets for batch in batches]),
-        novelty=np.concatenate([batch.novelty for batch in batches]),
-    )

@@ -11,7 +11,7 @@ A resumed run makes the same batches, and so the same bytes, as an uninterrupted
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,8 @@ from galaxies.errors import InputError
 from galaxies.prediction.adaptation import adapt, spread
 from galaxies.prediction.metrics import measure_parts
 from galaxies.prediction.model import Model
-from galaxies.prediction.table import (
-    SCHEMA_VERSION,
-    count_rows,
-    join_parts,
-    make_rows,
-    make_schema,
-    require_result_name,
-    require_result_place,
-    write_part,
-)
+from galaxies.prediction.result_file import count_rows, join_parts, require_result_name, require_result_place, write_part
+from galaxies.prediction.table import SCHEMA_VERSION, make_schema, tabulate_batch
 from galaxies.sources.decoding import Decoded, decode_batches, silent_readers
 from galaxies.sources.image_reader import ReadOptions
 from galaxies.sources.inputs import Input, Listing, list_inputs, survey_inputs
@@ -72,38 +64,22 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         if path is not None:
             require_result_place(option, path, source)
     require_result_name(out)
-
-    def inputs(start: int = 0) -> Iterator[Input]:
-        listed = list_inputs(source, allow_outside=options.allow_outside, start=start)
-        return listed if options.limit is None else itertools.islice(listed, options.limit - start)
-
-    listing = survey_inputs(tqdm(inputs(), "list", unit="input", delay=2))
+    listing = survey_inputs(tqdm(_list(source, options), "list", unit="input", delay=2))
     if options.metrics is not None and not listing.is_labelled:
         raise InputError(f"--metrics: there are no labels; expected are the head's classes: {', '.join(model.class_names)}.")
-    about = {
-        "head_sha256": model.digest,
-        "class_names": model.class_names,
-        "weights_digest": model.trained.identity.weights_digest,
-        "adapted": options.adapt,
-    }
-    schema = make_schema(model.class_names, about)
-    folder = work_path_beside(out)
-    with open_work_folder(folder) as work, silent_readers():
+    schema = _make_schema(model, options)
+    with open_work_folder(work_path_beside(out)) as work, silent_readers():
         work.begin(_conditions(listing, model, options))
         if options.adapt:
-            decoded = _decode(spread(inputs(), listing.num_inputs), model, options)
-            images = ([one.image for one in batch if one.image is not None] for batch in decoded)
-            model = adapt(model, images, where=folder / _ADAPTATION_NAME)
-        part_rows = options.batch_size * max(1, _PART_ROWS // options.batch_size)
-        parts = [folder / f"{number:06d}.parquet" for number in range(-(-listing.num_inputs // part_rows))]
-        missing = list(itertools.dropwhile(Path.exists, parts))
-        num_done = min((len(parts) - len(missing)) * part_rows, listing.num_inputs)
-        with tqdm(total=listing.num_inputs, initial=num_done, desc="predict", unit="galaxy", smoothing=0.05) as progress:
-            batches = _decode(inputs(num_done), model, options)
-            for part in missing:
-                _predict_part(
-                    part, itertools.islice(batches, part_rows // options.batch_size), model, listing, schema, progress
-                )
+            model = _adapt(source, model, options, listing.num_inputs, where=work.path / _ADAPTATION_NAME)
+        parts = _plan_parts(work.path, listing.num_inputs, options)
+        missing = dict(itertools.dropwhile(lambda part: part[0].exists(), parts.items()))
+        start = next(iter(missing.values())).start if missing else listing.num_inputs
+        batches = _decode(_list(source, options, start), model, options)
+        tables = (_predict_batch(batch, model, listing, schema) for batch in batches)
+        with tqdm(total=listing.num_inputs, initial=start, desc="predict", unit="galaxy", smoothing=0.05) as progress:
+            for part, rows in missing.items():
+                write_part(part, list(_take_rows(tables, len(rows), progress)), schema)
         join_parts(parts, out, schema)
         if options.metrics is not None:
             measure_parts(parts, model.trained, options.metrics)
@@ -115,6 +91,16 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
 def describe_parts(folder: Path) -> str:
     """Say how far the prediction is whose parts stand in ``folder``."""
     return f"{len(list(folder.glob('*.parquet')))} parts of {_PART_ROWS} galaxies or fewer"
+
+
+def _make_schema(model: Model, options: PredictOptions) -> pa.Schema:
+    about = {
+        "head_sha256": model.digest,
+        "class_names": model.class_names,
+        "weights_digest": model.trained.identity.weights_digest,
+        "adapted": options.adapt,
+    }
+    return make_schema(model.class_names, about)
 
 
 def _conditions(listing: Listing, model: Model, options: PredictOptions) -> dict[str, str | int | bool]:
@@ -132,6 +118,12 @@ def _conditions(listing: Listing, model: Model, options: PredictOptions) -> dict
     }
 
 
+def _list(source: str, options: PredictOptions, start: int = 0) -> Iterator[Input]:
+    """Yield the inputs from the one numbered ``start`` on."""
+    listed = list_inputs(source, allow_outside=options.allow_outside, start=start)
+    return listed if options.limit is None else itertools.islice(listed, options.limit - start)
+
+
 def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> Iterator[list[Decoded]]:
     return decode_batches(
         inputs,
@@ -144,18 +136,29 @@ def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> I
     )
 
 
-def _predict_part(
-    part: Path,
-    batches: Iterable[list[Decoded]],
-    model: Model,
-    listing: Listing,
-    schema: pa.Schema,
-    progress: "tqdm[Any]",
-) -> None:
-    rows = []
-    for batch in batches:
-        predictions = model.predict_list([one.image for one in batch if one.image is not None])
-        notes = [["another input has the same id"] if listing.is_repeated(one.entry) else [] for one in batch]
-        rows += make_rows(batch, predictions, notes)
-        progress.update(len(batch))
-    write_part(part, rows, schema)
+def _adapt(source: str, model: Model, options: PredictOptions, num_inputs: int, *, where: Path) -> Model:
+    decoded = _decode(spread(_list(source, options), num_inputs), model, options)
+    images = ([one.image for one in batch if one.image is not None] for batch in decoded)
+    return adapt(model, images, where=where)
+
+
+def _plan_parts(folder: Path, num_inputs: int, options: PredictOptions) -> dict[Path, range]:
+    """Return the files of the parts, and which inputs stand in each: whole batches."""
+    part_rows = options.batch_size * max(1, _PART_ROWS // options.batch_size)
+    rows = (range(start, min(start + part_rows, num_inputs)) for start in range(0, num_inputs, part_rows))
+    return {folder / f"{number:06d}.parquet": some for number, some in enumerate(rows)}
+
+
+def _predict_batch(batch: Sequence[Decoded], model: Model, listing: Listing, schema: pa.Schema) -> pa.RecordBatch:
+    predictions = model.predict_list([one.image for one in batch if one.image is not None])
+    notes = ["another input has the same id" if listing.is_repeated(one.entry) else "" for one in batch]
+    return tabulate_batch(batch, notes, predictions, schema)
+
+
+def _take_rows(tables: Iterator[pa.RecordBatch], num_rows: int, progress: "tqdm[Any]") -> Iterator[pa.RecordBatch]:
+    """Yield as many of the tables, which are whole batches, as have ``num_rows`` together."""
+    while num_rows > 0:
+        table = next(tables)
+        num_rows -= len(table)
+        progress.update(len(table))
+        yield table

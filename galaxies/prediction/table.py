@@ -1,28 +1,22 @@
-"""The table that ``predict`` writes: its columns, the same for every run of a head, in Parquet or CSV.
+"""The table that ``predict`` writes: its columns, the same for every run of a head.
 
-Legend: K classes.
+They are made of a batch of galaxies at once, as Arrow holds them. Legend: B galaxies, K classes.
 """
 
-import csv
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from galaxies.errors import InputError
 from galaxies.evaluation.predictions import PROBABILITY_PREFIX
-from galaxies.files import replacing
-from galaxies.prediction.model import Predictions
-from galaxies.sources.decoding import Decoded, batched
+from galaxies.prediction.predictions import Predictions
+from galaxies.sources.decoding import Decoded
 
 SCHEMA_VERSION = 2
 """Raised when a column changes its name, type or meaning."""
-
-RESULT_SUFFIXES = (".parquet", ".csv")
 
 _PROBABILITIES = f"{PROBABILITY_PREFIX}<class>"
 COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
@@ -48,15 +42,8 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
 }
 """Name, type and meaning of each column, in order."""
 
-# So many parts are a group of rows of the Parquet file: 65,536 rows, 17 MB of ten classes. Of groups as small as the parts a
-# reader needs twice the time.
-_GROUP_PARTS = 64
 
-# Spreadsheets run a cell that begins with one of these as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def make_schema(class_names: Sequence[str], about: Mapping[str, Any]) -> pa.Schema:
+def make_schema(class_names: Sequence[str], about: Mapping[str, object]) -> pa.Schema:
     """Return the schema for a head's classes; ``about`` goes into the file's metadata as JSON, with the schema's version."""
     fields = []
     for name, (kind, meaning) in COLUMNS.items():
@@ -66,131 +53,76 @@ def make_schema(class_names: Sequence[str], about: Mapping[str, Any]) -> pa.Sche
     return pa.schema(fields, metadata=metadata)
 
 
-def make_rows(decoded: Sequence[Decoded], predictions: Predictions, notes: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Return a row an input; ``predictions`` are of those that have an image, in order.
+def tabulate_batch(
+    decoded: Sequence[Decoded], notes: Sequence[str], predictions: Predictions, schema: pa.Schema
+) -> pa.RecordBatch:
+    """Return a row an input.
 
     Args:
-        decoded: the inputs.
-        predictions: of the inputs without an error.
-        notes: for each input, what to say beside its own notes.
+        decoded: the inputs, B.
+        notes: for each input, what to say beside its own notes; empty for nothing.
+        predictions: of the inputs that have an image, in order.
+        schema: as :func:`make_schema` makes it.
     """
-    rows = []
-    position = 0
-    for one, more in zip(decoded, notes, strict=True):
-        entry = one.entry
-        row: dict[str, Any] = {
-            "id": _clean(entry.id),
-            "path": _clean(str(entry.files[0])) if entry.files else "",
-            **{name: _known(getattr(entry, name)) for name in ("ra", "dec", "pxscale")},
-            "label": entry.label and _clean(entry.label),
-            "abstain": True,
-            "notes": _clean("; ".join((*one.notes, *more))) or None,
-            "error": one.error and _clean(one.error),
-        }
-        if one.image is not None:
-            row |= _describe(predictions, position)
-            row["abstain"] |= one.is_doubtful
-            position += 1
-        rows.append(row)
-    return rows
+    has_image = np.array([one.image is not None for one in decoded], bool)
+    place = pa.array(np.cumsum(has_image) - 1, mask=~has_image)
+    answers = tabulate_answers(predictions)
+    # A place that is unknown takes what is unknown.
+    answers = pa.RecordBatch.from_arrays(list(answers.values()), names=list(answers)).take(place)
+    columns = dict(zip(answers.schema.names, answers.columns, strict=True))
+    is_doubtful = pa.array(np.array([one.is_doubtful for one in decoded], bool))
+    columns["abstain"] = pc.or_(columns["abstain"].fill_null(True), is_doubtful)
+    columns |= _tabulate_inputs(decoded, notes)
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _describe(predictions: Predictions, position: int) -> dict[str, Any]:
-    names, probabilities = predictions.class_names, predictions.probabilities[position]
-    novelty = _known(float(predictions.novelty[position]))
+def tabulate_answers(predictions: Predictions) -> dict[str, pa.Array]:
+    """Return the columns, by name, that say what a head says of B galaxies."""
+    names, novelty = pa.array(predictions.class_names, pa.string()), predictions.novelty
+    members = names.take(pa.array(np.nonzero(predictions.sets)[1]))
+    ends = np.concatenate([[0], np.cumsum(predictions.sets.sum(axis=1))]).astype(np.int32)
+    probabilities = zip(predictions.class_names, predictions.probabilities.T, strict=True)
     return {
-        "predicted": predictions.predicted[position],
-        **{f"{PROBABILITY_PREFIX}{name}": float(p) for name, p in zip(names, probabilities, strict=True)},
-        "confidence": float(predictions.confidence[position]),
-        "margin": float(predictions.margin[position]),
-        "conformal_set": [name for name, is_in in zip(names, predictions.sets[position], strict=True) if is_in],
-        "abstain": bool(predictions.abstain[position]),
-        "novelty": novelty,
-        "is_novel": None if novelty is None else bool(predictions.is_novel[position]),
+        "predicted": names.take(pa.array(predictions.targets)),
+        **{f"{PROBABILITY_PREFIX}{name}": pa.array(np.ascontiguousarray(column)) for name, column in probabilities},
+        "confidence": pa.array(predictions.confidence),
+        "margin": pa.array(predictions.margin),
+        "conformal_set": pa.ListArray.from_arrays(ends, members),
+        "abstain": pa.array(predictions.abstain),
+        "novelty": _known(novelty),
+        "is_novel": pa.array(predictions.is_novel, mask=~np.isfinite(novelty)),
     }
 
 
-def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Write some rows to a Parquet file of their own."""
-    with replacing(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema), temporary)
+def _tabulate_inputs(decoded: Sequence[Decoded], notes: Sequence[str]) -> dict[str, pa.Array]:
+    """Return the columns that say which galaxies they are, and what happened to their images."""
+    entries = [one.entry for one in decoded]
+    said = ["; ".join(filter(None, (*one.notes, more))) for one, more in zip(decoded, notes, strict=True)]
+    return {
+        "id": _text([entry.id for entry in entries]),
+        "path": _text([str(entry.files[0]) if entry.files else "" for entry in entries]),
+        **{
+            name: _known(np.array([getattr(entry, name) for entry in entries], np.float64)) for name in ("ra", "dec", "pxscale")
+        },
+        "label": _text([entry.label for entry in entries]),
+        "notes": _text([text or None for text in said]),
+        "error": _text([one.error for one in decoded]),
+    }
 
 
-def join_parts(parts: Iterable[Path], out: Path, schema: pa.Schema) -> None:
-    """Write the rows of all parts to ``out``, some parts in memory at a time."""
-    with replacing(out) as temporary:
-        if out.suffix.lower() == ".parquet":
-            with pq.ParquetWriter(temporary, schema) as writer:
-                for some in batched(parts, _GROUP_PARTS):
-                    writer.write_table(pa.concat_tables(pq.read_table(part, schema=schema) for part in some))
-            return
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(make_safe(name) for name in schema.names)
-            for part in parts:
-                columns = pq.read_table(part).to_pydict().values()
-                rows.writerows([make_safe(value) for value in row] for row in zip(*columns, strict=True))
+def _known(numbers: NDArray[np.float64]) -> pa.DoubleArray:
+    return pa.array(numbers, mask=~np.isfinite(numbers))
 
 
-def count_rows(parts: Iterable[Path]) -> dict[str, int]:
-    """Return how many rows the parts have, and how many of them have an error, are novel, and are left to a person."""
-    counts = dict.fromkeys(("rows", "error", "is_novel", "abstain"), 0)
-    for part in parts:
-        table = pq.read_table(part, columns=["error", "is_novel", "abstain"])
-        counts["rows"] += len(table)
-        counts["error"] += len(table) - table["error"].null_count
-        for name in ("is_novel", "abstain"):
-            counts[name] += table[name].to_pylist().count(True)
-    return counts
-
-
-def format_counts(counts: dict[str, int]) -> str:
-    """Return what ``count_rows`` counted as a sentence."""
-    return (
-        f"{counts['rows']:,} rows, {counts['error']:,} with an error; {counts['abstain']:,} are left to a person, of which "
-        f"{counts['is_novel']:,} are unlike the training galaxies."
-    )
-
-
-def make_safe(value: Any) -> str:
-    """Return a CSV cell that no spreadsheet takes for a formula: such text gets an apostrophe in front.
-
-    A list becomes its elements with ``|`` between them, a truth value ``true`` or ``false``, and what is unknown is empty.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    text = "|".join(value) if isinstance(value, list) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-def require_result_name(out: Path) -> None:
-    """Raise InputError unless the ending of ``out`` names a format."""
-    if out.suffix.lower() not in RESULT_SUFFIXES:
-        raise InputError(f"--out: found the ending {out.suffix or 'none'} in {out}, expected {' or '.join(RESULT_SUFFIXES)}.")
-
-
-def require_result_place(option: str, path: Path, source: str) -> None:
-    """Raise InputError unless a file can stand at ``path``, where the input does not: found out before hours of work."""
-    if path.is_dir():
-        raise InputError(f"{option}: {path} is a folder; give the name of a file.")
-    if path.exists() and Path(source).exists() and path.samefile(source):
-        raise InputError(f"{option}: {path} is the input itself, which it would replace; give another name.")
+def _text(texts: Sequence[str | None]) -> pa.StringArray:
+    """Return text that UTF-8 can hold: a name may have any bytes. What is not UTF-8 is taken for Latin-1."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{option}: the folder {path.parent} cannot be made ({error.strerror}).") from error
-
-
-def _known(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([text and _clean(text) for text in texts], pa.string())
 
 
 def _clean(text: str) -> str:
-    """Return text that UTF-8 can hold: a name may have any bytes. What is not UTF-8 is taken for Latin-1."""
     content = text.encode("utf-8", "surrogateescape")
     try:
         return content.decode("utf-8")

@@ -15,7 +15,8 @@ from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.errors import InputError
 from galaxies.heads.head import load_head, save_head
-from galaxies.prediction.model import Model, Predictions
+from galaxies.prediction.model import Model
+from galaxies.prediction.predictions import Predictions
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import EXTRACT, toy_images
 

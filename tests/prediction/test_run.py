@@ -16,12 +16,12 @@ import galaxies
 from galaxies.__main__ import main
 from galaxies.errors import InputError
 from galaxies.prediction import run as prediction_run
-from galaxies.prediction.model import Model, Predictions
+from galaxies.prediction.model import Model
+from galaxies.prediction.result_file import make_safe
 from galaxies.prediction.run import PredictOptions, predict_inputs
-from galaxies.prediction.table import COLUMNS, SCHEMA_VERSION, make_rows, make_safe
-from galaxies.sources.decoding import Decoded
+from galaxies.prediction.table import COLUMNS, SCHEMA_VERSION
 from galaxies.sources.image_reader import ReadOptions
-from galaxies.sources.inputs import Input, survey_inputs
+from galaxies.sources.inputs import survey_inputs
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import toy_images
 from tests.users import plain_user
@@ -55,15 +55,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def predict(folder: Path, model: Model, out: Path, **changes: Any) -> pd.DataFrame:
     predict_inputs(str(folder / "images"), out, model, replace(OPTIONS, **changes))
     return pd.read_parquet(out)
-
-
-def test_whatever_the_head_says_of_doubtful_pixels_it_abstains() -> None:
-    image = toy_images(1)[0]
-    decoded = [Decoded(Input(name, ()), image, is_doubtful=name == "b") for name in "ab"]
-    sure = Predictions(("x", "y"), np.tile([0.99, 0.01], (2, 1)), np.tile([True, False], (2, 1)), np.ones(2), 2.0, 0.5)
-    rows = make_rows(decoded, sure, [[], []])
-    assert [row["abstain"] for row in rows] == [False, True]
-    assert [row["predicted"] for row in rows] == ["x", "x"]
 
 
 def test_what_is_said_of_all_images_is_part_of_what_determines_the_rows(folder: Path, model: Model, tmp_path: Path) -> None:

@@ -8,18 +8,13 @@ import logging
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _DIGEST_BLOCK_BYTES = 1 << 20
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -92,22 +87,6 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def read_text_table(path: Path) -> "pd.DataFrame":
-    """Read a CSV (UTF-8) as text: "007" stays "007". Raises ValueError for anything else.
-
-    A row longer than the header is an error: pandas by itself would take the first column for row names and shift the rest.
-    """
-    # Everybody writes files, few read such tables: importing pandas costs as much as a whole stage may take.
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-        except pd.errors.ParserWarning as error:
-            raise ValueError(f"rows longer than the header: {error}") from error
 
 
 def file_sha256(path: Path) -> str:

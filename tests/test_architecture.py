@@ -11,6 +11,7 @@ from tests.pipelines import REPOSITORY
 LIBRARY = REPOSITORY / "galaxies"
 
 LAYERS = (
+    "tables",
     "data",
     "simulation",
     "sources",

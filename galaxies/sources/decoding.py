@@ -114,5 +114,5 @@ def _decode_one(entry: Input, reader: ImageReader) -> Decoded:
         image = reader.read(entry.files, index=entry.index, pxscale=entry.pxscale, ra=entry.ra, dec=entry.dec)
     except (InputError, *DAMAGE_ERRORS) as error:
         return Decoded(entry, None, error=say_damage(error))
-    notes = tuple(note.text for note in image.notes)
+    notes = (*entry.notes, *(note.text for note in image.notes))
     return Decoded(replace(entry, pxscale=image.pxscale), image.pixels, notes, image.is_doubtful)

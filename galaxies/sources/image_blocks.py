@@ -17,19 +17,20 @@ from galaxies.sources.image_files import DAMAGE_ERRORS, read_image, read_size, s
 _BLOCK_ROWS = 64
 
 
-def find_image_size(catalogue: ImageCatalogue, path: Path) -> int:
+def find_image_size(catalogue: ImageCatalogue) -> int:
     """Return the one size of all images in pixels, from their headers alone.
 
     Raises InputError that lists all that is wrong: with the catalogue, and every file that is missing, unreadable, cut off,
     not square or of another size than most.
     """
     sizes: dict[Path, tuple[int, int]] = {}
-    complaints = list(catalogue.complaints)
-    for file in tqdm(catalogue.paths, "check images", unit="file"):
-        try:
-            sizes[file] = read_size(file)
-        except DAMAGE_ERRORS as error:
-            complaints.append(f"{file}: {say_damage(error)}")
+    complaints = [*catalogue.complaints, *catalogue.wrong.values()]
+    for place in tqdm(range(len(catalogue.lines)), "check images", unit="galaxy"):
+        for file in catalogue.files(place):
+            try:
+                sizes[file] = read_size(file)
+            except DAMAGE_ERRORS as error:
+                complaints.append(f"{file}: {say_damage(error)}")
     common = Counter(sizes.values()).most_common(1)
     width, height = common[0][0] if common else (0, 0)
     if width != height:
@@ -44,35 +45,31 @@ def find_image_size(catalogue: ImageCatalogue, path: Path) -> int:
                 read_image(file)
             except DAMAGE_ERRORS as error:
                 complaints.append(f"{file}: {say_damage(error)}")
-    refuse_complaints(path, complaints)
+    refuse_complaints(catalogue.path, complaints)
     return width
 
 
-def read_blocks(catalogue: ImageCatalogue, image_size: int, path: Path) -> Iterator[GalaxyBlock]:
+def read_blocks(catalogue: ImageCatalogue, image_size: int) -> Iterator[GalaxyBlock]:
     """Yield the galaxies in blocks, decoded; memory does not grow with their number.
 
     Raises InputError at the end, with every file that cannot be decoded: a header can be sound and the rest cut off.
     """
     complaints: list[str] = []
-    num_images = len(catalogue.paths)
+    num_images = len(catalogue.lines)
+    ra, dec, pxscale = (catalogue.column(name) for name in ("ra", "dec", "pxscale"))
     with tqdm(total=num_images, desc="read images", unit="galaxy") as progress:
         for start in range(0, num_images, _BLOCK_ROWS):
-            rows = slice(start, start + _BLOCK_ROWS)
-            images = np.zeros((len(catalogue.paths[rows]), image_size, image_size, 3), np.uint8)
-            for position, file in enumerate(catalogue.paths[rows]):
+            lines = catalogue.lines[start : start + _BLOCK_ROWS]
+            images = np.zeros((len(lines), image_size, image_size, 3), np.uint8)
+            for position in range(len(lines)):
+                (file,) = catalogue.files(start + position)
                 try:
                     images[position] = read_image(file)
                 except DAMAGE_ERRORS as error:
                     complaints.append(f"{file}: {say_damage(error)}")
-            unknown = np.full(len(images), np.nan)
-            yield GalaxyBlock(
-                images,
-                catalogue.labels[rows],
-                catalogue.ra[rows],
-                catalogue.dec[rows],
-                unknown,
-                catalogue.pxscale[rows],
-                catalogue.ids[rows],
-            )
-            progress.update(len(images))
-    refuse_complaints(path, complaints)
+            rows = slice(start, start + len(lines))
+            unknown = np.full(len(lines), np.nan)
+            ids = tuple(line.id for line in lines)
+            yield GalaxyBlock(images, catalogue.labels[rows], ra[rows], dec[rows], unknown, pxscale[rows], ids)
+            progress.update(len(lines))
+    refuse_complaints(catalogue.path, complaints)

@@ -9,24 +9,22 @@ import hashlib
 import itertools
 import math
 import os
-import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.stretch import BANDS
 from galaxies.errors import InputError
+from galaxies.sources.band_files import group_bands, has_image_name
+from galaxies.sources.catalogues import CatalogueLine, is_table, open_image_catalogue, read_lines
 from galaxies.sources.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
-from galaxies.sources.input_tables import PATH_COLUMNS, TABLE_SUFFIXES, read_rows
+from galaxies.tables.table import TABLE_SUFFIXES
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
-
-# `galaxy-g.fits`, `galaxy-r.fits` and `galaxy-z.fits` are one galaxy.
-_BAND_FILE = re.compile(r"(?P<stem>.+)[-_.](?P<band>[grz])(\.(fits|fit|fts|fits\.fz|fits\.gz|fit\.gz))", re.IGNORECASE)
+LIST_SUFFIX = ".txt"
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class Input:
     pxscale: float = math.nan  # arcsec/px
     label: str | None = None  # its true class, where known
     error: str | None = None  # why it cannot be predicted
+    notes: tuple[str, ...] = ()  # what of the catalogue could not be read and is not needed
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,10 @@ def list_inputs(source: str, *, allow_outside: bool = False, start: int = 0) -> 
     """Yield the inputs that ``source`` names, lazily, in an order that does not change.
 
     Args:
-        source: an image file; a folder, searched with all below it; a pattern such as ``'cutouts/*.fits'``; a CSV or Parquet
-            catalogue with the column path, or path_g, path_r, path_z, and where known id, ra, dec, pxscale, label; a
-            .txt file with a path a line; an HDF5 file in the Galaxy10 schema. Paths are relative to the catalogue's folder.
+        source: an image file; a folder, searched with all below it; a pattern such as ``'cutouts/*.fits'``; a catalogue (CSV,
+            Parquet, FITS table, VOTable, ECSV) with the column path, or path_g, path_r, path_z, and where known id, ra, dec,
+            pxscale, label; a .txt file with a path a line; an HDF5 file in the Galaxy10 schema. Paths are relative to the
+            catalogue's folder.
         allow_outside: whether a catalogue may name files outside its folder.
         start: how many inputs to pass over; those of a catalogue are not looked at.
 
@@ -72,8 +72,10 @@ def list_inputs(source: str, *, allow_outside: bool = False, start: int = 0) -> 
     """
     path = Path(source)
     suffix = path.suffix.lower()
-    if path.is_file() and suffix in TABLE_SUFFIXES:
-        return _list_catalogue(path, allow_outside, start)
+    if suffix == LIST_SUFFIX and path.is_file():
+        return _list_catalogue(_read_list(path), path.parent, allow_outside, start)
+    if is_table(path):
+        return _list_catalogue(read_lines(open_image_catalogue(path)), path.parent, allow_outside, start)
     return itertools.islice(_list_images(source, path, suffix), start, None)
 
 
@@ -84,7 +86,7 @@ def survey_inputs(inputs: Iterable[Input]) -> Listing:
     """
     digest, hashes, is_labelled = hashlib.sha256(), array("Q"), False
     for entry in inputs:
-        known = (entry.id, entry.index, entry.ra, entry.dec, entry.pxscale, entry.label, entry.error)
+        known = (entry.id, entry.index, entry.ra, entry.dec, entry.pxscale, entry.label, entry.error, entry.notes)
         files = [(os.fspath(file), _state(file)) for file in entry.files]
         digest.update(repr((known, files)).encode("utf-8", "surrogatepass"))
         hashes.append(_hash_id(entry.id))
@@ -104,9 +106,9 @@ def _list_images(source: str, path: Path, suffix: str) -> Iterator[Input]:
         raise InputError(f"There is no file or folder {source}.")
     if suffix in HDF5_SUFFIXES:
         return _list_hdf5(path)
-    if path.name.lower().endswith(IMAGE_SUFFIXES + FITS_SUFFIXES):
+    if has_image_name(path):
         return iter([Input(path.stem, (path,))])
-    known = ", ".join((*TABLE_SUFFIXES, *HDF5_SUFFIXES, *IMAGE_SUFFIXES, *FITS_SUFFIXES))
+    known = ", ".join((*TABLE_SUFFIXES, LIST_SUFFIX, *HDF5_SUFFIXES, *IMAGE_SUFFIXES, *FITS_SUFFIXES))
     raise InputError(f"{source}: found the ending {suffix or 'none'}, expected is a folder or one of {known}.")
 
 
@@ -127,41 +129,17 @@ def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if name.lower().endswith(IMAGE_SUFFIXES + FITS_SUFFIXES) and not name.startswith("."):
+            if has_image_name(Path(name)) and not name.startswith("."):
                 yield Path(root, name)
 
 
 def _list_files(source: str, files: Iterator[Path], folder: Path | None = None) -> Iterator[Input]:
     """Yield an input a file, its id the path (below ``folder``) without ending; the three bands of one galaxy are one input."""
-    taken: set[Path] = set()
-    file = None
-    for file in files:
-        bands = _band_files(file)
-        if file in taken:
-            taken.discard(file)
-            continue
-        taken.update(bands[1:] if bands else ())
-        name = file.with_name(_stem_of_bands(file)) if bands else file.with_suffix("")
-        yield Input(str(name.relative_to(folder) if folder else name), bands or (file,))
-    if file is None:
+    name = None
+    for name, bands in group_bands(files):
+        yield Input(str(name.relative_to(folder) if folder else name), bands)
+    if name is None:
         raise InputError(f"{source}: no images ({', '.join(IMAGE_SUFFIXES + FITS_SUFFIXES)}) in it.")
-
-
-def _stem_of_bands(file: Path) -> str:
-    match = _BAND_FILE.fullmatch(file.name)
-    assert match is not None  # Asked only of names that matched.
-    return match["stem"]
-
-
-def _band_files(file: Path) -> tuple[Path, ...] | None:
-    """Return the files of g, r and z where ``file`` is that of g and all three are there."""
-    match = _BAND_FILE.fullmatch(file.name)
-    if match is None or match["band"].lower() != "g":
-        return None
-    start, stop = match.span("band")
-    letters = BANDS if match["band"] == "g" else tuple(band.upper() for band in BANDS)
-    files = tuple(file.with_name(f"{file.name[:start]}{letter}{file.name[stop:]}") for letter in letters)
-    return files if all(other.is_file() for other in files) else None
 
 
 def _list_hdf5(path: Path) -> Iterator[Input]:
@@ -173,10 +151,17 @@ def _list_hdf5(path: Path) -> Iterator[Input]:
         yield Input(name, (path,), index, float(ra), float(dec), float(pxscale), known)
 
 
-def _list_catalogue(path: Path, allow_outside: bool, start: int) -> Iterator[Input]:
-    is_inside = (lambda file: True) if allow_outside else _make_is_inside(path.parent)
-    for row in itertools.islice(read_rows(path), start, None):
-        yield _input_of_row(row, path.parent, is_inside)
+def _read_list(path: Path) -> Iterator[CatalogueLine]:
+    # File names are bytes to the system: what is not UTF-8 must find its file all the same.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, name in enumerate(filter(None, map(str.strip, file)), start=1):
+            yield CatalogueLine(number, "", (name,), "", math.nan, math.nan, math.nan, (), ())
+
+
+def _list_catalogue(lines: Iterator[CatalogueLine], folder: Path, allow_outside: bool, start: int) -> Iterator[Input]:
+    is_inside = (lambda file: True) if allow_outside else _make_is_inside(folder)
+    for line in itertools.islice(lines, start, None):
+        yield _input_of_line(line, folder, is_inside)
 
 
 def _make_is_inside(folder: Path) -> Callable[[Path], bool]:
@@ -196,28 +181,16 @@ def _make_is_inside(folder: Path) -> Callable[[Path], bool]:
     return is_inside
 
 
-def _input_of_row(row: Mapping[str, str], folder: Path, is_inside: Callable[[Path], bool]) -> Input:
-    """Return the input of a row of a catalogue, with its errors where it has some."""
-    names = [row["path"]] if row.get("path") else [row.get(column, "") for column in PATH_COLUMNS[1:]]
-    names = names if all(names) else []
-    files = tuple(folder / name for name in names)
-    errors = [_refuse_path(name, file, is_inside) for name, file in zip(names, files, strict=True)] or [
-        "the catalogue gives no path"
-    ]
-    ra, dec, pxscale = (_read_number(row, column, errors) for column in ("ra", "dec", "pxscale"))
-    if pxscale <= 0 or math.isinf(pxscale):
-        errors.append(f"pxscale: found {row['pxscale']}, expected arcsec/px above 0")
-    name = row.get("id") or (str(Path(names[0]).with_suffix("")) if names else "")
-    return Input(name, files, None, ra, dec, pxscale, row.get("label") or None, "; ".join(filter(None, errors)) or None)
-
-
-def _read_number(row: Mapping[str, str], column: str, errors: list[str | None]) -> float:
-    text = row.get(column)
-    try:
-        return float(text) if text else math.nan
-    except ValueError:
-        errors.append(f"{column}: found {text!r}, expected a number")
-        return math.nan
+def _input_of_line(line: CatalogueLine, folder: Path, is_inside: Callable[[Path], bool]) -> Input:
+    """Return the input of a line of a catalogue, with its errors where it has some."""
+    files = tuple(folder / name for name in line.paths)
+    errors = [_refuse_path(name, file, is_inside) for name, file in zip(line.paths, files, strict=True)]
+    if not files and not line.errors:
+        errors.append("the catalogue gives no path")
+    name = line.id or (str(Path(line.paths[0]).with_suffix("")) if files else f"row {line.number}")
+    error = "; ".join(filter(None, (*errors, *line.errors))) or None
+    notes = tuple(f"{reason}: the position is unknown" for reason in line.position_errors)
+    return Input(name, files, None, line.ra, line.dec, line.pxscale, line.class_name or None, error, notes)
 
 
 def _refuse_path(name: str, file: Path, is_inside: Callable[[Path], bool]) -> str | None:

@@ -14,8 +14,9 @@ from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk
 from galaxies.params import Limits
 from galaxies.simulation.survey import simulate_survey
+from galaxies.sources.catalogues import is_image_catalogue
 from galaxies.sources.image_blocks import find_image_size, read_blocks
-from galaxies.sources.image_catalogue import digest_images, is_catalogue, read_catalogue
+from galaxies.sources.image_catalogue import digest_images, read_catalogue
 from galaxies.sources.transfer import RemoteFile, download
 from galaxies.work_folder import discard_work, work_path
 
@@ -117,13 +118,13 @@ def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
 def import_images(out: Path, *, path: Path, sha256: str | None) -> None:
     """Turn a user's own image files into ``out``; all that is wrong with them is one error."""
     catalogue = read_catalogue(path)
-    image_size = find_image_size(catalogue, path)
+    image_size = find_image_size(catalogue)
     require_digest(digest_images(path), sha256, key="download.sha256", what=str(path))
-    require_free_disk(out.parent, len(catalogue.paths) * image_size**2 * 3, f"Importing {path}")
+    require_free_disk(out.parent, len(catalogue.lines) * image_size**2 * 3, f"Importing {path}")
     write_galaxies(
         out,
-        read_blocks(catalogue, image_size, path),
-        num_galaxies=len(catalogue.paths),
+        read_blocks(catalogue, image_size),
+        num_galaxies=len(catalogue.lines),
         image_size=image_size,
         class_names=catalogue.class_names,
     )
@@ -132,9 +133,9 @@ def import_images(out: Path, *, path: Path, sha256: str | None) -> None:
 def digest(path: Path) -> str:
     """Return the digest that a parameter wants for ``path``: of a file's bytes, or of a catalogue and its images.
 
-    A CSV without the column path, as of corrected labels, is a file like any other.
+    A table without the column path, as of labels or positions, is a file like any other.
     """
-    if path.is_dir() or is_catalogue(path):
+    if path.is_dir() or is_image_catalogue(path):
         return digest_images(path)
     if not path.is_file():
         raise InputError(f"There is no file or folder {path}.")

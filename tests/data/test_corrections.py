@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from galaxies.data.corrections import correct_labels
@@ -32,18 +33,30 @@ def test_a_class_called_by_another_ones_number_is_meant_by_its_name(tmp_path: Pa
     assert corrected.tolist() == [0, 1, 1]
 
 
+def test_a_whole_number_that_was_a_float_and_any_kind_of_table_are_read(tmp_path: Path) -> None:
+    assert correct(tmp_path / "c.csv", "ID;Label\na;1.0\n") == [1, 1, 1]
+    table = pa.table({"id": ["b"], "label": [0.0]})
+    pq.write_table(table, tmp_path / "c.parquet")
+    assert correct_labels(LABELS, IDS, NAMES, path=tmp_path / "c.parquet", sha256="any").tolist() == [0, 0, 1]
+
+
+def test_a_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the column label stands there twice"):
+        correct(tmp_path / "c.csv", "id,label,label\na,0,1\n")
+
+
 def test_more_columns_are_no_matter(tmp_path: Path) -> None:
     assert correct(tmp_path / "c.csv", "id,label,seen by\na,1,me\n") == [1, 1, 1]
 
 
 def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"(?s)line 2: no galaxy has the id 'z'.*line 3: no class is called 'Ring'.*'b' .*twice"
+        InputError, match=r"(?s)row 1: no galaxy has the id 'z'.*row 2: no class is called 'Ring'.*'b' stands there 2 times"
     ):
         correct(tmp_path / "c.csv", "id,label\nz,Merging\na,Ring\nb,0\nb,1\n")
 
 
-@pytest.mark.parametrize(("text", "message"), [("galaxy,class\n", "expected are id and label"), ("", "not a CSV file")])
+@pytest.mark.parametrize(("text", "message"), [("galaxy,class\n", "expected are id and label"), ("", "has the columns none")])
 def test_another_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         correct(tmp_path / "c.csv", text)

@@ -3,8 +3,11 @@
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
 from galaxies.errors import InputError
 from galaxies.sources.inputs import list_inputs, survey_inputs
@@ -72,6 +75,68 @@ def test_separate_bands_stand_in_three_columns(tmp_path: Path) -> None:
     whole, partial = list_inputs(str(tmp_path / "c.csv"))
     assert [file.name for file in whole.files] == ["1.fits", "2.fits", "3.fits"]
     assert partial.error == "the catalogue gives no path"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "note"),
+    [
+        ("ra", "east", "ra: found 'east', expected a number: the position is unknown"),
+        ("dec", "95", "dec: found '95', expected degrees from -90 to 90, or sexagesimal: the position is unknown"),
+        ("ra", "187,7", "ra: found '187,7' with a decimal comma, expected a decimal point (187.7): the position is unknown"),
+    ],
+)
+def test_a_position_that_is_none_costs_a_note_and_not_the_prediction(
+    tmp_path: Path, column: str, value: str, note: str
+) -> None:
+    (tmp_path / "c.csv").write_text(f"path;{column}\na.jpg;{value}\n")
+    (entry,) = list_inputs(str(tmp_path / "c.csv"))
+    assert (entry.error, entry.notes) == (None, (note,))
+    assert np.isnan(getattr(entry, column))
+
+
+def test_the_digest_knows_what_could_not_be_read(tmp_path: Path) -> None:
+    """The note stands in the result, so a run that is resumed must not mix two of them."""
+    digests = set()
+    for value in ("east", "west", ""):
+        (tmp_path / "c.csv").write_text(f"path,ra\na.jpg,{value}\n")
+        digests.add(survey_inputs(list_inputs(str(tmp_path / "c.csv"))).digest)
+    assert len(digests) == 3
+
+
+def test_what_is_unknown_is_unknown_in_every_column_and_sexagesimal_is_read(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(
+        "# id,path,ra,dec,pxscale,label\nNone,a.jpg,--,nan,NULL,N/A\n7,b.jpg,12:30:00,-12:30:00,0.262,3.0\n8,NA,1,2,3,x\n"
+    )
+    unknown, known, lost = list_inputs(str(tmp_path / "c.csv"))
+    assert (unknown.id, unknown.label, unknown.error, unknown.notes) == ("a", None, None, ())
+    assert np.isnan([unknown.ra, unknown.dec, unknown.pxscale]).all()
+    assert (known.id, known.ra, known.dec, known.label) == ("7", 187.5, -12.5, "3")
+    assert (lost.id, lost.error) == ("8", "the catalogue gives no path")
+
+
+@pytest.mark.parametrize("name", ["c.fits", "c.fits.gz", "c.vot", "c.ecsv", "c.tsv"])
+def test_tables_of_astronomy_are_catalogues(tmp_path: Path, name: str) -> None:
+    kind = {"c.vot": "votable", "c.tsv": "ascii.tab"}.get(name)
+    Table({"ID": [2**60 + 1], "Path": ["a.jpg"], "RA": [1.5]}).write(tmp_path / name, format=kind)
+    (entry,) = list_inputs(str(tmp_path / name))
+    assert (entry.id, entry.files, entry.ra) == (str(2**60 + 1), (tmp_path / "a.jpg",), 1.5)
+
+
+def test_an_image_with_a_table_beside_it_is_an_image(tmp_path: Path) -> None:
+    hdus = [fits.PrimaryHDU(np.zeros((9, 9))), fits.BinTableHDU(Table({"path": ["a.jpg"]}))]
+    fits.HDUList(hdus).writeto(tmp_path / "image.fits")
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.zeros((9, 9), np.int16))]).writeto(tmp_path / "packed.fits.fz")
+    for name in ("image.fits", "packed.fits.fz"):
+        (entry,) = list_inputs(str(tmp_path / name))
+        assert entry.files == (tmp_path / name,)
+
+
+def test_a_row_with_a_cell_too_many_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    """A path with a comma in it shifted all that followed it by one column."""
+    (tmp_path / "c.csv").write_text("id,path,ra\n7,a,b.jpg,10\n8,c.jpg,20\n")
+    bad, good = list_inputs(str(tmp_path / "c.csv"))
+    assert bad.error == "found 4 cells, the header names 3: quote a cell that holds the separator"
+    assert (good.error, good.ra) == (None, 20)
 
 
 def test_a_list_is_a_path_a_line_whatever_its_bytes(tmp_path: Path) -> None:
@@ -145,9 +210,11 @@ def test_paths_outside_are_followed_where_that_is_allowed(tmp_path: Path) -> Non
     assert entry.error is None
 
 
-@pytest.mark.parametrize(("column", "value"), [("ra", "12h30m"), ("pxscale", "-1"), ("pxscale", "0"), ("pxscale", "inf")])
+@pytest.mark.parametrize(
+    ("column", "value"), [("pxscale", "wide"), ("pxscale", "0,262"), ("pxscale", "-1"), ("pxscale", "0"), ("pxscale", "inf")]
+)
 def test_a_number_that_is_none_is_a_row_with_its_reason(tmp_path: Path, column: str, value: str) -> None:
-    (tmp_path / "c.csv").write_text(f"path,{column}\na.jpg,{value}\n")
+    (tmp_path / "c.csv").write_text(f"path;{column}\na.jpg;{value}\n")
     (entry,) = list_inputs(str(tmp_path / "c.csv"))
     assert f"{column}: found" in str(entry.error)
 
@@ -192,6 +259,9 @@ def test_a_large_catalogue_is_not_held_in_memory(tmp_path: Path) -> None:
     """A row held as an object takes more than 500 bytes."""
     path = tmp_path / "c.csv"
     path.write_text("path\n" + "".join(f"{index:07d}.jpg\n" for index in range(10_000)))
+    survey_inputs(
+        list_inputs(str(path))
+    )  # Python's own table of names, in which pathlib enters every path, grows by megabytes.
     tracemalloc.start()
     listing = survey_inputs(list_inputs(str(path)))
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,0 +1,129 @@
+"""Catalogues of images and of positions, read alike for training and prediction: what each line says of a galaxy."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from galaxies.data.stretch import BANDS
+from galaxies.errors import InputError
+from galaxies.sources.image_files import FITS_SUFFIXES
+from galaxies.tables.cells import read_label, read_number, read_position
+from galaxies.tables.table import TABLE_SUFFIXES, Row, Table, is_fits_table, open_table
+
+BAND_COLUMNS = tuple(f"path_{band}" for band in BANDS)
+
+CATALOGUE_SUFFIXES = (*TABLE_SUFFIXES, *FITS_SUFFIXES)
+"""Of what may be a catalogue; a FITS file is one if it holds a table and no image."""
+
+_OPTIONAL = "and where known id, ra, dec (deg), pxscale (arcsec/px) and label"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueLine:
+    """What a line of a catalogue says of one galaxy."""
+
+    number: int  # from 1, the header does not count
+    id: str  # empty where there is none
+    paths: tuple[str, ...]  # as they stand there: one, or those of the bands g, r, z; none where none is given
+    label: str  # as it stands there; empty where there is none
+    ra: float  # deg, NaN where unknown or wrong
+    dec: float  # deg
+    pxscale: float  # arcsec/px
+    errors: tuple[str, ...]  # why its image cannot be used
+    position_errors: tuple[str, ...]  # why its position is unknown although something stands there
+
+    @property
+    def class_name(self) -> str:
+        """The class that the label names, empty where there is none."""
+        return read_label(self.label)
+
+
+def is_table(path: Path) -> bool:
+    """Tell by name, of FITS by content, whether a file is a table."""
+    name = path.name.lower()
+    if name.endswith(TABLE_SUFFIXES):
+        return path.is_file()
+    return name.endswith(FITS_SUFFIXES) and path.is_file() and is_fits_table(path)
+
+
+def is_image_catalogue(path: Path) -> bool:
+    """Tell whether a file is a table that names images. Raises InputError when it looks like a table and is none."""
+    return is_table(path) and _names_images(open_table(path))
+
+
+def open_image_catalogue(path: Path) -> Table:
+    """Open a table that names images. Raises InputError when it is none."""
+    table = open_table(path)
+    if not _names_images(table):
+        raise InputError(
+            f"{path}: found the columns {_show(table)}; expected is path (or {', '.join(BAND_COLUMNS)} for separate FITS "
+            f"files), {_OPTIONAL}."
+        )
+    return table
+
+
+def open_position_catalogue(path: Path) -> Table:
+    """Open a table of positions. Raises InputError when it is none."""
+    table = open_table(path)
+    missing = [name for name in ("id", "ra", "dec") if name not in table.names]
+    if missing:
+        raise InputError(
+            f"{path}: found the columns {_show(table)}, missing {', '.join(missing)}; expected are id, ra and dec (deg or "
+            "sexagesimal), and label where known."
+        )
+    return table
+
+
+def read_lines(table: Table) -> Iterator[CatalogueLine]:
+    """Yield what each line of an open catalogue says."""
+    return map(_read_line, table.rows())
+
+
+def _read_line(row: Row) -> CatalogueLine:
+    if row.problem is not None:
+        return CatalogueLine(row.number, "", (), "", math.nan, math.nan, math.nan, (row.problem,), ())
+    cells = row.cells
+    paths = [cells["path"]] if cells.get("path") else [cells.get(column, "") for column in BAND_COLUMNS]
+    errors: list[str] = []
+    position_errors: list[str] = []
+    ra, dec = (_read_position(cells.get(name, ""), name, position_errors) for name in ("ra", "dec"))
+    return CatalogueLine(
+        row.number,
+        cells.get("id", ""),
+        tuple(paths) if all(paths) else (),
+        cells.get("label", ""),
+        ra,
+        dec,
+        _read_pxscale(cells.get("pxscale", ""), errors),
+        tuple(errors),
+        tuple(position_errors),
+    )
+
+
+def _read_position(text: str, name: str, errors: list[str]) -> float:
+    try:
+        return read_position(text, name) if text else math.nan
+    except ValueError as error:
+        errors.append(f"{name}: {error}")
+        return math.nan
+
+
+def _read_pxscale(text: str, errors: list[str]) -> float:
+    try:
+        pxscale = read_number(text) if text else math.nan
+    except ValueError as error:
+        errors.append(f"pxscale: {error}")
+        return math.nan
+    if pxscale <= 0 or math.isinf(pxscale):
+        errors.append(f"pxscale: found {text}, expected arcsec/px above 0")
+        return math.nan
+    return pxscale
+
+
+def _names_images(table: Table) -> bool:
+    return "path" in table.names or set(BAND_COLUMNS) <= set(table.names)
+
+
+def _show(table: Table) -> str:
+    return ", ".join(table.names[:20]) or "none"

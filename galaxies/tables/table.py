@@ -1,0 +1,132 @@
+"""The one reader of people's tables: CSV in its dialects, Parquet, FITS tables, VOTable and ECSV, as rows of text by column.
+
+What is in a file decides how it is read, not its ending.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers.expat import ExpatError
+
+import pyarrow as pa
+
+from galaxies.errors import InputError
+from galaxies.tables.cells import clean, require_exact_id
+from galaxies.tables.csv_files import KNOWN_COLUMNS, Columns, open_csv, open_unpacked
+from galaxies.tables.typed_files import list_fits, open_ecsv, open_fits, open_parquet, open_votable
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".ecsv", ".vot", ".votable", ".xml", ".csv.gz", ".tsv.gz")
+"""Of tables; FITS has one ending for tables and images."""
+
+_LOOK_BYTES = 4096
+# What the readers raise on bytes that make no sense.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    Warning,
+    struct.error,
+    zlib.error,
+    ExpatError,
+    pa.ArrowException,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table."""
+
+    number: int  # from 1, the header does not count
+    cells: Mapping[str, str]  # by column, empty where nothing is known
+    problem: str | None = None  # why none of the cells can be trusted
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose columns are known; its rows are read when they are asked for, where its kind allows it."""
+
+    path: Path
+    kind: str
+    columns: Columns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, in lower case, without blanks around them."""
+        return tuple(name.strip().lower() for name in self.columns.names)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows; of the columns only KNOWN_COLUMNS are read.
+
+        Raises InputError when the file is damaged, or an id lost its last digits on its way.
+        """
+        names = self.names
+        wanted = [name for name in KNOWN_COLUMNS if name in names]
+        with _explain(self.path, self.kind):
+            for number, (values, problem) in enumerate(self.columns.read([names.index(name) for name in wanted]), start=1):
+                cells = dict(zip(wanted, map(clean, values), strict=True))
+                require_exact_id(cells.get("id", ""), number)
+                yield Row(number, cells, problem)
+
+
+def open_table(path: Path) -> Table:
+    """Open a table of any kind.
+
+    Raises:
+        InputError: this is no table, or one of KNOWN_COLUMNS stands there twice.
+        FileNotFoundError: there is no such file.
+    """
+    with _explain(path, "a table"), open_unpacked(path) as stream:
+        start = stream.read(_LOOK_BYTES)
+    kind, opener = _choose_reader(start, path)
+    with _explain(path, kind):
+        table = Table(path, kind, opener(path))
+        repeated = [name for name in KNOWN_COLUMNS if table.names.count(name) > 1]
+        if repeated:
+            raise InputError(f"the column {repeated[0]} stands there twice; keep the one that is meant")
+    return table
+
+
+def is_fits_table(path: Path) -> bool:
+    """Tell whether a file is FITS with a table and without an image; what is no sound FITS file is none."""
+    try:
+        kinds = [columns is not None for _, columns in list_fits(path)]
+    except _DAMAGE:
+        return False
+    return bool(kinds) and all(kinds)
+
+
+def _choose_reader(start: bytes, path: Path) -> tuple[str, Callable[[Path], Columns]]:
+    """Return what a file is called by how it begins, and what opens it."""
+    if start.startswith(b"PAR1") or path.suffix.lower() in (".parquet", ".pq"):
+        return "Parquet", open_parquet
+    if start.startswith(b"SIMPLE  ="):
+        return "a FITS table", open_fits
+    if start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
+        return "a VOTable", open_votable
+    if start.startswith(b"# %ECSV"):
+        return "ECSV", open_ecsv
+    return "CSV", open_csv
+
+
+@contextmanager
+def _explain(path: Path, kind: str) -> Iterator[None]:
+    """Name the file in an error, and turn what readers raise on damaged bytes into one."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}.") from error
+    except _DAMAGE as error:
+        if isinstance(error, (FileNotFoundError, PermissionError)):
+            raise
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{path} cannot be read as {kind} ({reason[0]}).") from error

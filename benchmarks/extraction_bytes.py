@@ -16,15 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.measuring import extract_params, make_parser, run_extraction, tree_bytes, write_digests
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import image_sha256
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.features.store import Layout, Store
+from galaxies.runtime import RuntimeParams
 from galaxies.simulation.survey import draw_galaxy
 
 _IMAGE_SIZE = 224
@@ -80,8 +81,8 @@ def measure(
         write_galaxies(path, [block], num_galaxies=len(images), image_size=images.shape[1], class_names=["galaxy"])
         catalog = write_digests(path.with_name("catalog.parquet"), list(map(image_sha256, images)))
         with GalaxyFile(path) as galaxies:
-            backbone, cpu = load_backbone(params.spec, layers=params.layers), torch.device("cpu")
-            stores = run_extraction(Path(name), galaxies, catalog, backbone, params, batch_size=batch_size, device=cpu)
+            chosen, backbone = CatalogImages(galaxies, catalog), load_backbone(params.spec, layers=params.layers)
+            stores = run_extraction(Path(name), chosen, backbone, params, runtime=RuntimeParams("cpu", batch_size))
         for layer, store in zip(params.layers, stores, strict=True):
             activations = np.asarray(Store(store).activations[:])
             raw = 4 * activations.size / len(images)

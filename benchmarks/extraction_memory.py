@@ -11,12 +11,12 @@ import json
 import tempfile
 from pathlib import Path
 
-import torch
-
 from benchmarks.measuring import extract_params, make_parser, peak_bytes, run_apart, run_extraction, write_noise
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.runtime import RuntimeParams
 
 SMALL = extract_params(backbone="resnet18", layers=("layer1",), image_size=32)
 MAPS = extract_params(backbone="resnet50", layers=("layer2",), pool="map", image_size=224)
@@ -55,8 +55,8 @@ def measure_peak(params: ExtractParams, num_galaxies: int, batch_size: int) -> i
         folder = Path(name)
         catalog = write_noise(folder / "galaxies.h5", num_galaxies, params.image_size)
         with GalaxyFile(folder / "galaxies.h5") as galaxies:
-            backbone, cpu = load_backbone(params.spec, layers=params.layers), torch.device("cpu")
-            run_extraction(folder, galaxies, catalog, backbone, params, batch_size=batch_size, device=cpu)
+            images, backbone = CatalogImages(galaxies, catalog), load_backbone(params.spec, layers=params.layers)
+            run_extraction(folder, images, backbone, params, runtime=RuntimeParams("cpu", batch_size))
     return peak_bytes()
 
 

@@ -40,7 +40,9 @@ from galaxies.backbones.backbone import Backbone, cut, load_backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare
 from galaxies.data.catalog import Catalog
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.runtime import RuntimeParams
 
 _NUM_WORKERS = 2
 
@@ -97,9 +99,8 @@ def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> d
 
 def _run_this(folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int) -> Path:
     with GalaxyFile(source) as galaxies:
-        (store,) = run_extraction(
-            folder, galaxies, catalog, backbone, params, batch_size=batch_size, device=torch.device("cpu")
-        )
+        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams("cpu", batch_size)
+        (store,) = run_extraction(folder, images, backbone, params, runtime=runtime)
     return store
 
 

@@ -37,7 +37,9 @@ from galaxies.backbones.folding import fold_batch_norms
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare
 from galaxies.data.catalog import Catalog
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.runtime import RuntimeParams
 
 CASES = ("resnet50:layer4:avg", "resnet50:layer3:map", "mobilenet_v2:features.18:avg")
 
@@ -69,7 +71,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if arguments.stage:
         params = _case_params(arguments.case[0], arguments.precision)
-        print(json.dumps({"rate": stage_rate(arguments.stage, params, arguments.batch_size, device)}))
+        print(json.dumps({"rate": stage_rate(arguments.stage, params, arguments.batch_size)}))
         return
     print(describe_machine(device))
     print(f"{'images/s':<30}{'forward':>9}{'transform':>11}{'stage':>8}{'/ forward':>11}{'/ both':>8}")
@@ -124,11 +126,12 @@ def measure_case(
     )
 
 
-def stage_rate(folder: Path, params: ExtractParams, batch_size: int, device: torch.device) -> float:
+def stage_rate(folder: Path, params: ExtractParams, batch_size: int) -> float:
     """Return images/s of the stage on the galaxies in ``folder``, from the first batch on."""
     backbone, catalog = load_backbone(params.spec, layers=params.layers), Catalog(folder / "catalog.parquet")
     with tempfile.TemporaryDirectory(dir=folder) as scratch, _TimedFile(folder / "galaxies.h5") as galaxies:
-        run_extraction(Path(scratch), galaxies, catalog, backbone, params, batch_size=batch_size, device=device)
+        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams("auto", batch_size)
+        run_extraction(Path(scratch), images, backbone, params, runtime=runtime)
         assert galaxies.started is not None
         return len(catalog) / (time.perf_counter() - galaxies.started)
 

@@ -18,10 +18,13 @@ import torch
 from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import DIGEST_BYTES, Catalog, CatalogRows, image_sha256, write_catalog
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.catalog_images import CatalogImages
+from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
 from galaxies.features.unfinished import open_unfinished
+from galaxies.paths import store_path
+from galaxies.runtime import RuntimeParams
 
 _BLOCK_GALAXIES = 256
 
@@ -85,35 +88,16 @@ def extract_params(**changes: Any) -> ExtractParams:
 
 
 def run_extraction(
-    folder: Path,
-    galaxies: GalaxyFile,
-    catalog: Catalog,
-    backbone: Backbone,
-    params: ExtractParams,
-    *,
-    batch_size: int,
-    device: torch.device,
+    folder: Path, images: CatalogImages, backbone: Backbone, params: ExtractParams, *, runtime: RuntimeParams
 ) -> list[Path]:
     """Run the engine as the stage does, in ``folder``, and return the published stores."""
     identities = {
-        layer: Identity.expected(params, layer, catalog.digest).found(backbone.weights_digest, backbone.transform)
+        layer: Identity.expected(params, layer, images.catalog.digest).found(backbone.weights_digest, backbone.transform)
         for layer in params.layers
     }
-    outs = [folder / "features" / f"{layer}.zarr" for layer in params.layers]
+    outs = [folder / store_path(layer) for layer in params.layers]
     with open_unfinished(folder, next(iter(identities.values()))) as stores:
-        extract(
-            galaxies,
-            catalog,
-            backbone=backbone,
-            identities=identities,
-            pool=params.pool,
-            views=params.views,
-            dtype=params.dtype,
-            precision=params.precision,
-            device=device,
-            batch_size=batch_size,
-            stores=stores,
-        )
+        extract(images, backbone=backbone, identities=identities, stores=stores, runtime=runtime)
         for layer, out in zip(params.layers, outs, strict=True):
             stores[layer].publish(out)
     return outs

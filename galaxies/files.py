@@ -11,10 +11,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from galaxies.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DIGEST_BLOCK_BYTES = 1 << 20
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -87,6 +91,16 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Mapping[str, object]) -> None:
+    """Write JSON values to ``path`` in one step, as people can read them."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table to ``path`` in one step: a header, a line a row, the same bytes on every system."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def file_sha256(path: Path) -> str:

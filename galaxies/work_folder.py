@@ -29,7 +29,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from galaxies.errors import InputError
-from galaxies.files import explain_disk_errors, hash_json, write_text
+from galaxies.files import explain_disk_errors, hash_json, write_json
 
 _CONDITIONS = "conditions.json"
 _FINISHED = "finished"
@@ -80,7 +80,7 @@ class WorkFolder:
         record.unlink(missing_ok=True)
         for path in others:
             _delete(path)
-        write_text(record, json.dumps(wanted, indent=1, sort_keys=True))
+        write_json(record, wanted)
 
     def finish(self) -> None:
         """Mark the work as ended well."""

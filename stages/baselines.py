@@ -3,32 +3,24 @@
 Usage: python -m stages.baselines LAYER.
 """
 
-import json
 import sys
-from pathlib import Path
 
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog import Catalog
-from galaxies.data.splits import read_splits
 from galaxies.evaluation.baselines import measure_baselines
-from galaxies.features.identity import Identity
 from galaxies.features.neighbours import read_averaged
-from galaxies.features.store import Store
-from galaxies.files import write_text
+from galaxies.features.survey import open_survey
+from galaxies.files import write_json
+from galaxies.paths import METRICS
 from stages import read_params, run_stage
 
 
 def main() -> None:
     """Fit on train rows, choose on val rows, measure on test rows; of maps and tokens the means, of several views the first."""
     layer = sys.argv[1]
-    catalog = Catalog(Path("data/catalog.parquet"))
-    splits = read_splits(Path("data/splits.parquet"), catalog)
-    store = Store(Path("features") / f"{layer}.zarr")
-    store.require(Identity.expected(read_params("extract", ExtractParams), layer, catalog.digest))
-    features = read_averaged(store, num_views=1)
-    rows = {name: splits.rows(name) for name in ("train", "val", "test")}
-    baselines = measure_baselines(features, splits.targets, **rows)
-    write_text(Path("metrics/baselines.json"), json.dumps(baselines, indent=2) + "\n")
+    survey = open_survey(layer, read_params("extract", ExtractParams))
+    features = read_averaged(survey.store, num_views=1)
+    rows = {name: survey.splits.rows(name) for name in ("train", "val", "test")}
+    write_json(METRICS / "baselines.json", measure_baselines(features, survey.splits.targets, **rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Make data/galaxies.h5, labelled galaxies in the Galaxy10 schema, from the source that params.yaml names."""
 
-from pathlib import Path
-
+from galaxies.paths import GALAXIES
 from galaxies.runtime import RuntimeParams
 from galaxies.sources.sources import DownloadParams, copy_hdf5, fetch_galaxy10, import_images, simulate
 from stages import main_repository, read_params, run_stage, user_path
@@ -10,7 +9,7 @@ from stages import main_repository, read_params, run_stage, user_path
 def main() -> None:
     """Write the out from one of the four sources."""
     params, runtime = read_params("download", DownloadParams), read_params("runtime", RuntimeParams)
-    out = Path("data/galaxies.h5")
+    out = GALAXIES
     if params.source == "simulated":
         simulate(
             out,

@@ -1,17 +1,13 @@
 """Say how good the head is on the test galaxies: metrics/test.json, tables with intervals, and a figure."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import Catalog, CatalogRows
+from galaxies.data.catalog import CatalogRows
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.measurements import read_measurements
-from galaxies.data.splits import Splits, read_splits
+from galaxies.data.splits import Splits
 from galaxies.errors import InputError
 from galaxies.evaluation.intervals import find_intervals
 from galaxies.evaluation.plots import Tile, choose_galaxies, draw_figure
@@ -28,11 +24,12 @@ from galaxies.evaluation.scores import (
 )
 from galaxies.evaluation.strata import tabulate_strata
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
-from galaxies.features.store import Store
-from galaxies.files import write_text
+from galaxies.features.survey import open_survey
+from galaxies.files import write_csv, write_json
 from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead, load_head
 from galaxies.heads.inference import predict_rows
+from galaxies.paths import GALAXIES, HEAD, MEASUREMENTS, METRICS
 from stages import run_stage
 
 _NUM_TILES, _COLUMNS = 18, 6
@@ -40,15 +37,13 @@ _NUM_TILES, _COLUMNS = 18, 6
 
 def main() -> None:
     """Predict the test rows once and write all that follows from it."""
-    catalog = Catalog(Path("data/catalog.parquet"))
-    splits = read_splits(Path("data/splits.parquet"), catalog)
-    trained = load_head(Path("models/head.pt"))
+    trained = load_head(HEAD)
+    survey = open_survey(trained.identity.layer, trained.identity)
+    splits, store = survey.splits, survey.store
     _require_classes(trained, splits)
-    store = Store(Path("features") / f"{trained.identity.layer}.zarr")
-    store.require(trained.identity)
 
     rows = splits.rows("test")
-    tested = catalog.take(rows)
+    tested = survey.catalog.take(rows)
     targets, group = splits.targets[rows], splits.group[rows]
     probabilities = predict_rows(trained, store, rows)
 
@@ -56,16 +51,16 @@ def main() -> None:
     metrics = measure(targets, probabilities, train_counts=train_counts)
     sets = predict_sets(probabilities, np.array(trained.set_thresholds))
     intervals = find_intervals(targets, probabilities, group, generator=np.random.default_rng(0))
-    _write_json("test", metrics)
-    _write_json("intervals", list_intervals(intervals))
+    write_json(METRICS / "test.json", metrics)
+    write_json(METRICS / "intervals.json", list_intervals(intervals))
     thresholds = {"temperature": trained.temperature, "confidence_threshold": trained.confidence_threshold}
-    _write_json("calibration", measure_calibration(targets, probabilities, sets, **thresholds))
+    write_json(METRICS / "calibration.json", measure_calibration(targets, probabilities, sets, **thresholds))
     others = [predict_rows(other, store, rows) for other in trained.others]
-    _write_json("seeds", measure_seeds(targets, [probabilities, *others]))
+    write_json(METRICS / "seeds.json", measure_seeds(targets, [probabilities, *others]))
     turned = [predict_rows(trained, store, rows, view=view) for view in range(1, store.num_views)]
-    _write_json("views", measure_views(targets, [probabilities, *turned], group))
+    write_json(METRICS / "views.json", measure_views(targets, [probabilities, *turned], group))
 
-    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+    with GalaxyFile(GALAXIES) as galaxies:
         tables = {
             "classes": tabulate_classes(targets, probabilities, sets, intervals, splits.classes),
             "confusion": tabulate_confusion(targets, probabilities.argmax(axis=1), splits.classes),
@@ -77,11 +72,11 @@ def main() -> None:
         }
         tiles = _choose_tiles(galaxies, tested.galaxy, targets, probabilities, splits.classes)
     for name, table in tables.items():
-        write_text(Path(f"metrics/{name}.csv"), table.to_csv(index=False, lineterminator="\n"))
+        write_csv(METRICS / f"{name}.csv", table)
     low, high = (float(end[0]) for end in (intervals.low, intervals.high))
     accuracy = f"{metrics['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})"
     title = f"Test galaxies drawn by chance; accuracy on all {len(rows):,}: {accuracy}"
-    draw_figure(Path("metrics/galaxies.png"), tiles, tables["confusion"], columns=_COLUMNS, title=title)
+    draw_figure(METRICS / "galaxies.png", tiles, tables["confusion"], columns=_COLUMNS, title=title)
 
 
 def _require_classes(trained: TrainedHead, splits: Splits) -> None:
@@ -118,7 +113,7 @@ def _tabulate_strata(
     galaxies: GalaxyFile, indices: NDArray[np.int64], rows: NDArray[np.int64], is_right: NDArray[np.bool_]
 ) -> pd.DataFrame:
     """Divide by what the catalogue and the images say; ``indices`` are those of the test galaxies in galaxies.h5."""
-    measured = read_measurements(Path("data/measurements.parquet"), rows)
+    measured = read_measurements(MEASUREMENTS, rows)
     quantities = {
         "redshift": galaxies.redshift[indices],
         "pixel scale (arcsec/px)": galaxies.pxscale[indices],
@@ -143,10 +138,6 @@ def _choose_tiles(
         )
         for place in shown
     ]
-
-
-def _write_json(name: str, content: dict[str, Any]) -> None:
-    write_text(Path(f"metrics/{name}.json"), json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,22 +3,21 @@
 A stage of its own, so that a new head does not measure the same galaxies again.
 """
 
-from pathlib import Path
-
 from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.measurements import measure_rows, write_measurements
 from galaxies.data.splits import read_splits
+from galaxies.paths import CATALOG, GALAXIES, MEASUREMENTS, SPLITS
 from stages import run_stage
 
 
 def main() -> None:
     """Read the test images once."""
-    catalog = Catalog(Path("data/catalog.parquet"))
-    rows = read_splits(Path("data/splits.parquet"), catalog).rows("test")
-    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+    catalog = Catalog(CATALOG)
+    rows = read_splits(SPLITS, catalog).rows("test")
+    with GalaxyFile(GALAXIES) as galaxies:
         measurements = measure_rows(galaxies, catalog.take(rows).galaxy, rows)
-    write_measurements(Path("data/measurements.parquet"), measurements)
+    write_measurements(MEASUREMENTS, measurements)
 
 
 if __name__ == "__main__":

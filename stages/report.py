@@ -1,18 +1,18 @@
 """Make the gallery of the test galaxies: metrics/report.html."""
 
 import json
-from pathlib import Path
 
-from galaxies.evaluation.predictions import PREDICTIONS_PATH, read_probabilities
+from galaxies.evaluation.predictions import read_probabilities
 from galaxies.gallery.page import list_test_rows, write_gallery
+from galaxies.paths import EXHIBITS, METRICS, PREDICTIONS
 from stages import run_stage
 
 
 def main() -> None:
     """Put what the head says beside what `audit` has collected."""
-    exhibits = json.loads(Path("data/exhibits.json").read_text(encoding="utf-8"))
-    probabilities = read_probabilities(Path(PREDICTIONS_PATH), list_test_rows(exhibits), exhibits["classes"])
-    write_gallery(Path("metrics/report.html"), exhibits, probabilities)
+    exhibits = json.loads(EXHIBITS.read_text(encoding="utf-8"))
+    probabilities = read_probabilities(PREDICTIONS, list_test_rows(exhibits), exhibits["classes"])
+    write_gallery(METRICS / "report.html", exhibits, probabilities)
 
 
 if __name__ == "__main__":

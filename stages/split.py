@@ -1,8 +1,5 @@
 """Decide which galaxies are used and how they are divided: data/catalog.parquet, data/splits.parquet, and a report."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +12,8 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.scan import scan_images
 from galaxies.data.selection import Candidates, SplitParams, select_galaxies
 from galaxies.data.splits import write_splits
-from galaxies.files import write_text
+from galaxies.files import write_json, write_text
+from galaxies.paths import CATALOG, FIELD_OF_VIEW, GALAXIES, METRICS, SPLITS
 from galaxies.runtime import RuntimeParams
 from galaxies.sources.sources import DownloadParams, discard_galaxy10
 from stages import main_repository, read_params, run_stage, user_path
@@ -24,7 +22,7 @@ from stages import main_repository, read_params, run_stage, user_path
 def main() -> None:
     """Read the galaxies once, then write the two tables, the field of view of the train rows, and a report."""
     params, runtime = read_params("split", SplitParams), read_params("runtime", RuntimeParams)
-    with GalaxyFile(Path("data/galaxies.h5")) as galaxies:
+    with GalaxyFile(GALAXIES) as galaxies:
         source = read_params("download", DownloadParams)
         if source.source == "galaxy10_decals":
             # The file is recorded and sound, so nobody needs to publish it again.
@@ -37,11 +35,11 @@ def main() -> None:
         field = FieldOfView.of_images(galaxies.image_size, galaxies.pxscale[selection.used[splits.rows("train")]])
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
         rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), digests[selection.used])
-    write_catalog(Path("data/catalog.parquet"), rows)
-    write_splits(Path("data/splits.parquet"), splits)
-    write_field(Path("data/field_of_view.json"), field)
-    write_text(Path("metrics/data.json"), json.dumps(report, indent=2) + "\n")
-    write_text(Path("metrics/data_classes.csv"), count_classes(splits))
+    write_catalog(CATALOG, rows)
+    write_splits(SPLITS, splits)
+    write_field(FIELD_OF_VIEW, field)
+    write_json(METRICS / "data.json", report)
+    write_text(METRICS / "data_classes.csv", count_classes(splits))
 
 
 def _correct(galaxies: GalaxyFile, params: SplitParams) -> NDArray[np.int64]:

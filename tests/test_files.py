@@ -10,10 +10,21 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, format_bytes, hash_json, replacing, require_digest, require_free_disk, write_text
+from galaxies.files import (
+    file_sha256,
+    format_bytes,
+    hash_json,
+    replacing,
+    require_digest,
+    require_free_disk,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -146,3 +157,10 @@ def test_room_on_the_disk_is_asked_for_before_the_work(tmp_path: Path) -> None:
 )
 def test_sizes_are_for_people(num_bytes: float, text: str) -> None:
     assert format_bytes(num_bytes) == text
+
+
+def test_values_and_tables_are_written_as_people_read_them(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": [1], "a": "é"})
+    assert (tmp_path / "a.json").read_bytes() == b'{\n  "b": [\n    1\n  ],\n  "a": "\\u00e9"\n}\n'
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"x": [0.5, 1.0], "name": ["é", "a,b"]}))
+    assert (tmp_path / "a.csv").read_bytes() == 'x,name\n0.5,é\n1.0,"a,b"\n'.encode()

@@ -121,12 +121,12 @@ def test_the_split() -> None:
 
 def test_the_activations(tmp_path: Path) -> None:
     images = np.repeat(np.repeat(toy_images(2, size=8), 5, axis=1), 5, axis=2)  # Smooth enough to survive resizing.
-    features = Store(run_extract(tmp_path / "avg", images, layers=("layer2",))["layer2"]).read_features()
+    features = Store(run_extract(tmp_path / "avg", images, layers=("layer2",))["layer2"]).activations
     maps = Store(run_extract(tmp_path / "map", images, layers=("layer2",), pool="map")["layer2"]).activations
     require_golden(
         "extract",
         {
-            "avg": [round(value, 5) for value in features[:, :4].ravel().tolist()],
+            "avg": [round(value, 5) for value in np.asarray(features)[:, 0, :4].ravel().tolist()],
             "map": [round(value, 3) for value in np.asarray(maps, np.float64)[1, 0, :2, 1].ravel().tolist()],
         },
         # Of the order of what other processors and versions of torch differ by in float32, twenty layers deep.

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from galaxies.backbones.backbone import Backbone, load_backbone
 from galaxies.backbones.spec import BackboneSpec, ExtractParams
 from galaxies.data.catalog import Catalog, CatalogRows, image_sha256, write_catalog
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
 from galaxies.features.unfinished import UnfinishedStores, open_unfinished
+from galaxies.runtime import RuntimeParams
 
 EXTRACT: dict[str, Any] = {
     **asdict(ExtractParams()),
@@ -108,7 +109,7 @@ def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8,
     identities = {layer: identify(params, layer, catalog, backbone) for layer in params.layers}
     outs = {layer: folder / "features" / f"{layer}.zarr" for layer in params.layers}
     with open_unfinished(folder, identities[params.layers[0]]) as stores:
-        fill(folder, stores, catalog, backbone, params, identities, batch_size=batch_size)
+        fill(folder, stores, catalog, backbone, identities, batch_size=batch_size)
         for layer, out in outs.items():
             stores[layer].publish(out)
     return outs
@@ -119,26 +120,14 @@ def fill(
     stores: UnfinishedStores,
     catalog: Catalog,
     backbone: Backbone,
-    params: ExtractParams,
     identities: dict[str, Identity],
     *,
     batch_size: int,
 ) -> None:
     """Call the engine with the galaxies of ``folder``."""
     with GalaxyFile(folder / "galaxies.h5") as galaxies:
-        extract(
-            galaxies,
-            catalog,
-            backbone=backbone,
-            identities=identities,
-            pool=params.pool,
-            views=params.views,
-            dtype=params.dtype,
-            precision=params.precision,
-            device=torch.device("cpu"),
-            batch_size=batch_size,
-            stores=stores,
-        )
+        runtime = RuntimeParams("cpu", batch_size)
+        extract(CatalogImages(galaxies, catalog), backbone=backbone, identities=identities, stores=stores, runtime=runtime)
 
 
 def tree_bytes(folder: Path) -> dict[str, bytes]:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from galaxies.paths import HEAD
+
 
 @dataclass(frozen=True)
 class Command:
@@ -30,6 +32,6 @@ def count(text: str) -> int:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which trained model answers, and on which device."""
-    parser.add_argument("--model-dir", type=Path, default=Path("models"), help="the folder with head.pt, or the file (models)")
+    parser.add_argument("--model-dir", type=Path, default=HEAD.parent, help="the folder with head.pt, or the file (models)")
     parser.add_argument("--weights", type=Path, help="the backbone's weights, where they are not where training took them")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -4,17 +4,19 @@ import argparse
 from pathlib import Path
 
 from galaxies.commands.command import Command
+from galaxies.paths import METRICS
 
 
 def _show(options: argparse.Namespace) -> None:
     from galaxies.evaluation.summary import format_summary
 
-    for line in format_summary(Path("metrics")):
+    for line in format_summary(METRICS):
         print(line)
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from galaxies.evaluation.comparison import compare_predictions, format_comparison, read_predictions
+    from galaxies.evaluation.comparison import compare_predictions, format_comparison
+    from galaxies.repository.revisions import read_predictions
 
     first, second = (read_predictions(Path(), revision) for revision in (options.first, options.second))
     table = compare_predictions(first, second)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from galaxies.commands.command import Command, count
+from galaxies.paths import GALAXIES
 
 
 def _digest(options: argparse.Namespace) -> None:
@@ -23,7 +24,7 @@ def _layers(options: argparse.Namespace) -> None:
 
     spec = BackboneSpec(options.backbone, options.weights, image_size=options.image_size)
     backbone = load_backbone(spec, layers=[])
-    images, whose = example_images(Path("data/galaxies.h5"))
+    images, whose = example_images(GALAXIES)
     layers = measure_layers(backbone, images)
     shown = [layer for layer in layers if layer.is_cut or options.all]
     conditions = format_conditions(

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from galaxies.commands.command import Command, add_model_options, count
+from galaxies.paths import store_path
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -80,7 +81,7 @@ def _export(options: argparse.Namespace) -> None:
 
     model = load(options.model_dir, weights=options.weights, device="cpu")
     if options.out.suffix.lower() == ".parquet":
-        export_features(Path("features") / f"{model.trained.identity.layer}.zarr", options.out, folder=Path())
+        export_features(store_path(model.trained.identity.layer), options.out, folder=Path())
     else:
         export_model(model, options.out, image_size=options.image_size)
     print(f"{options.out}: {format_bytes(options.out.stat().st_size)}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.errors import InputError
-from galaxies.files import write_text
+from galaxies.files import write_json
 
 # Two scales closer than this show the same: over 256 px it is a quarter of a pixel.
 _SAME_SCALE = 1e-3
@@ -52,7 +52,7 @@ class FieldOfView:
 
 def write_field(path: Path, field: FieldOfView) -> None:
     """Write ``field_of_view.json``."""
-    write_text(path, json.dumps(asdict(field), indent=2) + "\n")
+    write_json(path, asdict(field))
 
 
 def read_field(path: Path) -> FieldOfView:

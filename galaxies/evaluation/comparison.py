@@ -6,9 +6,7 @@ Legend: B test rows, K classes.
 """
 
 import io
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,10 +15,8 @@ from numpy.typing import NDArray
 from galaxies.errors import InputError
 from galaxies.evaluation.differences import find_differences
 from galaxies.evaluation.intervals import METRICS
-from galaxies.evaluation.predictions import PREDICTIONS_PATH, PROBABILITY_PREFIX
-
-WORKSPACE = "workspace"
-"""DVC's word for the files as they are now."""
+from galaxies.evaluation.predictions import PROBABILITY_PREFIX
+from galaxies.paths import PREDICTIONS
 
 _KEYS = ["id", "image_sha256"]
 _COLUMNS = [*_KEYS, "group", "label"]
@@ -36,28 +32,25 @@ class Predictions:
     probabilities: NDArray[np.float64]  # (B, K)
 
 
-def read_predictions(repository: Path, revision: str) -> Predictions:
-    """Read metrics/predictions.csv at a Git revision, at a DVC experiment, or in the workspace.
+def parse_predictions(text: str, revision: str) -> Predictions:
+    """Return what metrics/predictions.csv, given as ``text``, says at a revision, which errors name.
 
     It says by itself which galaxies were tested (id, image digest, sky group), so that nothing of DVC's cache is needed.
 
-    Raises:
-        InputError: there is no such revision, more than one experiment of that name, or the file is missing there or not of
-            this form.
+    Raises InputError when it is not of this form.
     """
-    text = _read_text(repository, revision)
     table = pd.read_csv(io.StringIO(text), dtype={"id": str, "image_sha256": str, "label": str}, keep_default_na=False)
     missing = [name for name in _COLUMNS if name not in table]
     if missing or not len(table):
         found = f"lacks the columns {', '.join(missing)}" if missing else "has no galaxies"
-        raise InputError(f"{PREDICTIONS_PATH} at {revision} {found}; `dvc repro evaluate` writes it anew.")
+        raise InputError(f"{PREDICTIONS} at {revision} {found}; `dvc repro evaluate` writes it anew.")
     columns = [name for name in table.columns.astype(str) if name.startswith(PROBABILITY_PREFIX)]
     names = tuple(name.removeprefix(PROBABILITY_PREFIX) for name in columns)
     probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(broken):
         raise InputError(
-            f"{PREDICTIONS_PATH} at {revision}: the probabilities of galaxy {table['id'].iloc[broken[0]]} are not all numbers; "
+            f"{PREDICTIONS} at {revision}: the probabilities of galaxy {table['id'].iloc[broken[0]]} are not all numbers; "
             "`dvc repro evaluate` writes it anew."
         )
     return Predictions(revision, table[_COLUMNS], names, probabilities)
@@ -154,35 +147,3 @@ def _find_galaxies(first: Predictions, second: Predictions) -> NDArray[np.int64]
 def _name_galaxies(galaxies: pd.DataFrame) -> pd.MultiIndex:
     """Return id, digest and, as `split.conflicts: keep` lets a galaxy stand there twice, the how many-th of these it is."""
     return pd.MultiIndex.from_frame(galaxies[_KEYS].assign(place=galaxies.groupby(_KEYS).cumcount()))
-
-
-def _read_text(repository: Path, revision: str) -> str:
-    if revision == WORKSPACE:
-        path = repository / PREDICTIONS_PATH
-        if not path.is_file():
-            raise InputError(f"There is no {path}; `dvc repro` makes it.")
-        return path.read_text(encoding="utf-8")
-    commit = _find_commit(repository, revision)
-    shown = _git(repository, "show", f"{commit}:./{PREDICTIONS_PATH}")
-    if shown.returncode != 0:
-        raise InputError(f"There is no {PREDICTIONS_PATH} at {revision}; commit it after `dvc repro`.")
-    return shown.stdout
-
-
-def _find_commit(repository: Path, revision: str) -> str:
-    """Return the commit of a Git revision, or else of the DVC experiment of that name."""
-    parsed = _git(repository, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-    if parsed.returncode == 0:
-        return parsed.stdout.strip()
-    # DVC keeps an experiment as refs/exps/<2 digits>/<38 digits of the commit it started from>/<name>.
-    listed = _git(repository, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
-    found = [line.split(" ") for line in listed.stdout.splitlines()]
-    matching = [commit for commit, reference in found if reference.count("/") == 4 and reference.endswith(f"/{revision}")]
-    if len(matching) != 1:
-        reason = f"{len(matching)} experiments have that name: name the commit" if matching else "`dvc exp list` lists those"
-        raise InputError(f"There is no single revision or experiment {revision} in {repository.resolve()}; {reason}.")
-    return matching[0]
-
-
-def _git(repository: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(("git", *arguments), cwd=repository, capture_output=True, text=True, encoding="utf-8", check=False)

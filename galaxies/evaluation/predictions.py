@@ -9,7 +9,6 @@ from pathlib import Path
 
 from galaxies.errors import InputError
 
-PREDICTIONS_PATH = "metrics/predictions.csv"
 PROBABILITY_PREFIX = "p "
 """A class has the column of its probability under this and its name."""
 

@@ -8,18 +8,16 @@ Legend: N rows, B rows in a batch, S image size in the file, V views.
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.forward import Forward, ForwardPass, forward_batches, make_forward
-from galaxies.data.catalog import Catalog, image_sha256
-from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.memory import return_freed_memory
@@ -29,6 +27,7 @@ from galaxies.features.stations import in_advance, in_background
 from galaxies.features.store import Layout, plan_layout
 from galaxies.features.unfinished import UnfinishedStores
 from galaxies.files import format_bytes, require_free_disk
+from galaxies.runtime import RuntimeParams
 
 _NUM_CHECKED = 4  # galaxies of the self-check
 _LARGE_ROW_BYTES = 128 << 10  # Maps of a ResNet-50 at 224 px have 200 KB and more.
@@ -37,74 +36,47 @@ _logger = logging.getLogger(__name__)
 
 
 def extract(
-    galaxies: GalaxyFile,
-    catalog: Catalog,
+    images: CatalogImages,
     *,
     backbone: Backbone,
     identities: Mapping[str, Identity],
-    pool: str,
-    dtype: str,
-    precision: str,
-    device: torch.device,
-    batch_size: int,
     stores: UnfinishedStores,
-    views: int = 1,
+    runtime: RuntimeParams,
 ) -> None:
-    """Fill the stores of the layers in ``identities`` (layer -> identity), continuing where an earlier run ended.
+    """Fill the stores of some layers of one forward pass, continuing where an earlier run ended.
 
     Args:
-        galaxies: the images.
-        catalog: which of them, in which order.
+        images: of the catalog.
         backbone: the frozen network.
-        identities: the layers to fill, in one forward pass.
-        pool: ``avg``, ``cls`` or ``map``.
-        dtype: of the stores; ``auto``: features float32, maps float16.
-        precision: of the forward pass.
-        device: of the forward pass.
-        batch_size: images in one forward pass; fewer where the shards are shorter.
+        identities: of the stores, by layer; they differ in the layer alone.
         stores: where they stand until they are published.
-        views: of each galaxy, 1 or 8.
+        runtime: device and batch size of the forward pass; batches are smaller where the shards are shorter.
 
     Raises:
         InputError: galaxies.h5 is not the one of the catalog, the self-check finds the backbone unsound, an activation is not
-            finite or does not fit ``dtype``, the disk is too small.
+            finite or does not fit the store's dtype, the disk is too small.
     """
-    if not len(catalog):
+    if not len(images):
         raise InputError("data/catalog.parquet names no galaxies; look at metrics/data.json for why `split` left none.")
-    forward = make_forward(backbone, ForwardPass(tuple(identities), pool, views, precision), device=device)
-    first = torch.from_numpy(galaxies.read_images(catalog.read(0, min(_NUM_CHECKED, len(catalog))).galaxy))
-    checked = check_forward(forward, backbone.module, first, precision=precision)
-    layouts = {layer: plan_layout(activation.numpy(), dtype) for layer, activation in checked.items()}
-    if max(layout.row_bytes for layout in layouts.values()) >= _LARGE_ROW_BYTES:
-        return_freed_memory()  # It costs some speed, and smaller activations need little memory.
-    unit_rows = min(layout.shard_rows for layout in layouts.values())
-    batch_rows = min(max(1, batch_size // views), *(_rows_in_batch(layout) for layout in layouts.values()))
-    stores.begin(
-        {
-            "device": device.type,
-            "torch": torch.__version__,
-            "num_threads": torch.get_num_threads(),
-            "batch_rows": batch_rows,
-        }
-    )
-    for layer, identity in identities.items():
-        stores[layer].open(num_rows=len(catalog), layout=layouts[layer], identity=identity)
-    writers = {layer: ShardWriter(stores[layer], precision) for layer in identities}
-    blocks = list(_missing_blocks(writers.values(), len(catalog), unit_rows))
+    (shared,), device = {replace(identity, layer="") for identity in identities.values()}, runtime.pick_device()
+    asked = ForwardPass(tuple(identities), shared.pool, shared.views, shared.precision)
+    forward = make_forward(backbone, asked, device=device)
+    first = torch.from_numpy(images.read(0, min(_NUM_CHECKED, len(images))))
+    checked = check_forward(forward, backbone.module, first, precision=shared.precision)
+    layouts = {layer: plan_layout(activation.numpy(), shared.dtype) for layer, activation in checked.items()}
+    batch_rows = _plan_batch(layouts.values(), max(1, runtime.batch_size // shared.views))
+    stores.begin(_conditions(device, batch_rows))
+    writers = _open_writers(stores, identities, layouts, len(images))
+    blocks = _missing_blocks(writers.values(), len(images), min(layout.shard_rows for layout in layouts.values()))
     num_missing = sum(map(len, blocks))
-    _require_room(stores.work.path, layouts, checked, len(catalog), num_missing)
-    with tqdm(
-        total=len(catalog), initial=len(catalog) - num_missing, desc="extract", unit="galaxy", smoothing=0.05
-    ) as progress:
-        for num_rows in fill_blocks(
-            galaxies, catalog, forward=forward, writers=writers, blocks=blocks, batch_rows=batch_rows, device=device
-        ):
-            progress.update(num_rows)
+    _require_room(stores.work.path, layouts, checked, len(images), num_missing)
+    with tqdm(total=len(images), initial=len(images) - num_missing, desc="extract", unit="galaxy", smoothing=0.05) as progress:
+        for rows in fill_blocks(images, forward=forward, writers=writers, blocks=blocks, batch_rows=batch_rows, device=device):
+            progress.update(rows)
 
 
 def fill_blocks(
-    galaxies: GalaxyFile,
-    catalog: Catalog,
+    images: CatalogImages,
     *,
     forward: Forward,
     writers: Mapping[str, ShardWriter],
@@ -118,8 +90,7 @@ def fill_blocks(
     order, and the stores' bytes are the same. All is written when the iterator ends.
 
     Args:
-        galaxies: the images.
-        catalog: which of them, in which order.
+        images: of the catalog.
         forward: from images to the activations of each layer.
         writers: of each layer's store, which also keep its record.
         blocks: rows to fill; each begins and ends where a shard of every layer does.
@@ -129,11 +100,11 @@ def fill_blocks(
     spans = [
         (start, min(start + batch_rows, block.stop)) for block in blocks for start in range(block.start, block.stop, batch_rows)
     ]
-    batches = in_advance(_read_batch(galaxies, catalog, start, stop, device) for start, stop in spans)
+    batches = in_advance(_read_batch(images, start, stop, device) for start, stop in spans)
 
     @torch.inference_mode()
-    def compute(images: Tensor) -> dict[str, Packed]:
-        return {layer: pack(activation, writers[layer].dtype) for layer, activation in forward(images).items()}
+    def compute(batch: Tensor) -> dict[str, Packed]:
+        return {layer: pack(activation, writers[layer].dtype) for layer, activation in forward(batch).items()}
 
     with in_background() as write:
         for (start, stop), packed in zip(spans, forward_batches(compute, batches, device), strict=True):
@@ -142,31 +113,35 @@ def fill_blocks(
             yield stop - start
 
 
-def _rows_in_batch(layout: Layout) -> int:
-    """Return how many rows of a store one batch may have: a part of a shard, so that memory has room for several of it."""
-    return max(1, layout.shard_rows // 4) if layout.compressed else layout.shard_rows
+def _plan_batch(layouts: Collection[Layout], wanted: int) -> int:
+    """Return how many rows one batch has: of maps a part of a shard at most, so that memory has room for several of it."""
+    if max(layout.row_bytes for layout in layouts) >= _LARGE_ROW_BYTES:
+        return_freed_memory()  # It costs some speed, and smaller activations need little memory.
+    return min(wanted, *(max(1, layout.shard_rows // (4 if layout.compressed else 1)) for layout in layouts))
 
 
-def read_images(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int) -> NDArray[np.uint8]:
-    """Return the images of rows ``start`` to ``stop``, (B, S, S, 3), checked against the catalog's digests.
-
-    Raises InputError when an image is not the one that ``split`` saw: its activation would stand under a wrong identity.
-    """
-    rows = catalog.read(start, stop)
-    images = galaxies.read_images(rows.galaxy)
-    for position, image in enumerate(images):
-        if image_sha256(image) != rows.image_sha256[position].tobytes():
-            raise InputError(
-                f"{galaxies.path}: the image of galaxy {rows.galaxy[position]} (row {start + position}) is not the one in the "
-                "catalog; the file changed after `split` had run. Run `dvc repro`."
-            )
-    return images
+def _conditions(device: torch.device, batch_rows: int) -> dict[str, str | int]:
+    """Return what may change the last bits of a store and is in no identity."""
+    return {
+        "device": device.type,
+        "torch": torch.__version__,
+        "num_threads": torch.get_num_threads(),
+        "batch_rows": batch_rows,
+    }
 
 
-def _read_batch(galaxies: GalaxyFile, catalog: Catalog, start: int, stop: int, device: torch.device) -> Tensor:
-    images = torch.from_numpy(read_images(galaxies, catalog, start, stop))
+def _open_writers(
+    stores: UnfinishedStores, identities: Mapping[str, Identity], layouts: Mapping[str, Layout], num_rows: int
+) -> dict[str, ShardWriter]:
+    for layer, identity in identities.items():
+        stores[layer].open(num_rows=num_rows, layout=layouts[layer], identity=identity)
+    return {layer: ShardWriter(stores[layer], identity.precision) for layer, identity in identities.items()}
+
+
+def _read_batch(images: CatalogImages, start: int, stop: int, device: torch.device) -> Tensor:
+    batch = torch.from_numpy(images.read(start, stop))
     # A GPU fetches only from page-locked memory while the CPU goes on; this runs in the reader's thread.
-    return images.pin_memory() if device.type == "cuda" else images
+    return batch.pin_memory() if device.type == "cuda" else batch
 
 
 def _require_room(
@@ -185,8 +160,7 @@ def _require_room(
     require_free_disk(folder, int(num_bytes), f"Keeping the activations of {', '.join(layouts)}")
 
 
-def _missing_blocks(writers: Collection[ShardWriter], num_rows: int, unit_rows: int) -> Iterator[range]:
-    """Yield the rows of each unit, a shard of the layer that has the smallest ones, that some layer still lacks."""
-    for start in range(0, num_rows, unit_rows):
-        if not all(writer.has_row(start) for writer in writers):
-            yield range(start, min(start + unit_rows, num_rows))
+def _missing_blocks(writers: Collection[ShardWriter], num_rows: int, unit_rows: int) -> list[range]:
+    """Return the rows of each unit, a shard of the layer that has the smallest ones, that some layer still lacks."""
+    units = (range(start, min(start + unit_rows, num_rows)) for start in range(0, num_rows, unit_rows))
+    return [unit for unit in units if not all(writer.has_row(unit.start) for writer in writers)]

@@ -2,7 +2,7 @@
 
 Whole chunks are read in random order into a buffer, and each batch is drawn at random from all that is there: a buffer of
 1,024 rows from at least 16 chunks trains as well as a full shuffle, even where the store is sorted by class (measured). A
-thread makes batches in advance. Features fit in memory as a rule, and ``Store.read_features`` is for them; this reads both.
+thread makes batches in advance.
 
 Legend: N rows asked for, B rows in a batch, V views.
 """

@@ -154,28 +154,3 @@ class Store:
                 f"{self.path} holds activations made under other settings:\n{listing}\n"
                 "`dvc repro` makes them again under the present ones."
             )
-
-    def read_features(self, rows: NDArray[np.int64] | None = None, *, view: int = 0) -> NDArray[np.float32]:
-        """Return the pooled features of one view of all N rows, or of the given B: (B, C) float32.
-
-        All of 17,736 x 2,048 are 145 MB. Raises InputError when the store holds maps or lacks the view, or one of these rows a
-        number that is not finite.
-        """
-        if not self.is_pooled:
-            raise InputError(
-                f"{self.path} holds maps of shape {self.activations.shape[1:]}, but a head without ending reads pooled "
-                "features; use `-S extract.pool=avg`."
-            )
-        if not 0 <= view < self.num_views:
-            raise InputError(
-                f"{self.path}: found {self.num_views} view(s) of each galaxy, wanted is view {view}; use `-S extract.views=8`."
-            )
-        features = np.asarray(self.activations[:, view, :], dtype=np.float32)
-        if rows is not None:
-            features = features[rows]
-        finite = np.isfinite(features).all(axis=1)
-        if not finite.all():
-            position = int(np.flatnonzero(~finite)[0])
-            row = position if rows is None else int(rows[position])
-            raise InputError(f"{self.path}: row {row} is not finite; the store is damaged. Delete it and run `dvc repro`.")
-        return features

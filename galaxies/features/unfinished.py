@@ -24,7 +24,7 @@ from pathlib import Path
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.store import ARRAY_NAME, Layout, create_store
-from galaxies.files import file_sha256, write_text
+from galaxies.files import file_sha256, write_json, write_text
 from galaxies.work_folder import WorkFolder, locked, open_work_folder, work_path
 
 KIND = "extract"
@@ -82,7 +82,7 @@ class UnfinishedStore:
         create_store(self.path, num_rows=num_rows, layout=layout, identity=identity)
         metadata = {str(file.relative_to(self.path)): file_sha256(file) for file in self.path.rglob("zarr.json")}
         record = _Record(identity.key, -(-num_rows // layout.shard_rows), metadata)
-        write_text(self._record, json.dumps(asdict(record), indent=1, sort_keys=True))
+        write_json(self._record, asdict(record))
 
     def publish(self, out: Path) -> None:
         """Give the complete store its final name ``out`` in one step, and keep the copy here.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galaxies.errors import InputError
-from galaxies.files import write_text
+from galaxies.files import write_json
 from galaxies.heads.standardisation import measure_stream
 from galaxies.prediction.model import Model
 
@@ -64,7 +64,7 @@ def adapt(model: Model, batches: Iterable[Sequence[NDArray[np.uint8]]], *, where
         )
     if where is not None:
         # Python writes as many digits as bring the same float back.
-        write_text(where, json.dumps({"mean": mean.tolist(), "std": std.tolist()}))
+        write_json(where, {"mean": mean.tolist(), "std": std.tolist()})
     return model.standardised_by(mean, std)
 
 

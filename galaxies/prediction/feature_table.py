@@ -13,6 +13,7 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.store import Store
 from galaxies.files import replacing
+from galaxies.paths import CATALOG, GALAXIES
 
 _BLOCK_ROWS = 4096
 
@@ -30,9 +31,9 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
     Raises:
         InputError: the store holds maps, or belongs to another catalogue.
     """
-    catalog, store = Catalog(folder / "data" / "catalog.parquet"), Store(store_path)
+    catalog, store = Catalog(folder / CATALOG), Store(store_path)
     store.require(replace(store.identity, catalog=catalog.digest))
-    with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
+    with GalaxyFile(folder / GALAXIES) as galaxies:
         ra, dec = galaxies.ra, galaxies.dec
     if not store.is_pooled:
         raise InputError(f"{store_path} holds maps or images; features for other tools are pooled: use `-S extract.pool=avg`.")

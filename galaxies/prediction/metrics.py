@@ -3,7 +3,6 @@
 Legend: B rows with a label, K classes.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.errors import InputError
 from galaxies.evaluation.predictions import PROBABILITY_PREFIX
 from galaxies.evaluation.scores import measure, measure_calibration
-from galaxies.files import write_text
+from galaxies.files import write_json
 from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead
 
@@ -43,7 +42,7 @@ def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> Non
     metrics |= measure_calibration(
         targets, probabilities, sets, temperature=trained.temperature, confidence_threshold=trained.confidence_threshold
     )
-    write_text(out, json.dumps({**metrics, **counts}, indent=2) + "\n")
+    write_json(out, {**metrics, **counts})
 
 
 def _read_part(

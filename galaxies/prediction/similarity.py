@@ -15,13 +15,13 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.evaluation.plots import BACKGROUND, FAINT, INK
-from galaxies.features.store import Store
+from galaxies.features.survey import open_survey
 from galaxies.files import replacing
 from galaxies.heads.inference import read_features
+from galaxies.paths import GALAXIES
 from galaxies.prediction.model import Model
 from galaxies.sources.decoding import decode
 from galaxies.sources.inputs import list_inputs
@@ -66,14 +66,12 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
         raise InputError(f"{source}: {decoded.error}.")
     for note in decoded.notes:
         _logger.warning("%s: %s", source, note)
-    catalog = Catalog(folder / "data" / "catalog.parquet")
-    store = Store(folder / "features" / f"{model.trained.identity.layer}.zarr")
-    store.require(model.trained.identity)
-    features = read_features(model.trained, store, np.arange(len(catalog)), device=model.device)
+    survey = open_survey(model.trained.identity.layer, model.trained.identity, folder=folder)
+    features = read_features(model.trained, survey.store, np.arange(len(survey.catalog)), device=model.device)
     distances = _measure_distances(features, model, decoded.image)
     nearest = np.argsort(distances, kind="stable")[:number]
-    with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
-        listed = catalog.take(nearest)
+    with GalaxyFile(folder / GALAXIES) as galaxies:
+        listed = survey.catalog.take(nearest)
         found = [
             SimilarGalaxy(
                 float(distances[row]),

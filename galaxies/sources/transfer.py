@@ -21,7 +21,7 @@ import urllib3
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, format_bytes, replacing, require_free_disk, write_text
+from galaxies.files import file_sha256, format_bytes, replacing, require_free_disk, write_json
 from galaxies.work_folder import open_work_folder
 
 _logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _read_state(partial: Path) -> tuple[str | None, int | None]:
 
 
 def _write_state(partial: Path, validator: str | None, total: int | None) -> None:
-    write_text(partial.with_suffix(".json"), json.dumps({"validator": validator, "total": total}))
+    write_json(partial.with_suffix(".json"), {"validator": validator, "total": total})
 
 
 def _require_right(partial: Path, sha256: str, check: Callable[[Path], None]) -> None:

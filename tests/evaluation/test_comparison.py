@@ -1,17 +1,14 @@
 """Two revisions are compared galaxy by galaxy, from Git alone, and not at all when their galaxies differ."""
 
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.__main__ import main
 from galaxies.errors import InputError
-from galaxies.evaluation.comparison import Predictions, compare_predictions, format_comparison, read_predictions
+from galaxies.evaluation.comparison import Predictions, compare_predictions, format_comparison, parse_predictions
 from galaxies.evaluation.scores import tabulate_predictions
 
 NAMES = ("round", "spiral")
@@ -124,72 +121,30 @@ def test_other_classes_are_refused() -> None:
         compare_predictions(predictions(0.6), replace(predictions(0.6, revision="B"), class_names=("round", "bar")))
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """Make a Git repository with predictions at HEAD~1, at HEAD, and in an experiment."""
+def test_predictions_of_another_form_are_refused() -> None:
+    def parse(content: pd.DataFrame) -> Predictions:
+        return parse_predictions(content.to_csv(index=False), "wild-hare")
 
-    def git(*arguments: str) -> None:
-        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-        subprocess.run(("git", *identity, *arguments), cwd=tmp_path, check=True, capture_output=True)
-
-    git("init", "-q", "-b", "main")
-    for number, accuracy in enumerate((0.5, 0.9, 0.7)):
-        write(tmp_path, table(accuracy))
-        git("add", "-A")
-        git("commit", "-q", "-m", str(number))
-    # As DVC keeps an experiment: a commit under a reference of its own.
-    git("update-ref", f"refs/exps/ab/{'c' * 38}/wild-hare", "HEAD")
-    git("reset", "-q", "--hard", "HEAD~1")
-    return tmp_path
-
-
-def write(folder: Path, content: pd.DataFrame) -> None:
-    (folder / "metrics").mkdir(exist_ok=True)
-    content.to_csv(folder / "metrics" / "predictions.csv", index=False)
-
-
-@pytest.mark.parametrize(("revision", "accuracy"), [("HEAD~1", 0.5), ("main", 0.9), ("wild-hare", 0.7), ("workspace", 0.2)])
-def test_predictions_are_read_at_a_revision_an_experiment_or_here(repository: Path, revision: str, accuracy: float) -> None:
-    write(repository, table(0.2))
-    read = read_predictions(repository, revision)
-    np.testing.assert_array_equal(read.probabilities, predictions(accuracy).probabilities)
-    assert read.galaxies["id"].iloc[7] == "007"
-    assert read.class_names == NAMES
-
-
-def test_what_is_not_there_is_said(repository: Path) -> None:
-    with pytest.raises(InputError, match=r"no single revision or experiment tame-hare .*`dvc exp list` lists those"):
-        read_predictions(repository, "tame-hare")
-    subprocess.run(("git", "update-ref", f"refs/exps/de/{'f' * 38}/wild-hare", "HEAD"), cwd=repository, check=True)
-    with pytest.raises(InputError, match=r"wild-hare .*2 experiments have that name: name the commit"):
-        read_predictions(repository, "wild-hare")
-    subprocess.run(("git", "rm", "-q", "--cached", "metrics/predictions.csv"), cwd=repository, check=True)
-    (repository / "metrics" / "predictions.csv").unlink()
-    with pytest.raises(InputError, match=r"There is no .*metrics/predictions\.csv; `dvc repro` makes it"):
-        read_predictions(repository, "workspace")
-
-
-def test_predictions_of_an_older_form_are_refused(repository: Path) -> None:
-    write(repository, table(0.5).drop(columns=["group"]))
-    with pytest.raises(InputError, match=r"predictions\.csv at workspace lacks the columns group; `dvc repro evaluate`"):
-        read_predictions(repository, "workspace")
+    with pytest.raises(InputError, match=r"predictions\.csv at wild-hare lacks the columns group; `dvc repro evaluate`"):
+        parse(table(0.5).drop(columns=["group"]))
     damaged = table(0.5).astype({"p round": object})
     damaged.loc[3, "p round"] = np.nan
-    write(repository, damaged)
-    with pytest.raises(InputError, match="at workspace: the probabilities of galaxy 003 are not all numbers"):
-        read_predictions(repository, "workspace")
-    write(repository, table(0.5).iloc[:0])
-    with pytest.raises(InputError, match="at workspace has no galaxies"):
-        read_predictions(repository, "workspace")
+    with pytest.raises(InputError, match="at wild-hare: the probabilities of galaxy 003 are not all numbers"):
+        parse(damaged)
+    with pytest.raises(InputError, match="at wild-hare has no galaxies"):
+        parse(table(0.5).iloc[:0])
 
 
-def test_the_command_prints_a_table(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(repository)
-    assert main(["compare", "HEAD~1", "wild-hare"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    accuracy = next(line for line in lines if line.startswith("accuracy"))
-    assert accuracy.split()[3].startswith("+")
-    assert [line.split()[0:2] for line in lines if line.startswith("f1")] == [["f1", "round"], ["f1", "spiral"]]
-    assert main(["compare", "HEAD~1", "tame-hare"]) == 1
+VERSION_0_1 = """row,galaxy,id,image_sha256,group,label,predicted,p Disturbed,p Merging
+11,12,000012,b13c3d0d72b9a9b6,0,Disturbed,Merging,0.45,0.55
+24,25,007,1234567890123456,1,Merging,Merging,0.125,0.875
+"""
+
+
+def test_what_version_0_1_wrote_is_read() -> None:
+    read = parse_predictions(VERSION_0_1, "2409b2a")
+    assert read.class_names == ("Disturbed", "Merging")
+    assert read.galaxies["id"].tolist() == ["000012", "007"]
+    assert read.galaxies["image_sha256"].tolist()[1] == "1234567890123456"
+    assert read.galaxies["group"].tolist() == [0, 1]
+    np.testing.assert_array_equal(read.probabilities, [[0.45, 0.55], [0.125, 0.875]])

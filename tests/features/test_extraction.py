@@ -21,9 +21,10 @@ from galaxies.backbones.forward import ForwardPass, make_forward
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare, resize
 from galaxies.data.catalog import Catalog
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
-from galaxies.features.extraction import fill_blocks, read_images
+from galaxies.features.extraction import fill_blocks
 from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Store, plan_layout
 from galaxies.features.unfinished import UnfinishedStore, open_unfinished
@@ -46,7 +47,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.mark.parametrize("num_galaxies", [1, 7, 8, 511, 512, 513])
 def test_row_i_of_the_store_is_galaxy_i(tmp_path: Path, num_galaxies: int) -> None:
     images = toy_images(num_galaxies)
-    features = Store(run_extract(tmp_path, images, layers=("layer1",))["layer1"]).read_features()
+    features = np.asarray(Store(run_extract(tmp_path, images, layers=("layer1",))["layer1"]).activations)[:, 0]
     backbone = load_backbone(ExtractParams(**EXTRACT).spec, layers=ExtractParams(**EXTRACT).layers)
     picked = [0, num_galaxies // 2, num_galaxies - 1]
     with torch.inference_mode():
@@ -67,7 +68,7 @@ def test_several_layers_of_one_pass_equal_those_of_passes_of_their_own(tmp_path:
 def test_maps_keep_the_shape_of_the_node(tmp_path: Path) -> None:
     images = toy_images(5)
     maps = Store(run_extract(tmp_path / "map", images, pool="map")["layer2"])
-    features = Store(run_extract(tmp_path / "avg", images)["layer2"]).read_features()
+    features = np.asarray(Store(run_extract(tmp_path / "avg", images)["layer2"]).activations)[:, 0]
     assert maps.activations.shape == (5, 1, 128, 4, 4)
     assert maps.activations.dtype == np.float16
     np.testing.assert_allclose(np.asarray(maps.activations)[:, 0].mean((2, 3)), features, rtol=1e-3)
@@ -158,7 +159,7 @@ def test_a_network_of_batchnorm_in_train_mode_writes_nothing(tmp_path: Path) -> 
         open_unfinished(tmp_path, identities["layer2"]) as stores,
         pytest.raises(InputError, match="Self-check: activations of layer2 of a galaxy alone and in a batch of 4 differ"),
     ):
-        fill(tmp_path, stores, catalog, backbone, params, identities, batch_size=8)
+        fill(tmp_path, stores, catalog, backbone, identities, batch_size=8)
     assert not list(tmp_path.rglob("*.zarr"))
 
 
@@ -171,7 +172,7 @@ def test_images_that_changed_after_the_catalog_was_made_are_refused(tmp_path: Pa
         GalaxyFile(tmp_path / "galaxies.h5") as galaxies,
         pytest.raises(InputError, match=r"galaxy 3 \(row 3\) is not the one"),
     ):
-        read_images(galaxies, catalog, 0, 5)
+        CatalogImages(galaxies, catalog).read(0, 5)
 
 
 def test_an_activation_too_large_for_float16_names_the_layer(tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
     write_toy_galaxies(folder / "galaxies.h5", broken)
     with open_unfinished(folder, identities["layer1"]) as stores:
         with pytest.raises(InputError, match="row 1030"):
-            fill(folder, stores, catalog, backbone, params, identities, batch_size=100)
+            fill(folder, stores, catalog, backbone, identities, batch_size=100)
         finished = stores["layer1"].path / "activations" / "c.0.0.0"
         first_written = finished.stat().st_mtime_ns
     (folder / "galaxies.h5").unlink()
@@ -239,7 +240,8 @@ def fill_block(galaxies_path: Path, stored: UnfinishedStore, params: ExtractPara
     )
     writers = {stored.layer: ShardWriter(stored, params.precision)}
     with GalaxyFile(galaxies_path) as galaxies:
-        return sum(fill_blocks(galaxies, catalog, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu))
+        images = CatalogImages(galaxies, catalog)
+        return sum(fill_blocks(images, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu))
 
 
 def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
 backbone = load_backbone(params.spec, layers=params.layers)
 identities = {"layer1": identify(params, "layer1", catalog, backbone)}
 with open_unfinished(folder, identities["layer1"]) as stores:
-    fill(folder, stores, catalog, backbone, params, identities, batch_size=50)
+    fill(folder, stores, catalog, backbone, identities, batch_size=50)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.errors import InputError
@@ -43,31 +42,7 @@ def test_shards_and_chunks_are_powers_of_two_within_their_bytes(
 @pytest.mark.parametrize("num_rows", [1, 511, 512, 513])
 def test_rows_come_back_in_order(tmp_path: Path, num_rows: int) -> None:
     store = filled_store(tmp_path / "a.zarr", num_rows)
-    np.testing.assert_array_equal(store.read_features(), np.arange(num_rows * 8).reshape(num_rows, 8))
-
-
-def test_chosen_rows_alone_are_read_and_checked(tmp_path: Path) -> None:
-    store = filled_store(tmp_path / "a.zarr", 6)
-    array = zarr.open_array(tmp_path / "a.zarr" / "activations", mode="r+")
-    array[2, 0, 5] = np.nan
-    rows = np.array([0, 4, 5])
-    np.testing.assert_array_equal(store.read_features(rows), np.arange(48).reshape(6, 8)[rows])
-    assert store.read_features(np.arange(0)).shape == (0, 8)
-    for wanted in (None, np.array([1, 2])):
-        with pytest.raises(InputError, match="row 2 is not finite"):
-            store.read_features(wanted)
-
-
-def test_each_view_is_read_by_its_number(tmp_path: Path) -> None:
-    layout = Layout((8, 3), "float32", compressed=False)
-    array = create_store(tmp_path / "a.zarr", num_rows=4, layout=layout, identity=IDENTITY)
-    array[:] = np.arange(4 * 8 * 3, dtype=np.float32).reshape(4, 8, 3)
-    store = Store(tmp_path / "a.zarr")
-    assert store.num_views == 8
-    np.testing.assert_array_equal(store.read_features(np.array([2]), view=5), [[63, 64, 65]])
-    np.testing.assert_array_equal(store.read_features(), store.read_features(view=0))
-    with pytest.raises(InputError, match=r"found 8 view\(s\) of each galaxy, wanted is view 8"):
-        store.read_features(view=8)
+    np.testing.assert_array_equal(store.activations, np.arange(num_rows * 8).reshape(num_rows, 1, 8))
 
 
 @pytest.mark.parametrize(
@@ -124,10 +99,3 @@ def test_what_is_no_store_is_refused(tmp_path: Path, make: str) -> None:
         path.write_text("no store")
     with pytest.raises(InputError, match="not an activation store"):
         Store(path)
-
-
-def test_maps_are_not_read_as_features(tmp_path: Path) -> None:
-    layout = Layout((1, 4, 2, 2), "float16", compressed=True)
-    create_store(tmp_path / "a.zarr", num_rows=3, layout=layout, identity=IDENTITY)[:] = 1
-    with pytest.raises(InputError, match=r"extract\.pool=avg"):
-        Store(tmp_path / "a.zarr").read_features()

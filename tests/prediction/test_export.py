@@ -133,7 +133,7 @@ def test_the_commands_work_from_the_repository(
     assert table["row"].tolist() == list(range(NUM_GALAXIES))
     assert table["ra"].isna().all()
     store = Store(folder / "features" / "layer1.zarr")
-    assert np.array_equal(np.array(table["features"].tolist()), store.read_features())
+    assert np.array_equal(np.array(table["features"].tolist()), np.asarray(store.activations)[:, 0])
     about = json.loads(pq.read_schema(tmp_path / "features.parquet").metadata[b"galaxies"])
     assert about["identity"] == store.identity.to_json()
 

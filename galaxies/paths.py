@@ -1,0 +1,18 @@
+"""Where the stages write what the next ones read: paths from the repository's top folder, as in dvc.yaml."""
+
+from pathlib import Path
+
+GALAXIES = Path("data", "galaxies.h5")
+CATALOG = Path("data", "catalog.parquet")
+SPLITS = Path("data", "splits.parquet")
+FIELD_OF_VIEW = Path("data", "field_of_view.json")
+MEASUREMENTS = Path("data", "measurements.parquet")
+EXHIBITS = Path("data", "exhibits.json")
+HEAD = Path("models", "head.pt")
+METRICS = Path("metrics")
+PREDICTIONS = METRICS / "predictions.csv"
+
+
+def store_path(layer: str) -> Path:
+    """Return the store of a layer's activations."""
+    return Path("features", f"{layer}.zarr")

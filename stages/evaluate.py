@@ -4,24 +4,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import CatalogRows
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.measurements import read_measurements
 from galaxies.data.splits import Splits
 from galaxies.errors import InputError
+from galaxies.evaluation.class_tables import tabulate_classes, tabulate_confusion
 from galaxies.evaluation.intervals import find_intervals
 from galaxies.evaluation.plots import Tile, choose_galaxies, draw_figure
+from galaxies.evaluation.predictions import tabulate_predictions
 from galaxies.evaluation.reliability import change_temperature, tabulate_reliability
-from galaxies.evaluation.scores import (
-    list_intervals,
-    measure,
-    measure_calibration,
-    measure_seeds,
-    measure_views,
-    tabulate_classes,
-    tabulate_confusion,
-    tabulate_predictions,
-)
+from galaxies.evaluation.scores import list_intervals, measure, measure_calibration, measure_seeds, measure_views
 from galaxies.evaluation.strata import tabulate_strata
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 from galaxies.features.survey import open_survey
@@ -43,7 +35,7 @@ def main() -> None:
     _require_classes(trained, splits)
 
     rows = splits.rows("test")
-    tested = survey.catalog.take(rows)
+    indices = survey.catalog.take(rows).galaxy
     targets, group = splits.targets[rows], splits.group[rows]
     probabilities = predict_rows(trained, store, rows)
 
@@ -64,13 +56,13 @@ def main() -> None:
         tables = {
             "classes": tabulate_classes(targets, probabilities, sets, intervals, splits.classes),
             "confusion": tabulate_confusion(targets, probabilities.argmax(axis=1), splits.classes),
-            "predictions": _tabulate_predictions(tested, splits, rows, probabilities),
+            "predictions": tabulate_predictions(survey.catalog, splits, probabilities),
             "reliability": _tabulate_reliability(targets, probabilities, trained.temperature),
             "threshold_curves": tabulate_threshold_curves(targets, probabilities, splits.classes),
             "abstention": tabulate_abstention(targets, probabilities),
-            "strata": _tabulate_strata(galaxies, tested.galaxy, rows, probabilities.argmax(axis=1) == targets),
+            "strata": _tabulate_strata(galaxies, indices, rows, probabilities.argmax(axis=1) == targets),
         }
-        tiles = _choose_tiles(galaxies, tested.galaxy, targets, probabilities, splits.classes)
+        tiles = _choose_tiles(galaxies, indices, targets, probabilities, splits.classes)
     for name, table in tables.items():
         write_csv(METRICS / f"{name}.csv", table)
     low, high = (float(end[0]) for end in (intervals.low, intervals.high))
@@ -85,22 +77,6 @@ def _require_classes(trained: TrainedHead, splits: Splits) -> None:
             f"models/head.pt knows the classes {', '.join(trained.class_names)}, data/splits.parquet has "
             f"{', '.join(splits.classes)}; `dvc repro` trains a head for these."
         )
-
-
-def _tabulate_predictions(
-    tested: CatalogRows, splits: Splits, rows: NDArray[np.int64], probabilities: NDArray[np.float64]
-) -> pd.DataFrame:
-    """Tell which galaxies they are by all that `galaxies compare` needs to join two revisions."""
-    galaxies = pd.DataFrame(
-        {
-            "row": rows,
-            "galaxy": tested.galaxy,
-            "id": tested.ids.to_pylist(),
-            "image_sha256": [digest[:8].tobytes().hex() for digest in tested.image_sha256],
-            "group": splits.group[rows],
-        }
-    )
-    return tabulate_predictions(galaxies, splits.targets[rows], probabilities, splits.classes)
 
 
 def _tabulate_reliability(targets: NDArray[np.int64], probabilities: NDArray[np.float64], temperature: float) -> pd.DataFrame:

@@ -12,7 +12,7 @@ def main() -> None:
     """Put what the head says beside what `audit` has collected."""
     exhibits = json.loads(EXHIBITS.read_text(encoding="utf-8"))
     probabilities = read_probabilities(PREDICTIONS, list_test_rows(exhibits), exhibits["classes"])
-    write_gallery(METRICS / "report.html", exhibits, probabilities)
+    write_gallery(METRICS / "report.html", exhibits, probabilities.tolist())
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@ They are joined on id and image digest; `galaxies.evaluation.differences` says w
 Legend: B test rows, K classes.
 """
 
-import io
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -15,48 +12,12 @@ from numpy.typing import NDArray
 from galaxies.errors import InputError
 from galaxies.evaluation.differences import find_differences
 from galaxies.evaluation.intervals import METRICS
-from galaxies.evaluation.predictions import PROBABILITY_PREFIX
-from galaxies.paths import PREDICTIONS
+from galaxies.evaluation.predictions import SavedPredictions
 
 _KEYS = ["id", "image_sha256"]
-_COLUMNS = [*_KEYS, "group", "label"]
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What one revision said of its test galaxies."""
-
-    revision: str
-    galaxies: pd.DataFrame  # id, image_sha256, group, label; B rows
-    class_names: tuple[str, ...]
-    probabilities: NDArray[np.float64]  # (B, K)
-
-
-def parse_predictions(text: str, revision: str) -> Predictions:
-    """Return what metrics/predictions.csv, given as ``text``, says at a revision, which errors name.
-
-    It says by itself which galaxies were tested (id, image digest, sky group), so that nothing of DVC's cache is needed.
-
-    Raises InputError when it is not of this form.
-    """
-    table = pd.read_csv(io.StringIO(text), dtype={"id": str, "image_sha256": str, "label": str}, keep_default_na=False)
-    missing = [name for name in _COLUMNS if name not in table]
-    if missing or not len(table):
-        found = f"lacks the columns {', '.join(missing)}" if missing else "has no galaxies"
-        raise InputError(f"{PREDICTIONS} at {revision} {found}; `dvc repro evaluate` writes it anew.")
-    columns = [name for name in table.columns.astype(str) if name.startswith(PROBABILITY_PREFIX)]
-    names = tuple(name.removeprefix(PROBABILITY_PREFIX) for name in columns)
-    probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(broken):
-        raise InputError(
-            f"{PREDICTIONS} at {revision}: the probabilities of galaxy {table['id'].iloc[broken[0]]} are not all numbers; "
-            "`dvc repro evaluate` writes it anew."
-        )
-    return Predictions(revision, table[_COLUMNS], names, probabilities)
-
-
-def compare_predictions(first: Predictions, second: Predictions) -> pd.DataFrame:
+def compare_predictions(first: SavedPredictions, second: SavedPredictions) -> pd.DataFrame:
     """Return how much better the second is, a row a metric and a row the F1 of a class.
 
     Columns: metric, class_name (empty for all classes), first, second, difference (second - first), low, high (its 95 %
@@ -112,7 +73,7 @@ def _format_probability(probability: float) -> str:
     return "< 1%" if probability < 0.01 else f"{probability:.0%}"
 
 
-def _require_same_classes(first: Predictions, second: Predictions) -> None:
+def _require_same_classes(first: SavedPredictions, second: SavedPredictions) -> None:
     if sorted(first.class_names) != sorted(second.class_names):
         raise InputError(
             f"{first.revision} knows the classes {', '.join(first.class_names)}, {second.revision} knows "
@@ -120,7 +81,7 @@ def _require_same_classes(first: Predictions, second: Predictions) -> None:
         )
 
 
-def _find_galaxies(first: Predictions, second: Predictions) -> NDArray[np.int64]:
+def _find_galaxies(first: SavedPredictions, second: SavedPredictions) -> NDArray[np.int64]:
     """Return where in ``first`` each galaxy of ``second`` stands, (B,)."""
     keys = [_name_galaxies(predictions.galaxies) for predictions in (first, second)]
     only_first, only_second = (len(keys[side].difference(keys[1 - side])) for side in range(2))

@@ -1,4 +1,4 @@
-"""How good the head is on the test rows: a few numbers, and tables of classes, pairs of classes and galaxies.
+"""How good the head is on the test rows, in a few numbers.
 
 Legend: B test rows, K classes.
 """
@@ -7,24 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import (
     accuracy_score,
-    average_precision_score,
-    confusion_matrix,
     f1_score,
     log_loss,
     matthews_corrcoef,
-    precision_recall_fscore_support,
     recall_score,
-    roc_auc_score,
 )
 
 from galaxies.errors import InputError
 from galaxies.evaluation.differences import find_differences
 from galaxies.evaluation.intervals import METRICS, Intervals
-from galaxies.evaluation.predictions import PROBABILITY_PREFIX
 from galaxies.evaluation.reliability import change_temperature, expected_calibration_error
 
 # Four digits say more than 2,000 test galaxies can, and keep diffs readable.
@@ -162,77 +156,6 @@ def round_values(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, DIGITS) for name, value in values.items()}
 
 
-def tabulate_classes(
-    targets: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    sets: NDArray[np.bool_],
-    intervals: Intervals,
-    class_names: Sequence[str],
-) -> pd.DataFrame:
-    """Return a row a class, in figures between 0 and 1 but for the galaxies in it (support) and the mean size of their sets.
-
-    What has no galaxies to divide by is 0; where the figure needs galaxies both in and outside the class it is empty.
-
-    Args:
-        targets: true classes, (B,).
-        probabilities: (B, K).
-        sets: the classes in each galaxy's prediction set, (B, K).
-        intervals: of the metrics.
-        class_names: of the K classes.
-    """
-    classes = np.arange(len(class_names))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        targets, probabilities.argmax(axis=1), labels=classes, zero_division=0.0
-    )
-    columns = {
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "f1_low": np.nan_to_num(intervals.low[len(METRICS) :], nan=0.0),
-        "f1_high": np.nan_to_num(intervals.high[len(METRICS) :], nan=1.0),
-        **_score_one_against_rest(targets, probabilities),
-        "set_coverage": _mean_by_class(targets, sets[np.arange(len(targets)), targets], support),
-        "set_size": _mean_by_class(targets, sets.sum(axis=1), support),
-        "single_class_sets": _mean_by_class(targets, sets.sum(axis=1) == 1, support),
-    }
-    table = pd.DataFrame({"class_name": list(class_names), "support": support.astype(int), **columns})
-    return table.round(DIGITS)
-
-
-def tabulate_confusion(targets: NDArray[np.int64], predicted: NDArray[np.int64], class_names: Sequence[str]) -> pd.DataFrame:
-    """Return a row a pair of classes, K x K: label, predicted, count, share (of the label's galaxies; 0 without any)."""
-    num_classes = len(class_names)
-    counts = confusion_matrix(targets, predicted, labels=np.arange(num_classes))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return pd.DataFrame(
-        {
-            "label": np.repeat(class_names, num_classes),
-            "predicted": np.tile(class_names, num_classes),
-            "count": counts.ravel(),
-            "share": shares.ravel().round(DIGITS),
-        }
-    )
-
-
-def tabulate_predictions(
-    galaxies: pd.DataFrame, targets: NDArray[np.int64], probabilities: NDArray[np.float64], class_names: Sequence[str]
-) -> pd.DataFrame:
-    """Return a row a test galaxy: the columns of ``galaxies``, label, predicted (both by name), ``p <class name>`` a class.
-
-    Args:
-        galaxies: which they are, B rows.
-        targets: true classes, (B,).
-        probabilities: (B, K), written with four significant digits.
-        class_names: of the K classes.
-    """
-    names = np.array(class_names)
-    named = galaxies.assign(label=names[targets], predicted=names[probabilities.argmax(axis=1)])
-    # Significant ones: a true class at 0.000001 is not at 0, which would cost any number of nats.
-    rounded = [[float(f"{value:.4g}") for value in row] for row in probabilities]
-    columns = pd.DataFrame(rounded, columns=[f"{PROBABILITY_PREFIX}{name}" for name in class_names])
-    return pd.concat([named, columns], axis=1)
-
-
 def _require_finite(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> None:
     if not len(targets):
         raise InputError("evaluate: there are no test galaxies; raise split.test_fraction.")
@@ -263,20 +186,3 @@ def _measure_probabilities(targets: NDArray[np.int64], probabilities: NDArray[np
 def _nll(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
     """Return the mean negative log-likelihood in nats; scikit-learn clips probabilities of 0 to the smallest float."""
     return float(log_loss(targets, probabilities, labels=np.arange(probabilities.shape[1])))
-
-
-def _score_one_against_rest(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return the areas under ROC and precision-recall curve of each class against the rest, (K,) each."""
-    scores = {"roc_auc": roc_auc_score, "average_precision": average_precision_score}
-    columns = {name: np.full(probabilities.shape[1], np.nan) for name in scores}
-    for target in np.unique(targets):
-        is_class = targets == target
-        if not is_class.all():
-            for name, score in scores.items():
-                columns[name][target] = score(is_class, probabilities[:, target])
-    return columns
-
-
-def _mean_by_class(targets: NDArray[np.int64], values: NDArray[np.generic], support: NDArray[np.int64]) -> NDArray[np.float64]:
-    sums = np.bincount(targets, values.astype(np.float64), len(support)).astype(np.float64)
-    return sums / np.maximum(support, 1)

@@ -4,14 +4,14 @@ import subprocess
 from pathlib import Path
 
 from galaxies.errors import InputError
-from galaxies.evaluation.comparison import Predictions, parse_predictions
+from galaxies.evaluation.predictions import SavedPredictions, parse_predictions
 from galaxies.paths import PREDICTIONS
 
 WORKSPACE = "workspace"
 """DVC's word for the files as they are now."""
 
 
-def read_predictions(repository: Path, revision: str) -> Predictions:
+def read_predictions(repository: Path, revision: str) -> SavedPredictions:
     """Return what the head of a revision, as in :func:`read_text`, said of its test galaxies."""
     return parse_predictions(read_text(repository, revision, PREDICTIONS), revision)
 

@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.errors import InputError
-from galaxies.evaluation.comparison import Predictions, compare_predictions, format_comparison, parse_predictions
-from galaxies.evaluation.scores import tabulate_predictions
+from galaxies.evaluation.comparison import compare_predictions, format_comparison
+from galaxies.evaluation.predictions import SavedPredictions, parse_predictions, tabulate_predictions
+from tests.toys import open_rows, toy_rows, toy_splits
 
 NAMES = ("round", "spiral")
 
@@ -24,14 +25,14 @@ def predict(accuracy: float, *, num_galaxies: int = 200, seed: int = 0) -> tuple
 def table(accuracy: float, seed: int = 0) -> pd.DataFrame:
     targets, probabilities = predict(accuracy, seed=seed)
     number = np.arange(len(targets))
-    digests = [f"{index:016x}" for index in number]
-    galaxies = pd.DataFrame({"row": number, "id": [f"{i:03}" for i in number], "image_sha256": digests, "group": number // 2})
-    return tabulate_predictions(galaxies, targets, probabilities, NAMES)
+    catalog = open_rows(toy_rows([index.to_bytes(32, "little") for index in number.tolist()], ids=[f"{i:03}" for i in number]))
+    splits = toy_splits(targets, ["test"] * len(targets), group=number // 2, names=NAMES)
+    return tabulate_predictions(catalog, splits, probabilities)
 
 
-def predictions(accuracy: float, seed: int = 0, revision: str = "A") -> Predictions:
+def predictions(accuracy: float, seed: int = 0, revision: str = "A") -> SavedPredictions:
     full = table(accuracy, seed)
-    return Predictions(
+    return SavedPredictions(
         revision, full[["id", "image_sha256", "group", "label"]], NAMES, full[["p round", "p spiral"]].to_numpy()
     )
 
@@ -83,7 +84,7 @@ def test_nothing_is_certain_in_print() -> None:
 def test_rows_and_classes_in_another_order_are_matched_by_name() -> None:
     first, second = predictions(0.6, seed=1), predictions(0.8, seed=2)
     order = np.random.default_rng(0).permutation(200)
-    shuffled = Predictions(
+    shuffled = SavedPredictions(
         "A", first.galaxies.iloc[order].reset_index(drop=True), NAMES[::-1], first.probabilities[order][:, ::-1]
     )
     pd.testing.assert_frame_equal(compare_predictions(shuffled, second), compare_predictions(first, second))
@@ -122,7 +123,7 @@ def test_other_classes_are_refused() -> None:
 
 
 def test_predictions_of_another_form_are_refused() -> None:
-    def parse(content: pd.DataFrame) -> Predictions:
+    def parse(content: pd.DataFrame) -> SavedPredictions:
         return parse_predictions(content.to_csv(index=False), "wild-hare")
 
     with pytest.raises(InputError, match=r"predictions\.csv at wild-hare lacks the columns group; `dvc repro evaluate`"):

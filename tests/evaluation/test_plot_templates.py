@@ -11,10 +11,11 @@ import pytest
 import vl_convert
 from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
+from galaxies.evaluation.class_tables import tabulate_classes, tabulate_confusion
 from galaxies.evaluation.intervals import find_intervals
 from galaxies.evaluation.label_errors import Suspect, tabulate_suspects
+from galaxies.evaluation.predictions import tabulate_predictions
 from galaxies.evaluation.reliability import tabulate_reliability
-from galaxies.evaluation.scores import tabulate_classes, tabulate_confusion, tabulate_predictions
 from galaxies.evaluation.strata import tabulate_strata
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 from galaxies.heads.curve import tabulate_curve
@@ -37,7 +38,7 @@ DATA = {
     "suspected_labels": tabulate_suspects(SUSPECTS, CATALOG, SPLITS),
     "confusion": tabulate_confusion(TARGETS, PREDICTED, NAMES),
     "class_scores": tabulate_classes(TARGETS, PROBABILITIES, PROBABILITIES > 0.5, INTERVALS, NAMES),
-    "confidence": tabulate_predictions(pd.DataFrame({"row": np.arange(5)}), TARGETS, PROBABILITIES, NAMES),
+    "confidence": tabulate_predictions(CATALOG, SPLITS, PROBABILITIES[:, :2]),
     "reliability": pd.concat(
         [tabulate_reliability(TARGETS, PROBABILITIES).assign(temperature=moment) for moment in ("before", "after")]
     ),

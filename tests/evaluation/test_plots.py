@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from galaxies.evaluation.class_tables import tabulate_confusion
 from galaxies.evaluation.plots import RIGHT, WRONG, Tile, _fit_texts, _shorten, choose_galaxies, draw_figure
-from galaxies.evaluation.scores import tabulate_confusion
 from tests.toys import toy_images
 
 

@@ -10,18 +10,11 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
 from galaxies.errors import InputError
+from galaxies.evaluation.class_tables import tabulate_classes, tabulate_confusion
 from galaxies.evaluation.differences import find_differences
 from galaxies.evaluation.intervals import find_intervals
 from galaxies.evaluation.reliability import tabulate_reliability
-from galaxies.evaluation.scores import (
-    list_intervals,
-    measure,
-    measure_calibration,
-    measure_views,
-    tabulate_classes,
-    tabulate_confusion,
-    tabulate_predictions,
-)
+from galaxies.evaluation.scores import list_intervals, measure, measure_calibration, measure_views
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 
 NAMES = ("round", "edge-on", "spiral")
@@ -181,16 +174,6 @@ def test_a_label_without_galaxies_has_no_shares() -> None:
     table = tabulate_confusion(np.array([0]), np.array([2]), NAMES)
     assert table["count"].sum() == 1
     assert table.loc[table["label"] == "spiral", "share"].tolist() == [0, 0, 0]
-
-
-def test_predictions_are_by_name_with_a_probability_a_class() -> None:
-    probabilities = np.array([[0.15, 0.15, 0.7], [0.9999987654, 0.0000012345678, 0.0]])
-    galaxies = pd.DataFrame({"row": [4, 9], "id": ["007", "NA"]})
-    table = tabulate_predictions(galaxies, np.array([1, 0]), probabilities, NAMES)
-    assert list(table) == ["row", "id", "label", "predicted", "p round", "p edge-on", "p spiral"]
-    assert table.iloc[0].tolist() == [4, "007", "edge-on", "spiral", 0.15, 0.15, 0.7]
-    assert table["predicted"].tolist() == ["spiral", "round"]
-    assert table["p edge-on"][1] == 1.235e-6  # Not 0: a galaxy of that class would cost any number of nats.
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 Legend: B images, C channels, T tokens, H x W positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
 import torch
 from torch import Tensor, nn
 
+from galaxies.backbones.backbone import Backbone
 from galaxies.errors import InputError
 
 
@@ -73,6 +74,45 @@ def find_positions(node: str, shape: Sequence[int], other_shape: Sequence[int] |
         f"extract.layers: {node} gives a tensor of shape {tuple(shape[1:])}, in which there are no positions to average over; "
         "choose another node, or keep it whole with `-S extract.pool=map`."
     )
+
+
+@torch.inference_mode()
+def plan_pooling(
+    backbone: Backbone, prefix: nn.Module, pooled: Sequence[str], pool: str, device: torch.device
+) -> dict[str, Positions]:
+    """Find the positions in the activation of each node that is pooled, by sending black images through."""
+
+    def shapes(size: int) -> dict[str, torch.Size]:
+        black = torch.zeros(1, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+        return {node: activation.shape for node, activation in prefix(black).items()}
+
+    size = backbone.transform.image_size
+    try:
+        found = shapes(size)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(
+            f"extract.image_size: {backbone.name} takes no images of {size} px ({error}); use `-S extract.image_size=null`, "
+            "the weights' own."
+        ) from error
+    try:
+        others = shapes(2 * size) if any(len(set(found[node][1:])) == 1 for node in pooled) else {}
+    except (RuntimeError, AssertionError, ValueError):
+        others = {}  # The network takes images of one size.
+    tokens = describe_tokens(backbone.module)
+    positions = {node: find_positions(node, found[node], others.get(node), tokens) for node in pooled}
+    if pool == "cls":
+        for node in pooled:
+            require_class_token(node, found[node], positions[node], tokens)
+    return positions
+
+
+def pool_nodes(
+    activations: Mapping[str, Tensor], nodes: Sequence[str], *, pool: str, positions: Mapping[str, Positions]
+) -> Tensor:
+    """Return the class tokens (``pool`` is ``cls``) or the means over positions of nodes, one after the other: (B, C)."""
+    if pool == "cls":
+        return torch.cat([take_class_token(activations[node]) for node in nodes], dim=1)
+    return torch.cat([average_positions(activations[node], positions[node]) for node in nodes], dim=1)
 
 
 def average_positions(activation: Tensor, positions: Positions) -> Tensor:

@@ -24,8 +24,9 @@ def resize(images: Tensor, transform: Transform) -> Tensor:
 
 
 def normalize(resized: Tensor, transform: Transform) -> Tensor:
-    """Turn (B, 3, s, s) uint8 into float32 with the weights' mean and standard deviation taken out."""
-    pixels: Tensor = functional.to_dtype(resized, torch.float32, scale=True)
+    """Turn (B, 3, s, s) uint8 into float32, contiguous, with the weights' mean and standard deviation taken out."""
+    # One plane after the other: with the channels innermost the same arithmetic takes 3 to 5 times as long (measured).
+    pixels: Tensor = functional.to_dtype(resized.contiguous(), torch.float32, scale=True)
     normalized: Tensor = functional.normalize(pixels, list(transform.mean), list(transform.std), inplace=True)
     return normalized
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from galaxies.backbones.backbone import Backbone
-from galaxies.backbones.forward import Forward, ForwardPass, forward_batches, make_forward
+from galaxies.backbones.forward import Forward, ForwardPass, make_forward
+from galaxies.backbones.streams import forward_batches
 from galaxies.data.catalog_images import CatalogImages
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity

@@ -3,10 +3,11 @@
 Legend: B galaxies, V views, S image size in the file.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 
-from galaxies.backbones.forward import Forward
 from galaxies.errors import InputError
 
 # Largest difference between a galaxy alone and in a batch, root mean square, as a fraction of the activation's own. Measured
@@ -15,7 +16,9 @@ from galaxies.errors import InputError
 _TOLERANCE = {"float32": 1e-2, "bfloat16": 5e-2, "float16": 5e-2}
 
 
-def check_forward(forward: Forward, module: nn.Module, images: Tensor, *, precision: str) -> dict[str, Tensor]:
+def check_forward(
+    forward: Callable[[Tensor], Mapping[str, Tensor]], module: nn.Module, images: Tensor, *, precision: str
+) -> dict[str, Tensor]:
     """Send a few galaxies through in a batch and each alone, and return the batch's activations, (B, V, ...) on the CPU.
 
     Args:

@@ -19,8 +19,7 @@ from torch.nn import functional
 from torchvision.transforms import InterpolationMode
 
 from galaxies.backbones.backbone import Backbone, cut
-from galaxies.backbones.forward import plan_pooling
-from galaxies.backbones.pooling import Positions, average_positions, take_class_token
+from galaxies.backbones.pooling import Positions, plan_pooling, pool_nodes
 from galaxies.backbones.spec import layer_nodes
 from galaxies.errors import InputError
 from galaxies.files import replacing
@@ -123,9 +122,7 @@ class ExportedModel(nn.Module):
         activations = self.prefix((resized - self.mean) / self.std)
         if self.ending:
             return self.ending(activations[self._nodes[0]])  # type: ignore[no-any-return]
-        if self._pool == "cls":
-            return torch.cat([take_class_token(activations[node]) for node in self._nodes], dim=1)
-        return torch.cat([average_positions(activations[node], self._positions[node]) for node in self._nodes], dim=1)
+        return pool_nodes(activations, self._nodes, pool=self._pool, positions=self._positions)
 
 
 def resize_weights(size: int, new_size: int, interpolation: str) -> Tensor:

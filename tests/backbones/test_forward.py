@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from galaxies.backbones.backbone import load_backbone
-from galaxies.backbones.forward import ForwardPass, forward_batches, make_forward
+from galaxies.backbones.forward import ForwardPass, make_forward
 from galaxies.backbones.spec import BackboneSpec
+from galaxies.backbones.streams import forward_batches
 from galaxies.backbones.transform import resize, turn
 from galaxies.errors import InputError
 

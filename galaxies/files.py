@@ -165,13 +165,13 @@ def _sweep(path: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
+    # Needed after a kill only. os.kill(process, 0) asks too, but on Windows it would end the process.
+    import psutil
+
     try:
-        os.kill(process, 0)  # Signal 0 only asks.
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+        return psutil.pid_exists(process)
+    except OverflowError:
+        return True
 
 
 def _umask() -> int:

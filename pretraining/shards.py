@@ -4,8 +4,6 @@ A shard holds ``images`` (G, S, S, 3) uint8, ``labels`` (G,) uint8 and ``targets
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from tqdm import tqdm
 
 from galaxies.errors import InputError
 from galaxies.files import replacing
+from galaxies.workers import in_workers
 from pretraining.stream import TARGET_NAMES, simulate
 
 SHARD_GALAXIES = 500  # 25 MB at 128 px; a multiple of the ten classes, which take turns in the stream
@@ -29,15 +28,10 @@ def shard_path(folder: Path, seed: int, shard: int) -> Path:
 def render_shards(folder: Path, *, seed: int, shards: Sequence[int], image_size: int, num_workers: int) -> None:
     """Render those of the shards that are not there yet, in ``num_workers`` processes; 0 or 1 renders in this one."""
     missing = [shard for shard in shards if not shard_path(folder, seed, shard).exists()]
-    if num_workers <= 1:
-        for shard in tqdm(missing, desc="render", unit="shard"):
-            _render_shard(folder, seed, shard, image_size)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(num_workers, context) as executor:
-        futures = [executor.submit(_render_shard, folder, seed, shard, image_size) for shard in missing]
-        for future in tqdm(futures, desc="render", unit="shard"):
-            future.result()
+    tasks = ((folder, seed, shard, image_size) for shard in missing)
+    rendered = in_workers(_render_shard, tasks, num_workers=num_workers)
+    for _ in tqdm(rendered, total=len(missing), desc="render", unit="shard"):
+        """It is on disk."""
 
 
 def read_shard(path: Path, image_size: int) -> tuple[Tensor, Tensor, Tensor]:

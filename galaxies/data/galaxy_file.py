@@ -30,6 +30,9 @@ _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 # A row of chunks of an auto-chunked file can span hundreds of images: 256 MiB hold one, so that each chunk is decoded once.
 _CHUNK_CACHE_BYTES = 256 << 20
 
+BLOCK_GALAXIES = 64
+"""Galaxies that are read, decoded or digested at a time: 12 MB of images of 256 px."""
+
 
 @dataclass(frozen=True)
 class GalaxyBlock:
@@ -144,10 +147,12 @@ class GalaxyFile:
                 ) from error
         return images
 
-    def blocks(self, num_rows: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield (first index, images (B, S, S, 3)) over the whole file, ``num_rows`` at a time."""
-        for start in range(0, self.num_galaxies, num_rows):
-            yield start, self.read_images(np.arange(start, min(start + num_rows, self.num_galaxies)))
+    def blocks(self, indices: NDArray[np.int64] | None = None) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+        """Yield the images of ascending ``indices``, by default all, block by block: their places, and (B, S, S, 3)."""
+        indices = np.arange(self.num_galaxies) if indices is None else indices
+        for start in range(0, len(indices), BLOCK_GALAXIES):
+            block = slice(start, min(start + BLOCK_GALAXIES, len(indices)))
+            yield block, self.read_images(indices[block])
 
     def __enter__(self) -> Self:
         return self

@@ -16,8 +16,6 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.tables import TableFile, slice_groups, write_table
 from galaxies.errors import InputError
 
-_BLOCK_ROWS = 64
-
 # Strata need no finer numbers, and an image of 256 px takes five times as long.
 _IMAGE_SIZE = 128
 _DIGITS = 5
@@ -44,9 +42,8 @@ def measure_rows(galaxies: GalaxyFile, indices: NDArray[np.int64], rows: NDArray
     """Measure the galaxies with the ascending ``indices`` in the file, (B,), which are ``rows`` of the catalog, (B,)."""
     radius, brightness = (np.empty(len(rows)) for _ in range(2))
     with tqdm(total=len(rows), desc="measure", unit="galaxy") as progress:
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
-            measured = measure_images(shrink_images(galaxies.read_images(indices[block]), _IMAGE_SIZE)).round(_DIGITS)
+        for block, images in galaxies.blocks(indices):
+            measured = measure_images(shrink_images(images, _IMAGE_SIZE)).round(_DIGITS)
             radius[block], brightness[block] = measured["radius"], measured["brightness"]
             progress.update(len(measured))
     return Measurements(rows, radius, brightness)

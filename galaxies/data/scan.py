@@ -12,8 +12,6 @@ from tqdm import tqdm
 from galaxies.data.catalog import DIGEST_BYTES, image_sha256
 from galaxies.data.galaxy_file import GalaxyFile
 
-_BLOCK_ROWS = 64
-
 
 def scan_images(galaxies: GalaxyFile, *, num_workers: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return each image's digest, (M, 32), and whether it is constant, (M,). ``num_workers`` threads digest."""
@@ -23,8 +21,7 @@ def scan_images(galaxies: GalaxyFile, *, num_workers: int) -> tuple[NDArray[np.u
         ThreadPoolExecutor(max(1, num_workers)) as pool,
         tqdm(total=galaxies.num_galaxies, desc="split", unit="galaxy") as progress,
     ):
-        for start, images in galaxies.blocks(_BLOCK_ROWS):
-            rows = slice(start, start + len(images))
+        for rows, images in galaxies.blocks():
             # hashlib lets go of Python's lock.
             digests[rows] = np.frombuffer(b"".join(pool.map(image_sha256, images)), np.uint8).reshape(-1, DIGEST_BYTES)
             is_blank[rows] = [_is_constant(image) for image in images]

@@ -6,6 +6,7 @@ any slice of any array and spends 2 ms on each: from here a core reads about 20 
 times as many of maps, which wait for zstd (CPU time, on noise of the shapes of a ResNet-50's features and `layer3` maps).
 """
 
+import io
 import os
 from typing import Any
 
@@ -55,8 +56,8 @@ class ChunkReader:
         shard, index = divmod(chunk, self._shard_chunks)
         path = shard_path(self._store.path, shard, self._num_axes)
         try:
-            with path.open("rb") as file:
-                content = _read_chunk(file.fileno(), index, self._shard_chunks)
+            with path.open("rb", buffering=0) as file:
+                content = _read_chunk(file, index, self._shard_chunks)
             if self._is_compressed:
                 content = zstd.decompress(content)
             return np.frombuffer(content, self._dtype).reshape(self._shape)
@@ -68,16 +69,18 @@ class ChunkReader:
             ) from error
 
 
-def _read_chunk(descriptor: int, index: int, num_chunks: int) -> bytes:
+def _read_chunk(file: io.RawIOBase, index: int, num_chunks: int) -> bytes:
     """Return the encoded bytes of chunk ``index`` of the ``num_chunks`` in an open shard."""
     index_bytes = num_chunks * 16
-    index_start = os.fstat(descriptor).st_size - index_bytes - _CHECKSUM_BYTES
+    index_start = file.seek(0, os.SEEK_END) - index_bytes - _CHECKSUM_BYTES
     if index_start < 0:
         raise ValueError("the file is truncated")
-    table = os.pread(descriptor, index_bytes + _CHECKSUM_BYTES, index_start)
+    file.seek(index_start)
+    table = file.readall()
     if google_crc32c.value(table[:index_bytes]) != int.from_bytes(table[index_bytes:], "little"):
         raise ValueError("the checksum of its index is wrong")
     offset, length = np.frombuffer(table, "<u8", 2, index * 16).tolist()
     if offset + length > index_start:
         raise ValueError("the chunk was never written")
-    return os.pread(descriptor, length, offset)
+    file.seek(offset)
+    return file.read(length) or b""

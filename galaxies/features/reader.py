@@ -64,21 +64,21 @@ def read_shuffled_batches(
         ValueError: ``rows`` do not ascend or are not in the store.
         InputError: a chunk is missing or damaged, or a row is not finite.
     """
-    chunks, blocks = ChunkReader(store), _plan_blocks(store, rows)
+    blocks, chunk_rows = _plan_blocks(store, rows), store.activations.chunks[0]
     if buffer_rows is None:
         fitting = _MAX_BUFFER_BYTES // _row_bytes(store)
-        buffer_rows = max(_MIN_BUFFER_CHUNKS * chunks.chunk_rows, min(_BUFFER_ROWS, fitting))
+        buffer_rows = max(_MIN_BUFFER_CHUNKS * chunk_rows, min(_BUFFER_ROWS, fitting))
     # A generator of its own: the reading thread draws from it while the caller may draw from theirs.
-    own = np.random.default_rng(int(generator.integers(1 << 63)))
-    order = own.permutation(len(blocks))
-    shuffled = (blocks[index] for index in order)
-    return in_advance(_draw_batches(store, chunks, rows, shuffled, batch_size, buffer_rows, own, num_workers))
+    shuffler = np.random.default_rng(int(generator.integers(1 << 63)))
+    shuffled = (blocks[index] for index in shuffler.permutation(len(blocks)))
+    buffer = _Buffer(store, rows, buffer_rows + batch_size)
+    return in_advance(_draw_batches(buffer, shuffled, batch_size, num_workers, shuffler))
 
 
 def read_batches(store: Store, rows: NDArray[np.int64], *, batch_size: int, num_workers: int = 1) -> Iterator[Batch]:
     """Yield ``rows`` in their order; arguments and errors are those of :func:`read_shuffled_batches`."""
-    chunks, blocks = ChunkReader(store), iter(_plan_blocks(store, rows))
-    return in_advance(_draw_batches(store, chunks, rows, blocks, batch_size, 0, None, num_workers))
+    blocks = iter(_plan_blocks(store, rows))
+    return in_advance(_draw_batches(_Buffer(store, rows, batch_size), blocks, batch_size, num_workers))
 
 
 def _plan_blocks(store: Store, rows: NDArray[np.int64]) -> list[_Block]:
@@ -91,45 +91,48 @@ def _plan_blocks(store: Store, rows: NDArray[np.int64]) -> list[_Block]:
     return [_Block(*block) for block in zip(chunks.tolist(), starts.tolist(), stops.tolist(), strict=True)]
 
 
+class _Buffer:
+    """Rows that wait to be drawn, each in a slot. Blocks are read until ``num_waiting`` or more are there."""
+
+    def __init__(self, store: Store, rows: NDArray[np.int64], num_waiting: int) -> None:
+        self._store, self._rows, self._chunks = store, rows, ChunkReader(store)
+        self.num_waiting = num_waiting
+        self.num_slots = min(num_waiting + self._chunks.chunk_rows, len(rows))
+        self._activations = np.empty((self.num_slots, *store.activations.shape[1:]), store.activations.dtype)
+        self._positions = np.empty(self.num_slots, np.int64)  # in the rows asked for, of the row in each slot
+
+    def fill(self, block: _Block, slots: NDArray[np.int64]) -> None:
+        """Read the rows of a block into slots. Raises InputError when one is damaged or not finite."""
+        rows = self._rows[block.start : block.stop]
+        activations = self._chunks.read(block.chunk)[rows - block.chunk * self._chunks.chunk_rows]
+        _require_finite(activations, self._store, rows)
+        self._positions[slots], self._activations[slots] = np.arange(block.start, block.stop), activations
+
+    def take(self, slots: NDArray[np.int64]) -> Batch:
+        """Return a copy of what is in the slots."""
+        return self._positions[slots], self._activations[slots]
+
+
 def _draw_batches(
-    store: Store,
-    chunks: ChunkReader,
-    rows: NDArray[np.int64],
-    blocks: Iterator[_Block],
-    batch_size: int,
-    buffer_rows: int,
-    generator: np.random.Generator | None,
-    num_workers: int,
+    buffer: _Buffer, blocks: Iterator[_Block], batch_size: int, num_workers: int, shuffler: np.random.Generator | None = None
 ) -> Iterator[Batch]:
-    """Yield batches drawn from a buffer that is filled block by block: at random, or first in, first out without generator."""
-    wanted = buffer_rows + batch_size
-    capacity = min(wanted + chunks.chunk_rows, len(rows))
-    buffer = np.empty((capacity, *store.activations.shape[1:]), store.activations.dtype)
-    positions = np.empty(capacity, np.int64)  # of the row in each slot of the buffer
-    held, free = np.arange(0), np.arange(capacity)  # slots with a row, next to be drawn first; slots without
-
-    def fill(block: _Block, slots: NDArray[np.int64]) -> None:
-        positions[slots] = np.arange(block.start, block.stop)
-        block_rows = rows[block.start : block.stop]
-        activations = chunks.read(block.chunk)[block_rows - block.chunk * chunks.chunk_rows]
-        _require_finite(activations, store, block_rows)
-        buffer[slots] = activations
-
+    """Yield batches drawn from a buffer that is filled block by block: at random, or first in, first out without shuffler."""
+    full, free = np.arange(0), np.arange(buffer.num_slots)  # slots with a row, next to be drawn first; slots without
     with ThreadPoolExecutor(num_workers) as pool:
         while True:
             fills = []
-            while len(held) < wanted and (block := next(blocks, None)) is not None:
+            while len(full) < buffer.num_waiting and (block := next(blocks, None)) is not None:
                 slots, free = np.split(free, [block.stop - block.start])
-                held = np.concatenate([held, slots])
-                fills.append(pool.submit(fill, block, slots))
+                full = np.concatenate([full, slots])
+                fills.append(pool.submit(buffer.fill, block, slots))
             for done in fills:
                 done.result()
-            if not len(held):
+            if not len(full):
                 return
-            if generator is not None:
-                generator.shuffle(held)
-            drawn, held = np.split(held, [min(batch_size, len(held))])
-            yield positions[drawn], buffer[drawn]
+            if shuffler is not None:
+                shuffler.shuffle(full)
+            drawn, full = np.split(full, [min(batch_size, len(full))])
+            yield buffer.take(drawn)
             free = np.concatenate([free, drawn])
 
 

@@ -20,7 +20,6 @@ SIDES = (256, 224, 192, 160, 128, 96, 80, 64, 48, 32)
 _QUALITY = 80
 _NUM_TRIED = 48  # galaxies that say how much a size costs
 _MARGIN = 1.1  # what the others may cost more than those
-_BLOCK_ROWS = 64
 
 
 def encode_thumbnail(image: NDArray[np.uint8], side: int) -> str:
@@ -57,6 +56,5 @@ def encode_thumbnails(
     Memory does not grow with B. ``num_workers`` threads encode; Pillow lets go of Python's lock.
     """
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
-        for start in range(0, len(indices), _BLOCK_ROWS):
-            images = galaxies.read_images(indices[start : start + _BLOCK_ROWS])
-            yield from pool.map(encode_thumbnail, images, sides[start : start + _BLOCK_ROWS].tolist())
+        for block, images in galaxies.blocks(indices):
+            yield from pool.map(encode_thumbnail, images, sides[block].tolist())

@@ -15,7 +15,7 @@ from galaxies.features.store import Store
 from galaxies.files import replacing
 from galaxies.paths import CATALOG, GALAXIES
 
-_BLOCK_ROWS = 4096
+_GROUP_ROWS = 4096  # in a row group of the file, the unit of reading
 
 
 def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
@@ -39,8 +39,8 @@ def export_features(store_path: Path, out: Path, *, folder: Path) -> None:
         raise InputError(f"{store_path} holds maps or images; features for other tools are pooled: use `-S extract.pool=avg`.")
     schema = _make_schema(store)
     with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for start in range(0, len(catalog), _BLOCK_ROWS):
-            stop = min(start + _BLOCK_ROWS, len(catalog))
+        for start in range(0, len(catalog), _GROUP_ROWS):
+            stop = min(start + _GROUP_ROWS, len(catalog))
             rows = catalog.read(start, stop)
             features = np.asarray(store.activations[start:stop, 0], np.float32)
             columns = [

@@ -17,7 +17,7 @@ from galaxies.simulation.rendering import render_galaxy
 from galaxies.simulation.survey_plan import Plan, native_pixel_scale, plan_survey
 from galaxies.workers import in_workers
 
-_BLOCK_ROWS = 16
+_TASK_GALAXIES = 16  # that one worker renders at a time
 _LARGEST_COARSENING = 2.0  # the real cutouts of the largest galaxies have 0.524 arcsec/px instead of 0.262
 _FITTING_RADIUS_ARCSEC = 11.0  # half-light radius of the largest galaxy that the native scale holds
 _MARGIN = 16  # px beyond the views, so that the light of a star beyond one edge does not come in at the other
@@ -33,8 +33,8 @@ def simulate_survey(*, num_galaxies: int, image_size: int, seed: int, num_worker
         num_workers: processes; 0 or 1 renders in this one.
     """
     plan = plan_survey(num_galaxies, image_size, seed)
-    starts = range(0, num_galaxies, _BLOCK_ROWS)
-    tasks = ((plan.rows(start, start + _BLOCK_ROWS), start, image_size, seed) for start in starts)
+    starts = range(0, num_galaxies, _TASK_GALAXIES)
+    tasks = ((plan.rows(start, start + _TASK_GALAXIES), start, image_size, seed) for start in starts)
     yield from in_workers(_render_block, tasks, num_workers=num_workers)
 
 

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from galaxies.data.galaxy_file import GalaxyBlock
+from galaxies.data.galaxy_file import BLOCK_GALAXIES, GalaxyBlock
 from galaxies.sources.image_catalogue import ImageCatalogue, refuse_complaints
 from galaxies.sources.image_files import DAMAGE_ERRORS, read_image, read_size, say_damage
-
-_BLOCK_ROWS = 64
 
 
 def find_image_size(catalogue: ImageCatalogue) -> int:
@@ -58,8 +56,8 @@ def read_blocks(catalogue: ImageCatalogue, image_size: int) -> Iterator[GalaxyBl
     num_images = len(catalogue.lines)
     ra, dec, pxscale = (catalogue.column(name) for name in ("ra", "dec", "pxscale"))
     with tqdm(total=num_images, desc="read images", unit="galaxy") as progress:
-        for start in range(0, num_images, _BLOCK_ROWS):
-            lines = catalogue.lines[start : start + _BLOCK_ROWS]
+        for start in range(0, num_images, BLOCK_GALAXIES):
+            lines = catalogue.lines[start : start + BLOCK_GALAXIES]
             images = np.zeros((len(lines), image_size, image_size, 3), np.uint8)
             for position in range(len(lines)):
                 (file,) = catalogue.files(start + position)

@@ -24,8 +24,6 @@ GALAXY10_URL = "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5"
 GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"
 """Galaxy10 DECaLS (Leung & Bovy 2024, doi 10.5281/zenodo.10845026), 2.7 GB; the digest is astroNN's."""
 
-_BLOCK_ROWS = 64
-
 
 @dataclass(frozen=True)
 class DownloadParams:
@@ -143,8 +141,7 @@ def digest(path: Path) -> str:
 
 
 def _blocks_of(galaxies: GalaxyFile) -> Iterator[GalaxyBlock]:
-    for start, images in galaxies.blocks(_BLOCK_ROWS):
-        rows = slice(start, start + len(images))
+    for rows, images in galaxies.blocks():
         yield GalaxyBlock(
             images,
             galaxies.labels[rows],

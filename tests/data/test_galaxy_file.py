@@ -59,7 +59,18 @@ def test_galaxies_come_back_as_they_were_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(galaxies.labels, LABELS)
         np.testing.assert_array_equal(galaxies.dec, np.arange(NUM_GALAXIES) + 0.25)
         assert np.flatnonzero(np.isnan(galaxies.redshift)).tolist() == [0, 1, 16]
-        np.testing.assert_array_equal(np.concatenate([images for _, images in galaxies.blocks(5)]), IMAGES)
+
+
+def test_galaxies_are_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("galaxies.data.galaxy_file.BLOCK_GALAXIES", 5)
+    with GalaxyFile(write_blocks(tmp_path / "a.h5", 0, NUM_GALAXIES)) as galaxies:
+        for indices in (None, np.arange(2, NUM_GALAXIES, 2), np.arange(5), np.arange(0)):
+            expected, num_images = IMAGES if indices is None else IMAGES[indices], 0
+            for block, images in galaxies.blocks(indices):
+                np.testing.assert_array_equal(images, expected[block])
+                assert 0 < len(images) <= 5
+                num_images += len(images)
+            assert num_images == len(expected)
 
 
 def test_the_same_galaxies_give_the_same_bytes(tmp_path: Path) -> None:

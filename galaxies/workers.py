@@ -7,12 +7,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 Result = TypeVar("Result")
+Task = TypeVarTuple("Task")
 
 
-def in_workers(function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], *, num_workers: int) -> Iterator[Result]:
+def in_workers(function: Callable[[*Task], Result], tasks: Iterable[tuple[*Task]], *, num_workers: int) -> Iterator[Result]:
     """Yield ``function(*task)`` for each task, in the order of the tasks.
 
     Args:

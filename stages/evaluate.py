@@ -9,8 +9,9 @@ from galaxies.data.measurements import read_measurements
 from galaxies.data.splits import Splits
 from galaxies.errors import InputError
 from galaxies.evaluation.class_tables import tabulate_classes, tabulate_confusion
+from galaxies.evaluation.contact_sheet import Tile
 from galaxies.evaluation.intervals import find_intervals
-from galaxies.evaluation.plots import Tile, choose_galaxies, draw_figure
+from galaxies.evaluation.plots import choose_galaxies, draw_figure, make_tile
 from galaxies.evaluation.predictions import tabulate_predictions
 from galaxies.evaluation.reliability import change_temperature, tabulate_reliability
 from galaxies.evaluation.scores import list_intervals, measure, measure_calibration, measure_seeds, measure_views
@@ -109,7 +110,7 @@ def _choose_tiles(
     shown = choose_galaxies(targets, num_galaxies=_NUM_TILES, generator=np.random.default_rng(0))
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     return [
-        Tile(
+        make_tile(
             galaxies.read_images(indices[[place]])[0], names[targets[place]], names[predicted[place]], float(confidence[place])
         )
         for place in shown

@@ -60,7 +60,7 @@ def _similar(options: argparse.Namespace) -> None:
 
     model = load(options.model_dir, weights=options.weights, device=options.device)
     image, found = find_similar(options.image, model, folder=Path(), number=options.number)
-    draw_similar(options.out, image, found, title=f"Most similar to {options.image}, with class, id and distance")
+    draw_similar(options.out, image, found, title=f"Most similar to {options.image}")
     for line in format_similar(found):
         print(line)
     print(f"{options.out} shows them.")

@@ -8,18 +8,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
-from galaxies.evaluation.plots import BACKGROUND, FAINT, INK
+from galaxies.evaluation.contact_sheet import FAINT, INK, Tile, draw_sheet, save_sheet
 from galaxies.features.survey import open_survey
-from galaxies.files import replacing
 from galaxies.heads.inference import read_features
 from galaxies.paths import GALAXIES
 from galaxies.prediction.model import Model
@@ -28,8 +26,7 @@ from galaxies.sources.inputs import list_inputs
 
 _logger = logging.getLogger(__name__)
 
-_DPI = 100
-_TILE, _CAPTION, _HEADER = 2.0, 0.55, 0.55  # inches: the side of a galaxy, its caption, the title
+_COLUMNS = 6
 
 
 @dataclass(frozen=True)
@@ -71,20 +68,20 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
     distances = _measure_distances(features, model, decoded.image)
     nearest = np.argsort(distances, kind="stable")[:number]
     with GalaxyFile(folder / GALAXIES) as galaxies:
-        listed = survey.catalog.take(nearest)
-        found = [
-            SimilarGalaxy(
-                float(distances[row]),
-                row,
-                name,
-                galaxies.class_names[int(galaxies.labels[galaxy])],
-                float(galaxies.ra[galaxy]),
-                float(galaxies.dec[galaxy]),
-                galaxies.read_images(np.array([galaxy]))[0],
-            )
-            for row, galaxy, name in zip(nearest.tolist(), listed.galaxy.tolist(), listed.ids.to_pylist(), strict=True)
-        ]
+        found = list(_describe(galaxies, survey.catalog, nearest, distances[nearest]))
     return decoded.image, found
+
+
+def _describe(
+    galaxies: GalaxyFile, catalog: Catalog, rows: NDArray[np.int64], distances: NDArray[np.float64]
+) -> Iterator[SimilarGalaxy]:
+    """Yield what is known of the galaxies in some rows, whose distances are given."""
+    listed = catalog.take(rows)
+    columns = (distances.tolist(), rows.tolist(), listed.ids.to_pylist(), listed.galaxy.tolist())
+    for distance, row, name, index in zip(*columns, strict=True):
+        class_name = galaxies.class_names[int(galaxies.labels[index])]
+        (image,) = galaxies.read_images(np.array([index]))
+        yield SimilarGalaxy(distance, row, name, class_name, float(galaxies.ra[index]), float(galaxies.dec[index]), image)
 
 
 @torch.inference_mode()
@@ -102,26 +99,10 @@ def format_similar(similar: Sequence[SimilarGalaxy]) -> Iterator[str]:
         yield f"{galaxy.distance:6.3f}  row {galaxy.row:<6} {galaxy.id:<12} {galaxy.class_name}"
 
 
-def draw_similar(
-    path: Path, image: NDArray[np.uint8], similar: Sequence[SimilarGalaxy], *, title: str, columns: int = 6
-) -> None:
+def draw_similar(path: Path, image: NDArray[np.uint8], similar: Sequence[SimilarGalaxy], *, title: str) -> None:
     """Draw a PNG: the image, then the galaxies like it, with class, id and distance below each."""
-    captions = [("asked about", ""), *((g.class_name, f"{g.id}   {g.distance:.2f}") for g in similar)]
+    captions = [("asked about", ""), *((galaxy.class_name, f"{galaxy.id}   {galaxy.distance:.2f}") for galaxy in similar)]
     images = [image, *(galaxy.image for galaxy in similar)]
-    num_rows = -(-len(images) // columns)
-    width, height = columns * _TILE, _HEADER + num_rows * (_TILE + _CAPTION)
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=BACKGROUND)
-    text: dict[str, Any] = {"ha": "center", "va": "center", "family": "DejaVu Sans"}
-    figure.text(0.5, 1 - 0.5 * _HEADER / height, title, color=INK, fontsize=14, parse_math=False, **text)
-    for index, (picture, lines) in enumerate(zip(images, captions, strict=True)):
-        row, column = divmod(index, columns)
-        bottom = height - _HEADER - (row + 1) * (_TILE + _CAPTION) + _CAPTION
-        axes = figure.add_axes(((column + 0.03) / columns, bottom / height, 0.94 / columns, 0.94 * _TILE / height))
-        axes.imshow(picture, interpolation="lanczos")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for number, (line, colour) in enumerate(zip(lines, (INK, FAINT), strict=True)):
-            place = ((column + 0.5) / columns, (bottom - 0.14 - 0.2 * number) / height)
-            figure.text(*place, line, color=colour, fontsize=9, parse_math=False, **text)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={"Software": None})
+    tiles = [Tile(picture, ((name, INK), (detail, FAINT))) for picture, (name, detail) in zip(images, captions, strict=True)]
+    figure, _ = draw_sheet(tiles, columns=_COLUMNS, title=title, key="below each galaxy: its class, its id and its distance")
+    save_sheet(path, figure)

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galaxies.evaluation.class_tables import tabulate_confusion
-from galaxies.evaluation.plots import RIGHT, WRONG, Tile, _fit_texts, _shorten, choose_galaxies, draw_figure
+from galaxies.evaluation.contact_sheet import Tile, draw_sheet, fit_texts, save_sheet, shorten
+from galaxies.evaluation.plots import RIGHT, WRONG, choose_galaxies, draw_figure, make_tile
 from tests.toys import toy_images
 
 
 def tiles(num_tiles: int, *, label: str = "Merging", predicted: str = "Merging") -> list[Tile]:
-    return [Tile(image, label, predicted, 0.82) for image in toy_images(num_tiles, size=40)]
+    return [make_tile(image, label, predicted, 0.82) for image in toy_images(num_tiles, size=40)]
 
 
 def draw(path: Path, drawn: list[Tile], columns: int = 6) -> NDArray[np.uint8]:
@@ -61,9 +62,18 @@ def test_any_number_of_galaxies_makes_a_sheet_1200_px_wide(tmp_path: Path, num_t
     assert picture.shape[0] == 90 + -(-num_tiles // 6) * 250 + 55 + 2 * 50 + 140
 
 
+def test_a_galaxy_without_a_verdict_has_no_frame(tmp_path: Path) -> None:
+    figure, height = draw_sheet([Tile(toy_images(1, size=40)[0], (("a", RIGHT),))], columns=6, title="", key="")
+    save_sheet(tmp_path / "a.png", figure)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (1200, round(100 * height)) == (1200, 90 + 250)
+    assert len(figure.axes[0].images) == 1
+    assert not figure.axes[0].patches
+
+
 def test_right_and_wrong_differ_in_colour_and_in_their_mark(tmp_path: Path) -> None:
     right, wrong = tiles(1)[0], tiles(1, predicted="Round Smooth")[0]
-    assert (right.verdict, wrong.verdict) == ("✓ 82%", "✗ Round Smooth 82%")
+    assert (right.lines[1][0], wrong.lines[1][0]) == ("✓ 82%", "✗ Round Smooth 82%")
     for tile, present, absent in ((right, RIGHT, WRONG), (wrong, WRONG, RIGHT)):
         picture = draw(tmp_path / "a.png", [tile])
         assert has_colour(picture, present)
@@ -88,7 +98,7 @@ def test_no_text_is_wider_than_its_galaxy_or_too_small_to_read(text: str) -> Non
     figure = Figure(figsize=(12, 3), dpi=100)
     written = [figure.text(0.5, 0.5, words, family="DejaVu Sans") for words in (text, "Merging")]
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    _fit_texts(written, 190, renderer)
+    fit_texts(written, 190, renderer)
     assert max(words.get_window_extent(renderer).width for words in written) <= 191
     assert min(float(words.get_fontsize()) for words in written) >= 8
     assert written[1].get_text() == "Merging"
@@ -106,7 +116,7 @@ def test_the_matrix_is_as_bright_as_the_shares_are_high(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Merging", "x" * 26, "In-between Round Smooth with a Bar", "W" * 200])
 def test_a_long_name_loses_its_middle(name: str) -> None:
-    short = _shorten(name, 26)
+    short = shorten(name, 26)
     assert len(short) <= 26
     assert (short == name) == (len(name) <= 26)
     assert (short[0], short[-1]) == (name[0], name[-1])

@@ -147,7 +147,7 @@ def test_the_commands_work_from_the_repository(
     assert distances == sorted(distances)
     assert distances[0] > 0.1
     with Image.open(tmp_path / "similar.png") as sheet:
-        assert sheet.size == (1200, 310)
+        assert sheet.size == (1200, 340)
 
 
 def test_an_image_that_cannot_be_read_has_no_similar_ones(

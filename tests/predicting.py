@@ -23,19 +23,19 @@ NUM_GALAXIES = 40
 
 
 def save_toy_head(
-    folder: Path, *, layer: str = "layer1", keep: bool = False, field: FieldOfView | None = None
+    folder: Path, *, layer: str = "layer1", keep: bool = False, field: FieldOfView | None = None, **extract: Any
 ) -> NDArray[np.float64]:
-    """Extract toy galaxies in ``folder`` and write a head of them to ``models/head.pt``.
+    """Extract toy galaxies in ``folder``, with changes of EXTRACT, and write a head of them to ``models/head.pt``.
 
     Returns the probabilities of all rows that the evaluate stage would find, (40, 3).
     """
-    changes: dict[str, Any] = {"layers": (layer,), "pool": "map" if keep else "avg"}
+    changes: dict[str, Any] = {"layers": (layer,), "pool": "map" if keep else "avg", **extract}
     store = Store(run_extract(folder, toy_images(NUM_GALAXIES), **changes)[layer])
     ending = make_ending(ExtractParams(**{**EXTRACT, **changes}).spec, layer) if keep else None
     rows = np.arange(NUM_GALAXIES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head = Head(64 if ending is None else 512, len(CLASS_NAMES))
+        head = Head(store.activations.shape[-1] if ending is None else 512, len(CLASS_NAMES))
     trained = TrainedHead(
         head.eval(),
         CLASS_NAMES,

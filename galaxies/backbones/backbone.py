@@ -8,7 +8,8 @@ from torch import fx, nn
 
 from galaxies.backbones.architectures import build
 from galaxies.backbones.graph import Graph
-from galaxies.backbones.spec import RANDOM, BackboneSpec, Transform, is_path, layer_nodes
+from galaxies.backbones.presets import known_transform
+from galaxies.backbones.spec import LOCAL_PREFIX, RANDOM, BackboneSpec, Transform, is_local_folder, is_path, layer_nodes
 from galaxies.backbones.weight_file import file_state
 from galaxies.backbones.weights import before_classifier, fit_state, load_before_classifier, tensors_sha256
 from galaxies.errors import InputError
@@ -31,34 +32,46 @@ def load_backbone(spec: BackboneSpec, *, layers: Sequence[str], folder: Path = P
     Args:
         spec: which network, with which weights.
         layers: layers up to which a file's weights must be whole; with ``input`` among them, all must be there.
-        folder: what a relative path of weights is relative to.
+        folder: what a relative path of weights, or of a local folder, is relative to.
 
     Raises:
         InputError: unknown name, weights or layer; a file that is missing, changed, unsafe or made for another network.
     """
-    from_file = is_path(spec.weights)
-    module, transform = build(replace(spec, weights=RANDOM) if from_file else spec)
+    path = weights_file(spec, folder)
+    module, transform = build(spec if path is None else replace(spec, weights=RANDOM), folder)
     module.eval().requires_grad_(False)
-    if from_file:
-        if spec.mean is None or spec.std is None:
+    if path is not None:
+        if (spec.mean is None or spec.std is None) and not is_local_folder(spec.name) and known_transform(spec) is None:
             raise InputError(
                 f"extract.mean and extract.std: found null, but a file of weights ({spec.weights}) does not say how its images "
                 "were normalised; use e.g. `-S 'extract.mean=[0.485,0.456,0.406]' -S 'extract.std=[0.229,0.224,0.225]'`, "
                 "ImageNet's usual ones."
             )
-        _load_file(module, spec, layers, folder)
+        _load_file(module, path, spec, layers)
     _forbid_inplace(module)
     state = module.state_dict()
     kept = {name: state[name] for name in before_classifier(module, state)}
-    red, green, blue = spec.mean or transform.mean
-    red_std, green_std, blue_std = spec.std or transform.std
-    transform = replace(
-        transform,
-        image_size=spec.image_size or transform.image_size,
-        mean=(red, green, blue),
-        std=(red_std, green_std, blue_std),
-    )
     return Backbone(spec.name, module, transform, tensors_sha256(kept))
+
+
+def weights_file(spec: BackboneSpec, folder: Path = Path()) -> Path | None:
+    """Return the file that holds a backbone's weights, which need not be there; None of published, shipped or random ones.
+
+    Raises InputError where a local folder in timm's format holds none, or several that may be meant.
+    """
+    if is_path(spec.weights):
+        return folder / Path(spec.weights).expanduser()
+    if not is_local_folder(spec.name) or spec.weights == RANDOM:
+        return None
+    path = folder / Path(spec.name.removeprefix(LOCAL_PREFIX)).expanduser()
+    known = [path / name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).is_file()]
+    found = known[:1] or sorted(file for file in path.glob("*") if is_path(file.name) and file.is_file())
+    if len(found) != 1 and path.is_dir():
+        names = f"several files of weights: {', '.join(file.name for file in found)}" if found else "no file of weights"
+        raise InputError(
+            f"extract.backbone: {path} holds {names}, expected is model.safetensors; use `-S extract.weights=<its path>`."
+        )
+    return found[0] if found else path / "model.safetensors"
 
 
 def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:
@@ -70,8 +83,7 @@ def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:
     return Graph(model).beginning_to(nodes)
 
 
-def _load_file(module: nn.Module, spec: BackboneSpec, layers: Iterable[str], folder: Path) -> None:
-    path = folder / Path(spec.weights).expanduser()
+def _load_file(module: nn.Module, path: Path, spec: BackboneSpec, layers: Iterable[str]) -> None:
     state = file_state(path)
     require_digest(file_sha256(path), spec.weights_sha256, key="extract.weights_sha256", what=str(path))
     nodes = layer_nodes(layers)

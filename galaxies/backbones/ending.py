@@ -1,6 +1,6 @@
 """The kept ending: the backbone's own blocks after the cut, which start from their pretrained weights and train with the head.
 
-Legend: B rows, C features, s image size of the backbone.
+Legend: B rows, C features, c channels and s image size of the backbone.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Ending(nn.Module):
-    """Map the activations of a layer (B, ...), or images (B, 3, s, s) uint8, to the classifier's input (B, C) float32.
+    """Map the activations of a layer (B, ...), or images (B, c, s, s) uint8, to the classifier's input (B, C) float32.
 
     Attributes:
         spec: how :func:`rebuild_ending` builds the backbone again, with random weights.
         layer: the cut.
     """
 
-    mean: Tensor  # (3, 1, 1) of each channel of images, on the scale 0 to 1
+    mean: Tensor  # (c, 1, 1) of each channel of images, on the scale 0 to 1
     std: Tensor
 
     def __init__(self, blocks: nn.Module, spec: BackboneSpec, layer: str) -> None:
@@ -32,7 +32,7 @@ class Ending(nn.Module):
         self.spec, self.layer = spec, layer
         self.blocks = blocks
         for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(getattr(spec, name)).view(3, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(getattr(spec, name)).view(-1, 1, 1), persistent=False)
         self._freezes_batch_norm = False
 
     def forward(self, activations: Tensor) -> Tensor:

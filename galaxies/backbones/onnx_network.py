@@ -93,7 +93,8 @@ def kept_graphs(folder: Path) -> list[str]:
 
 def _export(network: nn.Module, nodes: Sequence[str], image_size: int, kept: Path) -> None:
     """Write the folder ``kept``: whole, tried and with the digests of its files, or not at all."""
-    pixels = torch.rand(_NUM_TRIED, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    channels = next((part.in_channels for part in network.modules() if isinstance(part, nn.Conv2d)), 3)
+    pixels = torch.rand(_NUM_TRIED, channels, image_size, image_size, generator=torch.Generator().manual_seed(0)) * 4 - 2
     kept.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{kept.name}.", dir=kept.parent))
     try:

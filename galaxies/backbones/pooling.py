@@ -83,7 +83,8 @@ def plan_pooling(
     """Find the positions in the activation of each node that is pooled, by sending black images through."""
 
     def shapes(size: int) -> dict[str, torch.Size]:
-        black = torch.zeros(1, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+        shape = (1, backbone.transform.channels, size, size)
+        black = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
         return {node: activation.shape for node, activation in prefix(black).items()}
 
     size = backbone.transform.image_size

@@ -15,30 +15,39 @@ INPUT = "input"
 RANDOM = "random"
 """Instead of published weights: drawn from a seed."""
 
+TIMM_PREFIX = "timm:"
+LOCAL_PREFIX = "timm:local-dir:"
+
 _WEIGHT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
 class Transform:
-    """What the weights want to see: the whole cutout, resized (a galaxy's outskirts matter, so nothing is cropped)."""
+    """What the weights want to see."""
 
     image_size: int  # px
-    mean: tuple[float, float, float]  # of each channel, on the scale 0 to 1
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]  # of each channel, on the scale 0 to 1
+    std: tuple[float, ...]
     interpolation: str  # a value of torchvision's InterpolationMode
+    zoom: float = 1.0  # 1: the whole cutout (a galaxy's outskirts matter, so nothing is cropped); 1.2: its inner 1 / 1.2
+    channels: int = 3  # 1: images of three channels are turned grey
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
     """A network as it is asked for: its name, its weights, and where its images differ from what these want."""
 
-    name: str  # resnet18_half, a classification model of torchvision, timm:<model> or timm:hf_hub:<user>/<name>
+    name: (
+        str  # a preset, a classification model of torchvision, timm:<model>, timm:hf_hub:<user>/<name>, timm:local-dir:<folder>
+    )
     weights: str = RANDOM  # published weights (DEFAULT, or a name of torchvision's), shipped ones, random, or a path
     weights_sha256: str | None = None  # of a file of weights, or any; only for a path
     seed: int = 0  # of random weights
     image_size: int | None = None  # px; None takes the weights' own, as with mean and std, which a path must give
     mean: tuple[float, ...] | None = None  # of each channel on the scale 0 to 1
     std: tuple[float, ...] | None = None
+    zoom: float | None = None  # of the field; None takes the weights' own, as with interpolation
+    interpolation: str | None = None
     adapt_weights: bool = False  # whether weights for images of another size, patches or channels are resampled
 
 
@@ -46,7 +55,7 @@ class BackboneSpec:
 class ExtractParams:
     """The section ``extract`` of params.yaml: everything that determines the activations."""
 
-    backbone: str = "resnet18_half"  # ours, a torchvision classification model, or timm:<model>
+    backbone: str = "resnet18_half"  # a preset, a torchvision classification model, timm:<model>, or timm:local-dir:<folder>
     weights: str = "galaxies-v1"  # published weights' name, random, or a path
     weights_sha256: str | None = None  # of a file of weights; null otherwise
     seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # of random weights
@@ -56,6 +65,8 @@ class ExtractParams:
     image_size: Annotated[int, Limits(8, 4096)] | None = None  # px; null: the weights' own
     mean: tuple[float, ...] | None = None  # of each channel on the scale 0 to 1; null: the weights' own
     std: tuple[float, ...] | None = None  # as mean
+    zoom: Annotated[float, Limits(1, 16)] | None = None  # of the field, about its middle; null: the weights' own, or 1
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None  # of the resize; null: the weights' own
     adapt_weights: bool = False  # resample weights for images of another size, patches or channels; else they are refused
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the forward pass
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the store; auto: features float32, maps float16
@@ -76,9 +87,10 @@ class ExtractParams:
             if "/" in layer or not all(nodes) or (INPUT in nodes and layer != INPUT):
                 yield f"layers: found {layer!r}, allowed are a node, nodes joined by + (layer3+layer4), and {INPUT}"
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and (len(values) != 3 or (name == "std" and min(values) <= 0)):
-                yield f"{name}: found {list(values)}, allowed are three numbers{', above 0' if name == 'std' else ''}"
-        if self.weights_sha256 is not None and not is_path(self.weights):
+            if values is not None and (not values or (name == "std" and min(values) <= 0)):
+                above = ", above 0" if name == "std" else ""
+                yield f"{name}: found {list(values)}, allowed is a number for each channel{above}"
+        if self.weights_sha256 is not None and not is_path(self.weights) and not is_local_folder(self.backbone):
             yield f"weights_sha256: found a digest, but weights ({self.weights}) is no file; allowed is null"
 
 
@@ -86,6 +98,11 @@ def layer_nodes(layers: Iterable[str]) -> tuple[str, ...]:
     """Return the nodes of the graph that layers are made of, each once: (``layer2``, ``layer3``) of ``layer2+layer3``."""
     nodes = (node for layer in layers if layer != INPUT for node in layer.split("+"))
     return tuple(dict.fromkeys(nodes))
+
+
+def is_local_folder(backbone: str) -> bool:
+    """Tell whether ``extract.backbone`` means a local folder with a network in timm's format."""
+    return backbone.startswith(LOCAL_PREFIX)
 
 
 def is_path(weights: str) -> bool:

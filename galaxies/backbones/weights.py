@@ -57,7 +57,7 @@ def fit_state(
     own = model.state_dict()
     named = name_as(state, before_classifier(model, used), partial(_convert, model), source=source)
     if named.is_resampled and not adapt:
-        raise InputError(_needs_adapting(source, "images or patches of another size", named.found, own))
+        raise InputError(needs_adapting(source, "images or patches of another size", named.found, own))
     stem = next((f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Conv2d)), "")
     if stem not in named.state:
         return named.state
@@ -66,7 +66,7 @@ def fit_state(
         return named.state
     if not adapt:
         what = f"images of {found[1]} channels, and these have {wanted[1]}"
-        raise InputError(_needs_adapting(source, what, {stem: named.state[stem]}, own))
+        raise InputError(needs_adapting(source, what, {stem: named.state[stem]}, own))
     return {**named.state, stem: adapt_channels(named.state[stem], wanted[1])}
 
 
@@ -82,16 +82,19 @@ def adapt_channels(weight: Tensor, num_channels: int) -> Tensor:
     return weight[:, [channel % found for channel in range(num_channels)]] * (found / num_channels)
 
 
-def _needs_adapting(source: str, what: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    shapes = "; ".join(_shape_differences(found, own, own)) or "the position embedding"
+def needs_adapting(
+    source: str, what: str, found: Mapping[str, Tensor] | None = None, own: Mapping[str, Tensor] | None = None
+) -> str:
+    """Say that weights fit only after a change that nobody asked for, with the tensors of another shape where known."""
+    shapes = "; ".join(_shape_differences(found, own, own)) if found and own else ""
     return (
-        f"{source} is for {what} ({shapes}). Use the extract.image_size and extract.backbone that it was trained with, or let "
-        "it be resampled: `-S extract.adapt_weights=true`."
+        f"{source} is for {what}{f' ({shapes})' if shapes else ''}. Use the extract.image_size and extract.backbone that it "
+        "was trained with, or let it be resampled: `-S extract.adapt_weights=true`."
     )
 
 
-class _Resampling(TorchFunctionMode):
-    """Notes whether a tensor is resampled while it is on: every converter does that by interpolation."""
+class Resampling(TorchFunctionMode):
+    """Context manager that notes whether a tensor is resampled while it is on: every converter does that by interpolation."""
 
     happened = False
 
@@ -110,7 +113,7 @@ def _convert(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[Mapping[str
     if fits or not is_timm(model) or convert is None:
         return state, False
     try:
-        with _Resampling() as resampling:
+        with Resampling() as resampling:
             converted: Mapping[str, Tensor] = convert(dict(state), model)
     except (LookupError, RuntimeError, ValueError, AttributeError):
         return state, False  # Of another network: whoever loads it lists what does not fit.
@@ -131,11 +134,13 @@ def load_before_classifier(model: nn.Module, state: Mapping[str, Tensor], *, use
     """
     own = model.state_dict()
     classifier = classifier_name(model)
-    # `classifier.1` in one model, `fc` in another: the whole first component is the end of the network.
-    ending = f"{classifier.split('.')[0]}." if classifier else None
+    # `classifier.1` in one model, `fc` in another: the whole first component is the end of the network. timm says where a
+    # classifier would be in a network that was built without.
+    dropped = getattr(model, "pretrained_cfg", {}).get("classifier")
+    endings = (f"{classifier.split('.')[0]}.",) if classifier else (f"{dropped}.",) if isinstance(dropped, str) else ()
     wanted = before_classifier(model, used)
     missing = [name for name in wanted if name not in state]
-    unexpected = [name for name in state if name not in own and not (ending and name.startswith(ending))]
+    unexpected = [name for name in state if name not in own and not name.startswith(endings)]
     misshapen = list(_shape_differences(state, own, wanted))
     complaints = [
         f"{len(names)} {kind}: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"

@@ -5,25 +5,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+from galaxies.backbones.presets import known_transform
 from galaxies.backbones.spec import INPUT, BackboneSpec, ExtractParams, Transform
 from galaxies.files import hash_json
 
 _NO_BACKBONE = BackboneSpec(name="none", weights="none")
-"""That of the layer ``input``, whose images no network has seen; only its image size counts."""
+"""That of the layer ``input``, whose images no network has seen; of it counts what makes the images."""
 
 _NO_MEAN, _NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 """Resized images are not normalised."""
 
-_INPUT_PARAMS = ("image_size", "version")
-_INPUT_TRANSFORM = ("image_size", "interpolation")
+_INPUT_SPEC = ("image_size", "zoom", "interpolation")
+_INPUT_TRANSFORM = ("image_size", "interpolation", "zoom", "channels")
 
 
 @dataclass(frozen=True)
 class Identity:
     """What one store's numbers follow from.
 
-    Weights digest and transform are found out by loading the backbone. An identity without them says what a store should be as
-    far as parameters and catalog tell.
+    Weights digest and transform are found out by loading the backbone; the transform of a preset is known before. An identity
+    without them says what a store should be as far as parameters and catalog tell.
 
     A later field, here or in the types of these, is left out of the JSON while it has its default: so keys live on.
     """
@@ -42,17 +43,18 @@ class Identity:
     @classmethod
     def expected(cls, params: ExtractParams, layer: str, catalog_digest: str) -> Self:
         """Return what follows from parameters and catalog; which other layers are kept changes none of its numbers."""
+        transform = known_transform(params.spec)
         if layer == INPUT:
-            # Resized images know no backbone; of its transform, they take the size and the interpolation.
-            backbone = replace(_NO_BACKBONE, image_size=params.image_size)
-            return cls(catalog_digest, layer, backbone, version=params.version)
-        chosen = {name: getattr(params, name) for name in ("pool", "views", "precision", "dtype", "version")}
-        return cls(catalog_digest, layer, params.spec, **chosen)
+            # Resized images know no backbone, and of its transform no mean and standard deviation.
+            backbone = replace(_NO_BACKBONE, **{name: getattr(params, name) for name in _INPUT_SPEC})
+            return cls(catalog_digest, layer, backbone, version=params.version, transform=_of_images(transform))
+        chosen = {name: getattr(params, name) for name in _FIRST_PARAMS}
+        return cls(catalog_digest, layer, params.spec, **chosen, transform=transform)
 
     def found(self, weights_digest: str, transform: Transform) -> Self:
         """Return the whole identity, with what loading the backbone has shown."""
         if self.layer == INPUT:
-            return replace(self, transform=replace(transform, mean=_NO_MEAN, std=_NO_STD))
+            return replace(self, transform=_of_images(transform))
         return replace(self, weights_digest=weights_digest, transform=transform)
 
     @property
@@ -71,8 +73,8 @@ class Identity:
         params = backbone | {"backbone": self.backbone.name} | {name: getattr(self, name) for name in _FIRST_PARAMS}
         transform = dict(_values(self.transform, _FIRST_TRANSFORM)) if self.transform else None
         if self.layer == INPUT:
-            params = {name: params[name] for name in _INPUT_PARAMS}
-            transform = {name: transform[name] for name in _INPUT_TRANSFORM} if transform else None
+            params = {name: params[name] for name in (*_INPUT_SPEC, "version") if name in params}
+            transform = {name: transform[name] for name in _INPUT_TRANSFORM if name in transform} if transform else None
         found = {"weights_digest": self.weights_digest, "transform": transform}
         known = {name: value for name, value in found.items() if value is not None}
         return {"catalog": self.catalog, "layer": self.layer, "params": params, **known}
@@ -120,6 +122,10 @@ def _values(value: BackboneSpec | Transform, always: tuple[str, ...]) -> Iterato
         content = getattr(value, each.name)
         if each.name in always or content != each.default:
             yield each.name, list(content) if isinstance(content, tuple) else content
+
+
+def _of_images(transform: Transform | None) -> Transform | None:
+    return replace(transform, mean=_NO_MEAN, std=_NO_STD) if transform else None
 
 
 def _read_transform(values: Mapping[str, Any]) -> Transform:

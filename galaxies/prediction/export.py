@@ -21,6 +21,7 @@ from torchvision.transforms import InterpolationMode
 from galaxies.backbones.backbone import Backbone, cut
 from galaxies.backbones.pooling import Positions, plan_pooling, pool_nodes
 from galaxies.backbones.spec import layer_nodes
+from galaxies.backbones.transform import GREY_WEIGHTS, ZOOM_ROUNDING
 from galaxies.errors import InputError
 from galaxies.files import replacing
 from galaxies.heads.head import TrainedHead
@@ -87,8 +88,9 @@ def describe_export(model: Model, image_size: int) -> dict[str, Any]:
 class ExportedModel(nn.Module):
     """Images (B, S, S, 3) uint8 -> probabilities (B, K) float32."""
 
+    zoom: Tensor  # (S, S) of each input row in each row of the zoomed image
     weights: Tensor  # (s, S) of each input row in each row that the backbone sees
-    mean: Tensor  # (3, 1, 1) on the scale 0 to 255
+    mean: Tensor  # (c, 1, 1) on the scale 0 to 255
     std: Tensor
 
     def __init__(self, trained: TrainedHead, backbone: Backbone, image_size: int) -> None:
@@ -101,16 +103,23 @@ class ExportedModel(nn.Module):
         if self.prefix and not self.ending:
             self._positions = plan_pooling(backbone, self.prefix, self._nodes, self._pool, torch.device("cpu"))
         transform = backbone.transform
+        self._is_grey, self._is_zoomed = transform.channels == 1, transform.zoom != 1
+        self.register_buffer("zoom", zoom_weights(image_size, transform.zoom))
         self.register_buffer("weights", resize_weights(image_size, transform.image_size, transform.interpolation))
-        self.register_buffer("mean", 255 * torch.tensor(transform.mean).view(3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(transform.std).view(3, 1, 1))
+        self.register_buffer("mean", 255 * torch.tensor(transform.mean).view(-1, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(transform.std).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the calibrated probabilities."""
-        pixels = images.permute(0, 3, 1, 2).float()
-        # Whole numbers after each of the two passes: so does the resize of 8-bit pixels.
+        pixels = images.permute(0, 3, 1, 2).float()  # (B, C, S, S)
+        # Whole numbers after each step: so do the transforms of 8-bit pixels.
+        if self._is_grey:
+            weighted = torch.stack([weight * pixels[:, channel] for channel, weight in enumerate(GREY_WEIGHTS)], 1).sum(1, True)
+            pixels = ((weighted + (1 << 15)) / (1 << 16)).floor()
+        if self._is_zoomed:
+            pixels = (self.zoom @ pixels @ self.zoom.T + ZOOM_ROUNDING).floor()
         across = (pixels @ self.weights.T).round().clamp(0, 255)
-        resized = (self.weights @ across).round().clamp(0, 255)  # (B, 3, s, s)
+        resized = (self.weights @ across).round().clamp(0, 255)  # (B, c, s, s)
         logits = self.head(self._features(resized))
         return torch.softmax(logits / self._temperature, dim=1)
 
@@ -123,6 +132,13 @@ class ExportedModel(nn.Module):
         if self.ending:
             return self.ending(activations[self._nodes[0]])  # type: ignore[no-any-return]
         return pool_nodes(activations, self._nodes, pool=self._pool, positions=self._positions)
+
+
+def zoom_weights(size: int, zoom: float) -> Tensor:
+    """Return the matrix (size, size) that zooms one axis about its middle as the transform does, by linear interpolation."""
+    middle = (size - 1) / 2
+    sampled = (torch.arange(size) - middle) / zoom + middle
+    return (1 - (sampled[:, None] - torch.arange(size)).abs()).clamp(min=0)
 
 
 def resize_weights(size: int, new_size: int, interpolation: str) -> Tensor:

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from galaxies.backbones.backbone import Backbone, load_backbone
+from galaxies.backbones.backbone import Backbone, load_backbone, weights_file
 from galaxies.backbones.forward import ForwardPass, make_forward
-from galaxies.backbones.spec import INPUT, Transform, is_path
+from galaxies.backbones.spec import INPUT, Transform
 from galaxies.backbones.transform import resize
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
@@ -46,7 +46,9 @@ class Model:
         identity = trained.identity
         self._layer = identity.layer
         asked = ForwardPass((self._layer,), identity.pool, precision=identity.precision)
-        self._forward = make_forward(backbone, asked, device=device)
+        # It is given images that are zoomed and resized already, and zooms no second time.
+        resized = replace(backbone, transform=replace(backbone.transform, zoom=1.0))
+        self._forward = make_forward(resized, asked, device=device)
 
     def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.
@@ -130,11 +132,12 @@ def _load_beginning(path: Path, trained: TrainedHead, weights: str | Path | None
     chosen = str(identity.backbone.weights if weights is None else Path(weights).resolve())
     # What stands before the head in its repository, where a relative path of weights begins.
     folder = path.resolve().parent.parent
-    # The digest of the tensors, which the head knows, is compared below.
-    sha256 = file_sha256(folder / chosen) if is_path(chosen) and (folder / chosen).is_file() else None
     used = {name: getattr(transform, name) for name in ("image_size", "mean", "std")}
     try:
-        spec = replace(identity.backbone, weights=chosen, weights_sha256=sha256, **used)
+        spec = replace(identity.backbone, weights=chosen, **used)
+        file = weights_file(spec, folder)
+        # The digest of the tensors, which the head knows, is compared below.
+        spec = replace(spec, weights_sha256=file_sha256(file) if file and file.is_file() else None)
         backbone = load_backbone(spec, layers=[identity.layer], folder=folder)
     except InputError as error:
         raise InputError(f"{path}: the backbone of this head cannot be made. {error}\n{_GIVE_WEIGHTS}") from error

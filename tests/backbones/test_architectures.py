@@ -55,7 +55,7 @@ def test_a_layer_of_timm_gives_its_activation_at_the_size_asked_for(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet81", r"'resnet81', which torchvision's classification models lack; the nearest are .*resnet18"),
+        ("resnet81", r"'resnet81', which is no preset and no classification model of torchvision; the nearest are .*resnet18"),
         ("convnext_nano", "the nearest are timm:convnext_nano"),
         ("timm:convnext_nanno.in12k_ft_in1k", "which timm lacks; the nearest are .*timm:convnext_nano.in12k_ft_in1k"),
         ("timm:resnet10t.a9_in9k", "which timm lacks; the nearest are .*timm:resnet10t"),
@@ -93,7 +93,11 @@ def test_weights_of_torchvision_that_cannot_be_downloaded_are_named(monkeypatch:
         ),
         (
             "timm:hf_hub:mwalmsley/zoobot-encoder-convnext_nano",
-            r"config\.json and model\.safetensors from https://huggingface\.co/mwalmsley/zoobot-encoder-convnext_nano",
+            r"from https://huggingface\.co/mwalmsley/zoobot-encoder-convnext_nano \(model.safetensors .*extract",
+        ),
+        (
+            "timm:hf_hub:somebody/an-encoder",
+            r"config\.json and model\.safetensors from https://huggingface\.co/somebody/an-encoder.*timm:local-dir:<folder>",
         ),
     ],
 )

@@ -141,6 +141,33 @@ def test_the_json_names_what_0_1_named_and_a_later_field_only_where_it_is_not_at
     assert set(identity["transform"]) == {"image_size", "interpolation", "mean", "std"}
 
 
+ZOOBOT = "timm:hf_hub:mwalmsley/zoobot-encoder-convnext_nano"
+
+
+@pytest.mark.parametrize("layer", ["head.flatten", "input"])
+def test_a_key_of_the_transform_is_in_the_identity_where_it_is_not_at_its_default(layer: str) -> None:
+    asked = ExtractParams(**{**PARAMS, "zoom": 1.5, "interpolation": "bicubic"})
+    transform = replace(OURS, zoom=1.5, interpolation="bicubic")
+    identity = Identity.expected(asked, layer, CATALOG_DIGEST).found("3" * 64, transform)
+    content = identity.to_json()
+    assert {name: content["params"][name] for name in ("zoom", "interpolation")} == {"zoom": 1.5, "interpolation": "bicubic"}
+    assert content["transform"]["zoom"] == 1.5
+    assert Identity.from_json(json.loads(json.dumps(content))) == identity
+    assert identity.key != Identity.expected(ExtractParams(**PARAMS), layer, CATALOG_DIGEST).found("3" * 64, OURS).key
+
+
+@pytest.mark.parametrize("layer", ["head.flatten", "input"])
+def test_a_store_made_with_another_transform_than_the_presets_is_told_apart_by_its_name(layer: str) -> None:
+    """Version 0.1 took the normalisation from the config.json of Zoobot's repositories, and its stores have the same params."""
+    asked = ExtractParams(**{**PARAMS, "backbone": ZOOBOT, "weights": "DEFAULT"})
+    wrong = Transform(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bicubic")
+    old = Identity.expected(asked, layer, CATALOG_DIGEST).found("3" * 64, wrong)
+    differences = old.differences(Identity.expected(asked, layer, CATALOG_DIGEST))
+    assert "transform.interpolation: the store has 'bicubic', wanted is 'bilinear'" in differences
+    assert "transform.zoom: the store has None, wanted is 1.2" in differences
+    assert any("transform.mean: the store has [0.485" in line for line in differences) == (layer != "input")
+
+
 def test_what_a_later_version_wrote_is_not_taken_for_less() -> None:
     later = {**identity_of("pooled").to_json(), "filter": "z"}
     with pytest.raises(ValueError, match="fields that this program does not know"):

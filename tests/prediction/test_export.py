@@ -15,10 +15,12 @@ from torchvision.transforms.v2 import functional
 
 import galaxies
 from galaxies.__main__ import main
+from galaxies.backbones.spec import Transform
+from galaxies.backbones.transform import ZOOM_ROUNDING, resize
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
 from galaxies.features.store import Store
-from galaxies.prediction.export import export_model, resize_weights
+from galaxies.prediction.export import export_model, resize_weights, zoom_weights
 from galaxies.prediction.model import Model
 from galaxies.prediction.similarity import find_similar
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
@@ -70,6 +72,30 @@ def test_torch_export_gives_the_same_probabilities(
     found = program.module()(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(found, model.predict(images).probabilities, atol=TOLERANCE)
     check_about(json.loads(extra["galaxies.json"]), model)
+
+
+@pytest.mark.parametrize(
+    "extract",
+    [{"zoom": 1.5, "interpolation": "bicubic"}, {"backbone": "zoobot-greyscale-nano", "layer": "stages.0"}],
+    ids=["zoomed", "grey and zoomed"],
+)
+def test_an_exported_transform_is_the_models_own(tmp_path: Path, extract: dict[str, Any]) -> None:
+    save_toy_head(tmp_path, field=FieldOfView(40, None, None, None), **extract)
+    model = galaxies.load(tmp_path / "models", device="cpu")
+    export_model(model, tmp_path / "model.pt2")
+    images = toy_images(5, size=40, seed=3)
+    found = torch.export.load(tmp_path / "model.pt2").module()(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(found, model.predict(images).probabilities, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("size", [40, 41])
+@pytest.mark.parametrize("zoom", [1.2, 3.0])
+def test_the_weights_of_a_zoom_are_the_transforms_own(size: int, zoom: float) -> None:
+    images = toy_images(1, size=size)[0].transpose(2, 0, 1)
+    weights = zoom_weights(size, zoom)
+    found = (weights @ torch.from_numpy(images).float() @ weights.T + ZOOM_ROUNDING).floor().to(torch.uint8)
+    transform = Transform(size, (0.0,) * 3, (1.0,) * 3, "bilinear", zoom=zoom)
+    assert torch.equal(found, resize(torch.from_numpy(images)[None], transform)[0])
 
 
 @pytest.mark.parametrize("layer", ["layer3", "input"])

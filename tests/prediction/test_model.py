@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,17 @@ def test_images_of_many_sizes_are_one_batch(model: Model) -> None:
     together = model.predict_list(images).probabilities
     alone = np.concatenate([model.predict(image[None]).probabilities for image in images])
     np.testing.assert_allclose(together, alone, atol=1e-3)
+
+
+GREY = {"backbone": "zoobot-greyscale-nano", "layer": "stages.0"}
+
+
+@pytest.mark.parametrize("extract", [{"zoom": 1.5, "interpolation": "bicubic"}, GREY], ids=["zoomed", "grey"])
+def test_a_transform_is_applied_once(tmp_path: Path, extract: dict[str, Any]) -> None:
+    """Prediction resizes files of many sizes before they are one batch, and the forward pass must not zoom them again."""
+    expected = save_toy_head(tmp_path, **extract)
+    model = galaxies.load(tmp_path / "models", device="cpu")
+    np.testing.assert_allclose(model.predict(toy_images(NUM_GALAXIES)).probabilities, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(

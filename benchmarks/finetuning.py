@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
-from galaxies.backbones.backbone import cut, load_backbone
-from galaxies.backbones.ending import make_ending
+from galaxies.backbones.backbone import cut, load_backbone, make_ending
 from galaxies.backbones.folding import fold_batch_norms
 from galaxies.backbones.spec import INPUT
 
@@ -54,7 +53,7 @@ def make_steps(name: str, layer: str, image_size: int, batch_size: int, device: 
     front = fold_batch_norms(cut(load_backbone(params.spec, layers=params.layers).module, [layer])).to(
         device, memory_format=torch.channels_last
     )
-    ending = make_ending(params, layer).to(device)
+    ending = make_ending(params.spec, layer).to(device)
     ending.prepare_training(freeze_batch_norm=True)
     ending.train()
     images = torch.rand(batch_size, 3, image_size, image_size, device=device).contiguous(memory_format=torch.channels_last)

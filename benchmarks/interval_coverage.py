@@ -17,7 +17,7 @@ from scipy.special import softmax
 from tqdm import trange
 
 from galaxies.evaluation.intervals import METRICS, find_intervals, metrics_of_sums, percentiles, resample_sums, sum_groups
-from galaxies.heads.conformal import fit_set_thresholds, predict_sets
+from galaxies.heads.calibration import fit_set_thresholds, predict_sets
 
 CLASS_COUNTS = np.array([1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873])
 _RAREST, _MOST_FREQUENT = int(CLASS_COUNTS.argmin()), int(CLASS_COUNTS.argmax())

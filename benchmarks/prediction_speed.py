@@ -24,7 +24,9 @@ from PIL import Image
 from benchmarks.measuring import describe_machine, extract_params, interleave, make_parser, median_ratio
 from galaxies.backbones.backbone import Backbone, load_backbone
 from galaxies.backbones.spec import ExtractParams
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.features.identity import Identity
+from galaxies.heads.calibration import Calibration
 from galaxies.heads.head import Head, TrainedHead
 from galaxies.heads.novelty import fit_novelty
 from galaxies.prediction.model import Model
@@ -89,7 +91,19 @@ def make_model(params: ExtractParams, device: torch.device) -> Model:
     head = Head(num_features, _NUM_CLASSES).eval()
     novelty = fit_novelty(features, features[:100])
     return Model(
-        TrainedHead(head, names, 1.0, (0.1,) * _NUM_CLASSES, identity, novelty=novelty), backbone, device=device, digest=""
+        TrainedHead(
+            head,
+            Calibration(1.0, (0.1,) * _NUM_CLASSES, 0.5),
+            names,
+            identity,
+            (1,) * _NUM_CLASSES,
+            FieldOfView(256, None, None, None),
+            novelty,
+            None,
+        ),
+        backbone,
+        device=device,
+        digest="",
     )
 
 

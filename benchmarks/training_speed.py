@@ -25,17 +25,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.measuring import describe_machine, interleave, make_parser, median_ratio
-from galaxies.heads.batches import ResidentBatches
-from galaxies.heads.ensemble import Ensemble
-from galaxies.heads.sweep import expand_sweep
+from galaxies.heads.batches import BatchOptions, ResidentBatches
 from galaxies.heads.train_params import SweepParams, TrainParams
-from galaxies.heads.training import fit_heads
+from galaxies.heads.trainer import Trainer
 
 CLASS_COUNTS = (1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873)  # of Galaxy10 DECaLS
 _RATES, _DECAYS = tuple(np.geomspace(1e-4, 1e-2, 8)), (0.01, 0.1, 1.0, 10.0)
 _PENALTIES = (1.0, 1e-4)  # scikit-learn's C: its default, and the best here
 _TOLERANCE = 0.005
 _NUM_RANK = 40
+_NAMES = [str(target) for target in range(len(CLASS_COUNTS))]
 
 Part = tuple[Tensor, Tensor]
 """Features (N, C) and targets (N,)."""
@@ -52,17 +51,18 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     train, val = make_parts(options.num_rows, options.num_features, device)
-    params = make_params(options.num_epochs)
-    sweep = replace(params, sweep=SweepParams(_RATES, _DECAYS, (), ()))
+    params = TrainParams(num_epochs=options.num_epochs)
+    sweep = replace(params, sweep=SweepParams(_RATES, _DECAYS))
     accuracies: dict[str, float] = {}
 
     def copies() -> list[ResidentBatches]:
         # Standardised in place by the trainer, so that each turn needs its own; in a run they come from the store.
-        return [ResidentBatches(part[0].unsqueeze(1).clone(), part[1], batch_size=params.batch_size) for part in (train, val)]
+        options = BatchOptions(params.batch_size)
+        return [ResidentBatches(features.unsqueeze(1).clone(), targets, options) for features, targets in (train, val)]
 
-    def ours(name: str, own: TrainParams) -> float:
-        batches, started = copies(), time.perf_counter()
-        fits = fit_heads(*batches, class_names=[str(target) for target in range(len(CLASS_COUNTS))], params=own)
+    def ours(name: str, settings: TrainParams) -> float:
+        (mine, theirs), started = copies(), time.perf_counter()
+        fits = Trainer(mine, theirs, _NAMES, settings).fit()
         accuracies[name] = float(fits.settings["val_accuracy"].iloc[0])
         return time.perf_counter() - started
 
@@ -92,36 +92,6 @@ def main() -> None:
         print(f"{name:<30}{statistics.median(values):>8.2f} s   validation accuracy {accuracies[name]:.4f}")
     for name, other in pairs:
         print(f"{name} / {other}: {median_ratio(seconds[name], seconds[other]):.2f}")
-
-
-def make_params(num_epochs: int) -> TrainParams:
-    """Return the settings of a linear head."""
-    return TrainParams(
-        layer="layer4",
-        ending="drop",
-        ending_lr_factor=0.1,
-        ending_batch_norm="frozen",
-        hidden_layers=(),
-        optimizer="adamw",
-        learning_rate=1e-3,
-        schedule="plateau",
-        warmup_epochs=0,
-        decrease_on_plateau=0.5,
-        patience=3,
-        early_stopping=None,
-        weight_decay=1.0,
-        label_smoothing=0.0,
-        augment="none",
-        precision="float32",
-        num_epochs=num_epochs,
-        batch_size=256,
-        class_weight="none",
-        seed=0,
-        num_seeds=1,
-        start_from=None,
-        start_from_sha256=None,
-        sweep=SweepParams((), (), (), ()),
-    )
 
 
 def make_parts(num_rows: int, num_features: int, device: torch.device) -> tuple[Part, Part]:
@@ -191,11 +161,10 @@ def fit_scikit_learn(train: Part, val: Part, penalty: float) -> tuple[float, flo
 
 def fit_until(train: ResidentBatches, val: ResidentBatches, params: TrainParams, accuracy: float) -> float:
     """Train as strongly as is best here until validation reaches an accuracy, or the epochs end; return what it reached."""
-    own = replace(params, learning_rate=3e-4, weight_decay=10.0)
-    ensemble = Ensemble(train, val, len(CLASS_COUNTS), own, expand_sweep(own), ending=None, start=None, saved=None)
-    reached = 0.0
-    while reached < accuracy and ensemble.epoch < own.num_epochs:
-        reached = max(reached, float(ensemble.run_epoch().val_accuracy[0, 0]))
+    params = replace(params, learning_rate=3e-4, weight_decay=10.0)
+    trainer, reached = Trainer(train, val, _NAMES, params), 0.0
+    while reached < accuracy and trainer.epoch < params.num_epochs:
+        reached = max(reached, float(trainer.run_epoch().val_accuracy[0, 0]))
     return reached
 
 

@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from galaxies.errors import InputError
 
@@ -37,23 +37,34 @@ def parse_section(cls: type[Section], values: object, section: str) -> Section:
     """
     if not isinstance(values, Mapping):
         raise InputError(f"params.yaml: the section `{section}` must be a mapping of keys, found {_show(values)}.")
-    hints = typing.get_type_hints(cls, include_extras=True)
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    complaints = [_unknown(key, names) for key in values if key not in names]
-    plain: dict[str, Any] = {}
-    for name in names:
-        if name in values:
-            try:
-                plain[name] = _convert(values[name], hints[name])
-            except _Mismatch:
-                complaints.append(f"{name}: found {_show(values[name])}, allowed is {_describe(hints[name])}")
+    complaints: list[str] = []
+    parsed = _parse(cls, values, "", complaints)
     if not complaints:
-        parsed = cls(**plain)
-        complaints = list(getattr(parsed, "problems", lambda: ())())
-        if not complaints:
-            return parsed
-    listing = "\n".join(f"  {section}.{complaint}" for complaint in complaints)
-    raise InputError(f"params.yaml, section `{section}`:\n{listing}")
+        complaints += getattr(parsed, "problems", lambda: ())()
+    if complaints or parsed is None:
+        listing = "\n".join(f"  {section}.{complaint}" for complaint in complaints)
+        raise InputError(f"params.yaml, section `{section}`:\n{listing}")
+    return parsed
+
+
+def _parse(cls: type[Section], values: Mapping[Any, Any], prefix: str, complaints: list[str]) -> Section | None:
+    """Return an instance of the dataclass ``cls``, or None after adding what is wrong to ``complaints``."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cast(Any, cls))]
+    replaced: Mapping[str, str] = getattr(cls, "REPLACED", {})
+    found = [f"{key}: {_explain_unknown(key, names, replaced)}" for key in values if key not in names]
+    plain: dict[str, Any] = {}
+    for name in (name for name in names if name in values):
+        value, hint = values[name], hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            plain[name] = _parse(cast(type[Any], hint), value, f"{prefix}{name}.", complaints)
+            continue
+        try:
+            plain[name] = _convert(value, hint)
+        except _Mismatch:
+            found.append(f"{name}: found {_show(value)}, allowed is {_describe(hint)}")
+    complaints += [f"{prefix}{complaint}" for complaint in found]
+    return None if complaints else cls(**plain)
 
 
 class _Mismatch(Exception):
@@ -79,11 +90,6 @@ def _convert(value: object, hint: Any) -> Any:
         if not isinstance(value, (list, tuple)):
             raise _Mismatch
         return tuple(_convert(element, arguments[0]) for element in value)
-    if dataclasses.is_dataclass(hint):
-        own = typing.get_type_hints(hint, include_extras=True)
-        if not isinstance(value, Mapping) or not set(value) <= set(own):
-            raise _Mismatch
-        return typing.cast(Any, hint)(**{name: _convert(value[name], own[name]) for name in value})
     return _convert_plain(value, hint)
 
 
@@ -97,7 +103,7 @@ def _convert_plain(value: object, hint: Any) -> Any:
     # bool is an int to Python, but `batch_size: true` is a mistake.
     _require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)))
     if hint is float:
-        _require(value == value and abs(typing.cast(float, value)) != float("inf"))
+        _require(value == value and abs(cast(float, value)) != float("inf"))
     # ruamel.yaml gives subclasses that remember how they were written; a result must not carry them on.
     return hint(value)
 
@@ -123,10 +129,11 @@ def _show(value: object) -> str:
     return repr(value)
 
 
-def _unknown(key: object, names: list[str]) -> str:
+def _explain_unknown(key: object, names: list[str], replaced: Mapping[str, str]) -> str:
+    if key in replaced:
+        return f"this key is gone; {replaced[str(key)]}"
     close = difflib.get_close_matches(str(key), names, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"the keys are {', '.join(names)}"
-    return f"{key}: unknown key; {hint}"
+    return f"unknown key; did you mean `{close[0]}`?" if close else f"unknown key; the keys are {', '.join(names)}"
 
 
 def _describe(hint: Any) -> str:
@@ -142,8 +149,7 @@ def _describe(hint: Any) -> str:
     if origin is tuple:
         return f"a list of {_describe(arguments[0])}"
     if dataclasses.is_dataclass(hint):
-        own = typing.get_type_hints(hint, include_extras=True)
-        return f"a mapping of {', '.join(f'{name} ({_describe(value)})' for name, value in own.items())}"
+        return f"a mapping of {', '.join(field.name for field in dataclasses.fields(hint))}"
     words = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null"}
     return words[hint]
 

@@ -19,7 +19,6 @@ from galaxies.evaluation.strata import tabulate_strata
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
 from galaxies.features.survey import open_survey
 from galaxies.files import write_csv, write_json
-from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead, load_head
 from galaxies.heads.inference import predict_rows
 from galaxies.paths import GALAXIES, HEAD, MEASUREMENTS, METRICS
@@ -42,11 +41,12 @@ def main() -> None:
 
     train_counts = np.bincount(splits.targets[splits.rows("train")], minlength=len(splits.classes))
     metrics = measure(targets, probabilities, train_counts=train_counts)
-    sets = predict_sets(probabilities, np.array(trained.set_thresholds))
+    calibration = trained.calibration
+    sets = calibration.predict_sets(probabilities)
     intervals = find_intervals(targets, probabilities, group, generator=np.random.default_rng(0))
     write_json(METRICS / "test.json", metrics)
     write_json(METRICS / "intervals.json", list_intervals(intervals))
-    thresholds = {"temperature": trained.temperature, "confidence_threshold": trained.confidence_threshold}
+    thresholds = {"temperature": calibration.temperature, "confidence_threshold": calibration.confidence_threshold}
     write_json(METRICS / "calibration.json", measure_calibration(targets, probabilities, sets, **thresholds))
     others = [predict_rows(other, store, rows) for other in trained.others]
     write_json(METRICS / "seeds.json", measure_seeds(targets, [probabilities, *others]))
@@ -58,7 +58,7 @@ def main() -> None:
             "classes": tabulate_classes(targets, probabilities, sets, intervals, splits.classes),
             "confusion": tabulate_confusion(targets, probabilities.argmax(axis=1), splits.classes),
             "predictions": tabulate_predictions(survey.catalog, splits, probabilities),
-            "reliability": _tabulate_reliability(targets, probabilities, trained.temperature),
+            "reliability": _tabulate_reliability(targets, probabilities, calibration.temperature),
             "threshold_curves": tabulate_threshold_curves(targets, probabilities, splits.classes),
             "abstention": tabulate_abstention(targets, probabilities),
             "strata": _tabulate_strata(galaxies, indices, rows, probabilities.argmax(axis=1) == targets),

@@ -1,6 +1,6 @@
 """A trained toy model, on any cut and with or without ending, and the files of its head, made in a second."""
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +8,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galaxies.backbones.ending import make_ending
+from galaxies.backbones.backbone import make_ending
+from galaxies.backbones.ending import make_features
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import FieldOfView
+from galaxies.features.standardisation import measure_features
 from galaxies.features.store import Store
+from galaxies.heads.calibration import Calibration
 from galaxies.heads.head import Head, TrainedHead, save_head
-from galaxies.heads.inference import predict_rows, read_features
+from galaxies.heads.inference import map_rows, predict_rows
 from galaxies.heads.novelty import fit_novelty
-from galaxies.heads.standardisation import measure_resident
 from tests.toys import EXTRACT, run_extract, toy_images
 
 CLASS_NAMES = ("round", "=spiral", "edge-on")
 NUM_GALAXIES = 40
+FIELD = FieldOfView(32, None, None, None)
+"""Of the toy images, whose scale on the sky nobody knows."""
 
 
 def save_toy_head(
-    folder: Path, *, layer: str = "layer1", keep: bool = False, field: FieldOfView | None = None, **extract: Any
+    folder: Path, *, layer: str = "layer1", keep: bool = False, field: FieldOfView = FIELD, **extract: Any
 ) -> NDArray[np.float64]:
     """Extract toy galaxies in ``folder``, with changes of EXTRACT, and write a head of them to ``models/head.pt``.
 
@@ -36,21 +40,19 @@ def save_toy_head(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         head = Head(store.activations.shape[-1] if ending is None else 512, len(CLASS_NAMES))
+    features = map_rows(partial(make_features, ending), store, rows, width=head.num_features)
+    for buffer, measured in zip((head.mean, head.std), measure_features([features.numpy()]), strict=True):
+        buffer.copy_(torch.from_numpy(measured))
     trained = TrainedHead(
         head.eval(),
+        Calibration(0.5, (0.4, 0.5, 0.6), 0.6),
         CLASS_NAMES,
-        0.5,
-        (0.4, 0.5, 0.6),
         store.identity,
-        train_counts=(10, 20, 10),
-        field=field,
-        ending=ending,
-        confidence_threshold=0.6,
+        (10, 20, 10),
+        field,
+        fit_novelty(features[:20], features[20:]),
+        ending,
     )
-    features = read_features(trained, store, rows)
-    for buffer, measured in zip((head.mean, head.std), measure_resident(features), strict=True):
-        buffer.copy_(measured)
-    trained = replace(trained, novelty=fit_novelty(features[:20], features[20:]))
     (folder / "models").mkdir(exist_ok=True)
     save_head(folder / "models" / "head.pt", trained)
     probabilities = predict_rows(trained, store, rows)

@@ -159,7 +159,7 @@ def test_the_committed_parameters_are_right_and_every_key_rejects_what_it_cannot
     for key in values:
         wrong_values: tuple[object, ...] = ({"a": 1}, [[]], [None], "" if type(values[key]) is bool else True)
         for wrong in wrong_values:
-            with pytest.raises(InputError, match=rf"{section}\.{key}: found .*, allowed is"):
+            with pytest.raises(InputError, match=rf"{section}\.{key}(: found .*, allowed is|\.a: unknown key)"):
                 parse_section(SECTIONS[section], {**values, key: wrong}, section)
 
 
@@ -173,7 +173,7 @@ def test_the_committed_parameters_are_the_defaults(section: str) -> None:
 def test_a_missing_key_of_the_sweep_takes_its_default() -> None:
     sweep = parse_section(TrainParams, {"sweep": {"weight_decay": [0.1]}}, "train").sweep
     assert (sweep.learning_rate, sweep.weight_decay) == ((), (0.1,))
-    with pytest.raises(InputError, match=r"train\.sweep: found .*, allowed is a mapping of learning_rate \(a list of a number"):
+    with pytest.raises(InputError, match=r"train\.sweep\.rate: unknown key; the keys are learning_rate, weight_decay"):
         parse_section(TrainParams, {"sweep": {"rate": [0.1]}}, "train")
 
 

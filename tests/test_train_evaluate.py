@@ -208,7 +208,7 @@ def test_the_temperature_is_fitted_on_rows_that_did_not_choose(folder: Path) -> 
     train.main()
     after = load_head(Path("models/head.pt"))
     assert all(torch.equal(a, b) for a, b in zip(before.head.parameters(), after.head.parameters(), strict=True))
-    assert after.temperature > 2 * before.temperature
+    assert after.calibration.temperature > 2 * before.calibration.temperature
 
 
 def test_the_head_carries_the_identity_of_its_features(folder: Path) -> None:

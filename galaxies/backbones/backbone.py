@@ -1,15 +1,16 @@
-"""A pretrained network, frozen, with the transform its weights ask for, cut at named nodes of its graph."""
+"""A pretrained network, frozen, with the transform its weights ask for, cut at nodes of its graph; and what follows a cut."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from galaxies.backbones.architectures import build
+from galaxies.backbones.ending import Ending
 from galaxies.backbones.graph import Graph
 from galaxies.backbones.presets import known_transform
-from galaxies.backbones.spec import LOCAL_PREFIX, RANDOM, BackboneSpec, Transform, is_local_folder, is_path, layer_nodes
+from galaxies.backbones.spec import INPUT, LOCAL_PREFIX, RANDOM, BackboneSpec, Transform, is_local_folder, is_path, layer_nodes
 from galaxies.backbones.weight_file import file_state
 from galaxies.backbones.weights import before_classifier, fit_state, load_before_classifier, tensors_sha256
 from galaxies.errors import InputError
@@ -81,6 +82,34 @@ def cut(model: nn.Module, nodes: Sequence[str]) -> fx.GraphModule:
     that does not separate the graph, with those that do.
     """
     return Graph(model).beginning_to(nodes)
+
+
+def make_ending(spec: BackboneSpec, layer: str, *, folder: Path = Path()) -> Ending:
+    """Return the ending of a backbone, with its weights.
+
+    Args:
+        spec: the backbone; a file of weights must be whole up to the classifier, wherever the cut is.
+        layer: the cut.
+        folder: what a relative path of weights is relative to.
+
+    Raises:
+        InputError: the layer cannot be a cut, or the weights are missing, incomplete or wrong.
+    """
+    backbone = load_backbone(spec, layers=(INPUT,), folder=folder)
+    transform = backbone.transform
+    # Enough to build it again, and to give it the tensors that a head file holds.
+    built = BackboneSpec(spec.name, image_size=transform.image_size, mean=transform.mean, std=transform.std)
+    return Ending(Graph(backbone.module).ending_after(layer), built, layer).eval()
+
+
+def rebuild_ending(spec: BackboneSpec, layer: str, state: Mapping[str, Tensor]) -> Ending:
+    """Return the ending that a head file holds as ``state``: the tensors of that of ``spec`` after ``layer``.
+
+    Raises RuntimeError when they do not fit each other, InputError for an unknown backbone or layer.
+    """
+    ending = make_ending(spec, layer)
+    ending.load_state_dict(dict(state))
+    return ending
 
 
 def _load_file(module: nn.Module, path: Path, spec: BackboneSpec, layers: Iterable[str]) -> None:

@@ -1,16 +1,13 @@
 """The kept ending: the backbone's own blocks after the cut, which start from their pretrained weights and train with the head.
 
+Light to import: ``backbone.make_ending`` builds one.
+
 Legend: B rows, C features, c channels and s image size of the backbone.
 """
-
-from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from galaxies.backbones.backbone import load_backbone
-from galaxies.backbones.graph import Graph
 from galaxies.backbones.spec import INPUT, BackboneSpec
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -20,7 +17,7 @@ class Ending(nn.Module):
     """Map the activations of a layer (B, ...), or images (B, c, s, s) uint8, to the classifier's input (B, C) float32.
 
     Attributes:
-        spec: how :func:`rebuild_ending` builds the backbone again, with random weights.
+        spec: how ``backbone.rebuild_ending`` builds the backbone again, with random weights.
         layer: the cut.
     """
 
@@ -61,29 +58,6 @@ class Ending(nn.Module):
         return [module for module in self.blocks.modules() if isinstance(module, _BATCH_NORMS)]
 
 
-def make_ending(spec: BackboneSpec, layer: str, *, folder: Path = Path()) -> Ending:
-    """Return the ending of a backbone, with its weights.
-
-    Args:
-        spec: the backbone; a file of weights must be whole up to the classifier, wherever the cut is.
-        layer: the cut.
-        folder: what a relative path of weights is relative to.
-
-    Raises:
-        InputError: the layer cannot be a cut, or the weights are missing, incomplete or wrong.
-    """
-    backbone = load_backbone(spec, layers=(INPUT,), folder=folder)
-    transform = backbone.transform
-    # Enough to build it again, and to give it the tensors that a head file holds.
-    built = BackboneSpec(spec.name, image_size=transform.image_size, mean=transform.mean, std=transform.std)
-    return Ending(Graph(backbone.module).ending_after(layer), built, layer).eval()
-
-
-def rebuild_ending(spec: BackboneSpec, layer: str, state: Mapping[str, Tensor]) -> Ending:
-    """Return the ending that a head file holds as ``state``: the tensors of that of ``spec`` after ``layer``.
-
-    Raises RuntimeError when they do not fit each other, InputError for an unknown backbone or layer.
-    """
-    ending = make_ending(spec, layer)
-    ending.load_state_dict(dict(state))
-    return ending
+def make_features(ending: Ending | None, activations: Tensor) -> Tensor:
+    """Return features (B, C) float32 of one view's activations: what the ending makes of them, or themselves without one."""
+    return ending.eval()(activations) if ending else activations.float()

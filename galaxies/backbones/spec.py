@@ -18,6 +18,9 @@ RANDOM = "random"
 TIMM_PREFIX = "timm:"
 LOCAL_PREFIX = "timm:local-dir:"
 
+NUM_VIEWS = 8
+"""Images that the symmetries of the square (D4) make of one."""
+
 _WEIGHT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 
 

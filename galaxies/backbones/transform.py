@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from galaxies.backbones.spec import Transform
+from galaxies.backbones.spec import NUM_VIEWS, Transform
 
 GREY_WEIGHTS = (19595, 38470, 7471)  # of red, green and blue, of 65,536: Pillow's, by ITU-R 601-2
 ZOOM_ROUNDING = 1e-3  # grey levels; a whole one may come out just below itself
@@ -69,6 +69,14 @@ def turn(images: Tensor, view: int) -> Tensor:
     """
     mirrored = images.flip(-1) if view >= 4 else images
     return mirrored.rot90(view % 4, (-2, -1))
+
+
+def turn_each(images: Tensor, views: Tensor) -> Tensor:
+    """Return each of images (B, 3, s, s) in the view that ``views``, (B,), names for it."""
+    turned = torch.empty_like(images)
+    for view in range(NUM_VIEWS):
+        turned[views == view] = turn(images[views == view], view)
+    return turned
 
 
 def stack_views(images: Tensor, num_views: int) -> Tensor:

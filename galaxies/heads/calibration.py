@@ -1,11 +1,16 @@
-"""Honest probabilities, and the confidence below which to abstain, from validation rows that chose nothing else.
+"""What a head's logits are worth, by validation rows that chose nothing: probabilities, sets of classes, when to abstain.
 
 Methods: one temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks"); a threshold on the confidence that
-keeps the accuracy of what is answered (Geifman & El-Yaniv 2017, "Selective Classification for Deep Neural Networks").
-Legend: N validation rows, B rows, K classes.
+keeps the accuracy of what is answered (Geifman & El-Yaniv 2017, "Selective Classification for Deep Neural Networks");
+prediction sets, class-conditional and conformal (Sadinle, Lei & Wasserman 2019, "Least Ambiguous Set-Valued Classifiers with
+Bounded Error Levels"): each class has a threshold of its own, so the promise holds for rare classes as for frequent ones.
+
+Legend: N calibration rows, B rows, K classes.
 """
 
 import math
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,6 +23,9 @@ from torch.nn import functional
 ANSWER_ACCURACY = 0.9
 """The share of right answers that a head should reach where it does not abstain."""
 
+COVERAGE = 0.9
+"""The promised share of galaxies whose prediction set holds their class."""
+
 _CERTAINTY = 0.9
 
 _TEMPERATURES = (0.05, 20.0)
@@ -27,31 +35,63 @@ _TEMPERATURES = (0.05, 20.0)
 _FEWEST_ROWS = 20
 
 
-def divide_val(
-    targets: NDArray[np.int64], group: NDArray[np.int64], *, generator: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide validation rows in two halves: one chooses (the best epoch), one calibrates (the temperature).
+@dataclass(frozen=True)
+class Calibration:
+    """What a head's logits are worth."""
 
-    Of the sky groups of each class every second one calibrates, in an order drawn by ``generator``: groups stay whole and
-    classes keep their shares. A group counts as of the class of its first row. With fewer than two groups the one part
-    serves both.
+    temperature: float  # divides the logits before softmax, so that probabilities are honest
+    set_thresholds: tuple[float, ...]  # of the K classes: the probability at which each enters a prediction set
+    confidence_threshold: float  # below it the head should abstain; infinite: always
+
+    @classmethod
+    def fit(cls, logits: Tensor, targets: NDArray[np.int64]) -> Self:
+        """Return what logits (N, K) of rows that trained and chose nothing, and their classes (N,), ask for."""
+        temperature = fit_temperature(logits, torch.from_numpy(targets))
+        probabilities = torch.softmax(logits.double() / temperature, dim=1).numpy()
+        thresholds = tuple(fit_set_thresholds(targets, probabilities).tolist())
+        return cls(temperature, thresholds, fit_confidence_threshold(targets, probabilities))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return calibrated probabilities (B, K) float64 of logits (B, K)."""
+        return torch.softmax(logits.double() / self.temperature, dim=1)
+
+    def predict_sets(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which classes are in the set of each galaxy with calibrated probabilities (B, K), (B, K)."""
+        return predict_sets(probabilities, np.array(self.set_thresholds))
+
+
+def deal_groups(
+    targets: NDArray[np.int64], group: NDArray[np.int64], num_parts: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal rows to parts and return the part of each, (N,): sky groups stay whole and classes keep their shares.
+
+    The groups of each class go to the parts in turn, in an order drawn by ``generator``; a group counts as of the class of its
+    first row.
 
     Args:
         targets: class of each row, (N,).
         group: sky group of each row, (N,).
+        num_parts: how many there are.
         generator: draws the order.
-
-    Returns:
-        The positions in ``targets`` that choose, and those that calibrate, both ascending.
     """
     _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
-    rows = np.arange(len(targets))
-    if len(first) < 2:
-        return rows, rows
     order = np.lexsort((generator.random(len(first)), targets[first]))
-    calibrates = np.zeros(len(first), bool)
-    calibrates[order[1::2]] = True
-    return rows[~calibrates[inverse]], rows[calibrates[inverse]]
+    part = np.empty(len(first), np.int64)
+    part[order] = np.arange(len(first)) % num_parts
+    return part[inverse]
+
+
+def divide_val(
+    targets: NDArray[np.int64], group: NDArray[np.int64], *, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide validation rows in two halves: one chooses (the best epoch), one calibrates; with one sky group it serves both.
+
+    Returns the positions in ``targets`` that choose, and those that calibrate, both ascending; arguments as of
+    :func:`deal_groups`.
+    """
+    part = deal_groups(targets, group, 2, generator)
+    rows = np.arange(len(targets))
+    return (rows[part == 0], rows[part == 1]) if part.any() else (rows, rows)
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
@@ -110,3 +150,49 @@ def fit_confidence_threshold(
     is_last = np.append(np.diff(confidence) < 0, True)[: len(targets)]
     usable = confidence[(highest_error <= 1 - accuracy) & is_last]
     return float(usable[-1]) if len(usable) else math.inf
+
+
+def fit_set_thresholds(
+    targets: NDArray[np.int64], probabilities: NDArray[np.float64], *, coverage: float = COVERAGE
+) -> NDArray[np.float64]:
+    """Return the probability at which each class enters a set, (K,).
+
+    With n calibration galaxies in a class, the threshold is the floor((1 - coverage) (n + 1))-th smallest probability they
+    have for it: of new galaxies of the class at least ``coverage`` reach it, whatever the head is worth. For 0.9 that takes 9
+    galaxies. Classes with fewer share one threshold, which keeps the promise for them together; where even together they are
+    too few it is 0, and they stand in every set.
+
+    Args:
+        targets: classes of rows that trained and chose nothing, (N,).
+        probabilities: (N, K).
+        coverage: the share to promise, between 0 and 1.
+    """
+    num_classes = probabilities.shape[1]
+    of_label = probabilities[np.arange(len(targets)), targets]
+    counts = np.bincount(targets, minlength=num_classes)
+    is_rare = np.array([_num_missed(count, coverage) == 0 for count in counts])
+    thresholds = np.full(num_classes, _threshold(of_label[is_rare[targets]], coverage))
+    for target in np.flatnonzero(~is_rare):
+        thresholds[target] = _threshold(of_label[targets == target], coverage)
+    return thresholds
+
+
+def predict_sets(probabilities: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which classes are in each galaxy's set, (B, K), given those of ``fit_set_thresholds``, (K,).
+
+    The most probable class always is: a set that is never empty only raises the coverage.
+    """
+    sets: NDArray[np.bool_] = probabilities >= thresholds
+    sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
+    return sets
+
+
+def _num_missed(num_galaxies: int, coverage: float) -> int:
+    """Return how many of the lowest probabilities may lie at or below the threshold."""
+    # (1 - 0.9) * 10 is 0.9999999999999998: what is a whole number but for rounding is one.
+    return int(np.floor((1 - coverage) * (num_galaxies + 1) + 1e-9))
+
+
+def _threshold(probabilities: NDArray[np.float64], coverage: float) -> float:
+    num_missed = _num_missed(len(probabilities), coverage)
+    return float(np.sort(probabilities)[num_missed - 1]) if num_missed else 0.0

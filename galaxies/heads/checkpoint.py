@@ -20,7 +20,7 @@ from galaxies.work_folder import discard_finished_work, open_work_folder, work_p
 KIND = "train"
 
 # Raised when the code changes what a state means.
-_VERSION = 2
+_VERSION = 3
 
 _NAME = "checkpoint.pt"
 

@@ -6,28 +6,26 @@ Legend: B rows, C features, K classes, S seeds.
 from __future__ import annotations
 
 import copy
-import math
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from galaxies.backbones.ending import Ending, make_features
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.files import replacing
+from galaxies.heads.calibration import Calibration
 from galaxies.heads.novelty import Novelty
 
-if TYPE_CHECKING:
-    from galaxies.backbones.ending import Ending
-
 FORMAT = "galaxies-head"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -44,19 +42,19 @@ HiddenLayers = Sequence[int | str]
 """Widths, names of ACTIVATIONS and dropout, in order, as in ``(512, "relu", "dropout 0.5")``; empty: a linear probe."""
 
 
-def make_layer(layer: int | str) -> nn.Module | None:
+def make_hidden(element: int | str) -> nn.Module | None:
     """Return the module that an element of HiddenLayers names; None for a width, which is a Linear."""
-    if isinstance(layer, int):
+    if isinstance(element, int):
         return None
-    name, _, probability = layer.partition(" ")
-    return nn.Dropout(float(probability)) if name == "dropout" else ACTIVATIONS[layer]()
+    name, _, probability = element.partition(" ")
+    return nn.Dropout(float(probability)) if name == "dropout" else ACTIVATIONS[element]()
 
 
-def describe_layer_problem(layer: int | str) -> str | None:
+def describe_hidden_problem(element: int | str) -> str | None:
     """Return what is allowed where an element of HiddenLayers is wrong, else None."""
     try:
-        make_layer(layer)
-        if not isinstance(layer, int) or layer >= 1:
+        make_hidden(element)
+        if not isinstance(element, int) or element >= 1:
             return None
     except (ValueError, KeyError):
         pass
@@ -74,12 +72,12 @@ class Head(nn.Module):
         self.num_features, self.num_classes, self.hidden_layers = num_features, num_classes, tuple(hidden_layers)
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("std", torch.ones(num_features))
-        layers: list[nn.Module] = []
+        modules: list[nn.Module] = []
         width = num_features
-        for layer in hidden_layers:
-            layers.append(make_layer(layer) or nn.Linear(width, int(layer)))
-            width = layer if isinstance(layer, int) else width
-        self.layers = nn.Sequential(*layers, nn.Linear(width, num_classes))
+        for element in hidden_layers:
+            modules.append(make_hidden(element) or nn.Linear(width, int(element)))
+            width = element if isinstance(element, int) else width
+        self.network = nn.Sequential(*modules, nn.Linear(width, num_classes))
 
     def standardise(self, features: Tensor) -> Tensor:
         """Return (B, C) features with the train rows' mean and standard deviation taken out."""
@@ -87,7 +85,7 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits (B, K) of raw features (B, C)."""
-        logits: Tensor = self.layers(self.standardise(features))
+        logits: Tensor = self.network(self.standardise(features))
         return logits
 
 
@@ -96,15 +94,13 @@ class TrainedHead:
     """A head, the ending before it where that was kept, and what its numbers mean."""
 
     head: Head
+    calibration: Calibration  # what its logits are worth
     class_names: tuple[str, ...]  # of the K logits
-    temperature: float  # divides the logits before softmax, so that probabilities are calibrated
-    set_thresholds: tuple[float, ...]  # of the K classes: the probability at which each enters a prediction set
     identity: Identity  # of the store it was trained on: how to make its activations again
-    train_counts: tuple[int, ...] | None = None  # train galaxies in each of the K classes
-    field: FieldOfView | None = None  # what the training images show
-    novelty: Novelty | None = None  # where the training features lie
-    ending: Ending | None = None  # from activations to features; None where activations are features
-    confidence_threshold: float = math.inf  # below it the head should abstain (calibration.fit_confidence_threshold)
+    train_counts: tuple[int, ...]  # train galaxies in each of the K classes
+    field: FieldOfView  # what the training images show
+    novelty: Novelty  # where the training features lie
+    ending: Ending | None  # from activations to features; None where activations are features
     others: tuple[TrainedHead, ...] = ()  # of the further seeds, in order
 
     @torch.inference_mode()
@@ -113,7 +109,7 @@ class TrainedHead:
 
         Those are features, or, for a kept ending, maps (B, C, H, W), tokens (B, T, C) or images (B, 3, s, s) uint8.
         """
-        return self.ending.eval()(activations) if self.ending else activations.float()
+        return make_features(self.ending, activations)
 
     @torch.inference_mode()
     def logits(self, activations: Tensor) -> Tensor:
@@ -124,7 +120,7 @@ class TrainedHead:
     @torch.inference_mode()
     def classify(self, features: Tensor) -> Tensor:
         """Return calibrated probabilities (B, K) float64 of features (B, C)."""
-        return torch.softmax(self.head.eval()(features).double() / self.temperature, dim=1)
+        return self.calibration.probabilities(self.head.eval()(features))
 
     def probabilities(self, activations: Tensor) -> Tensor:
         """Return calibrated probabilities (B, K) float64 of what :meth:`features` takes."""
@@ -135,8 +131,7 @@ class TrainedHead:
         head = copy.deepcopy(self.head)
         head.mean.copy_(mean)
         head.std.copy_(std)
-        novelty = replace(self.novelty, mean=mean.double(), std=std.double()) if self.novelty else None
-        return replace(self, head=head, novelty=novelty, others=())
+        return replace(self, head=head, novelty=replace(self.novelty, mean=mean.double(), std=std.double()), others=())
 
     def to(self, device: torch.device) -> TrainedHead:
         """Move this head to a device, and return it."""
@@ -154,16 +149,13 @@ def save_head(path: Path, trained: TrainedHead) -> None:
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "num_features": trained.head.num_features,
         "hidden_layers": list(trained.head.hidden_layers),
         "class_names": list(trained.class_names),
-        "temperatures": [member.temperature for member in members],
-        "set_thresholds": [list(member.set_thresholds) for member in members],
-        "confidence_thresholds": [member.confidence_threshold for member in members],
+        "calibrations": [asdict(member.calibration) for member in members],
         "identity": trained.identity.to_json(),
-        "train_counts": None if trained.train_counts is None else list(trained.train_counts),
-        "field": None if trained.field is None else vars(trained.field),
-        "novelty": None if trained.novelty is None else vars(trained.novelty),
+        "train_counts": list(trained.train_counts),
+        "field": vars(trained.field),
+        "novelty": vars(trained.novelty),
         "state_dict": {name: torch.stack([state[name].cpu() for state in states]) for name in states[0]},  # (S, ...)
         "ending": {"spec": vars(ending.spec), "layer": ending.layer, "state_dict": _on_cpu(ending)} if ending else None,
     }
@@ -192,37 +184,36 @@ def load_head(path: Path) -> TrainedHead:
             "that wrote it, or train again."
         )
     try:
-        ending = _load_ending(content["ending"])
-        first, *others = (_load_member(content, seed, ending) for seed in range(len(content["temperatures"])))
-        return replace(first, others=tuple(others))
+        return _unpack(content)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: its parts do not fit together ({error}); {_AGAIN}") from error
 
 
-def _load_member(content: Mapping[str, Any], seed: int, ending: Ending | None) -> TrainedHead:
-    names = tuple(content["class_names"])
-    head = Head(content["num_features"], len(names), content["hidden_layers"])
-    head.load_state_dict({name: stacked[seed] for name, stacked in content["state_dict"].items()})
-    temperature, thresholds = float(content["temperatures"][seed]), tuple(content["set_thresholds"][seed])
-    return TrainedHead(
-        head.eval(),
+def _unpack(content: Mapping[str, Any]) -> TrainedHead:
+    names, states = tuple(content["class_names"]), content["state_dict"]
+    members = []
+    for seed, calibration in enumerate(content["calibrations"]):
+        head = Head(states["mean"].shape[1], len(names), content["hidden_layers"])
+        head.load_state_dict({name: stacked[seed] for name, stacked in states.items()})
+        members.append((head.eval(), Calibration(**calibration)))
+    first = TrainedHead(
+        *members[0],
         names,
-        temperature,
-        thresholds,
         Identity.from_json(content["identity"]),
-        None if content["train_counts"] is None else tuple(content["train_counts"]),
-        None if content["field"] is None else FieldOfView(**content["field"]),
-        None if content["novelty"] is None else Novelty(**content["novelty"]),
-        ending,
-        float(content["confidence_thresholds"][seed]),
+        tuple(content["train_counts"]),
+        FieldOfView(**content["field"]),
+        Novelty(**content["novelty"]),
+        _load_ending(content["ending"]),
     )
+    others = (replace(first, head=head, calibration=calibration) for head, calibration in members[1:])
+    return replace(first, others=tuple(others))
 
 
 def _load_ending(saved: Mapping[str, Any] | None) -> Ending | None:
     if saved is None:
         return None
     # The code of the backbones takes seconds to import, and most heads do without.
-    from galaxies.backbones.ending import rebuild_ending
+    from galaxies.backbones.backbone import rebuild_ending
 
     return rebuild_ending(BackboneSpec(**saved["spec"]), saved["layer"], saved["state_dict"])
 

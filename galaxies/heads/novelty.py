@@ -9,11 +9,13 @@ of 2,048 features is more than some thousand galaxies can tell. The score is the
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.linalg import eigh
 from torch import Tensor
 
-from galaxies.heads.product import multiply
+from galaxies.features.standardisation import measure_features
 
 _MAX_DIRECTIONS = 64
 _FAMILIAR_SHARE = 0.95
@@ -44,22 +46,20 @@ class Novelty:
 def fit_novelty(train_features: Tensor, calibration_features: Tensor) -> Novelty:
     """Describe the training features (N, C), and set the threshold by those (M, C) of rows that trained nothing.
 
-    14,500 x 2,048 features take 1.3 s of processor time.
+    14,500 x 2,048 features take 1.5 s of processor time.
     """
-    mean = train_features.mean(0)
-    deviation = train_features.std(0, correction=0)
-    std = torch.where(deviation > 1e-6 * mean.abs().clamp(min=1), deviation, torch.inf)
-    standardised = (train_features - mean).div_(std)
-    covariance = multiply(standardised.T, standardised).div_(len(standardised))
+    mean, std = measure_features([train_features.numpy()])
+    standardised = (train_features.numpy() - mean) / std
+    covariance = standardised.T @ standardised / len(standardised)  # (C, C)
     num_features = len(covariance)
     num_directions = min(_MAX_DIRECTIONS, num_features // 2)
     variances, directions = _find_strongest(covariance, num_directions)
-    rest = (covariance.diagonal().double().sum() - variances.sum()) / (num_features - num_directions)
+    rest = (np.trace(covariance, dtype=np.float64) - variances.sum()) / (num_features - num_directions)
     novelty = Novelty(
-        mean.double(),
-        std.double(),
-        directions,
-        variances.clamp(min=_SMALLEST_VARIANCE),
+        torch.from_numpy(mean).double(),
+        torch.from_numpy(std).double(),
+        torch.from_numpy(directions),
+        torch.from_numpy(np.maximum(variances, _SMALLEST_VARIANCE)),
         max(float(rest), _SMALLEST_VARIANCE),
         math.inf,
     )
@@ -71,12 +71,11 @@ def fit_novelty(train_features: Tensor, calibration_features: Tensor) -> Novelty
     return replace(novelty, threshold=float(scores[position - 1]))
 
 
-def _find_strongest(covariance: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Return the largest eigenvalues of a covariance (C, C), ascending, and their directions as rows, (number, C), float64."""
+def _find_strongest(covariance: NDArray[np.floating], number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the largest eigenvalues of a covariance (C, C), ascending, and their directions as rows, (number, C)."""
     num_features = len(covariance)
     if not number:
-        return torch.empty(0, dtype=torch.float64), torch.empty(0, num_features, dtype=torch.float64)
+        return np.empty(0), np.empty((0, num_features))
     # These alone and in the precision of the features: a ninth of the time of all 2,048 in float64 (measured).
-    range_kept = [num_features - number, num_features - 1]
-    variances, directions = eigh(covariance.numpy(), subset_by_index=range_kept)
-    return torch.from_numpy(variances).double(), torch.from_numpy(directions.T.copy()).double()
+    variances, directions = eigh(covariance, subset_by_index=[num_features - number, num_features - 1])
+    return variances.astype(np.float64), directions.T.astype(np.float64)

@@ -1,11 +1,13 @@
-"""How weights change: optimizers and learning rates for many heads at once, each with numbers of its own.
+"""How heads learn: losses, steps and learning rates of many heads at once, each with numbers of its own.
 
-torch's optimizers take one learning rate for a tensor. Here a tensor holds the weights of S seeds times G settings,
-(S, G, ...), and each of these heads has its rate and its decay.
+torch's optimizers take one learning rate for a tensor, its cross-entropy one smoothing. Here a tensor holds the weights of S
+seeds times G settings, (S, G, ...), and each of these heads has its rate, its decay and its smoothing. The numbers are those
+of torch (tests compare them).
+
+Legend: B rows in a batch, K classes, S seeds, G settings.
 """
 
 from collections.abc import Mapping, Sequence
-from math import cos, pi
 from typing import Any
 
 import numpy as np
@@ -13,101 +15,101 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from galaxies.heads.train_params import TrainParams
+
 _MOMENTUM = 0.9
-_BETAS = (0.9, 0.999)
-_EPSILON = 1e-8
 
 # A validation loss counts as lower from this relative gain on, as in torch's ReduceLROnPlateau.
 _THRESHOLD = 1e-4
 
 
+class CrossEntropy:
+    """Weighted cross-entropies with label smoothing."""
+
+    def __init__(self, weight: Tensor, smoothing: Tensor) -> None:
+        """Take the weight of each class, (K,), and the share of each target that is spread over all classes, (G,)."""
+        self._weight, sharp = weight, torch.diag(weight)
+        smoothing = smoothing[:1] if bool((smoothing == smoothing[0]).all()) else smoothing
+        # What a row of each class (last) wants of each logit: (G or 1, K, K).
+        self._wanted_by_class = sharp + smoothing[:, None, None] * (weight.unsqueeze(1) / len(weight) - sharp)
+
+    def expand(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what rows with targets (S, B) want of the logits, (S, G or 1, K, B), and the sum of their weights, (S, 1)."""
+        wanted = self._wanted_by_class.index_select(-1, targets.flatten())
+        wanted = wanted.view(*wanted.shape[:2], *targets.shape).movedim(2, 0)
+        return wanted, self._weight[targets].sum(1, keepdim=True)
+
+
+def sum_losses(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return the sums over the rows of the cross-entropies of logits (S, G, K, B), (S, G)."""
+    return -(wanted * logits.log_softmax(-2)).sum((-2, -1))
+
+
+@torch.no_grad()
+def sum_and_differentiate(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same and its derivative by the logits, (S, G, K, B), in closed form: half the time of autograd (measured)."""
+    return sum_losses(logits, wanted), logits.softmax(-2).mul_(wanted.sum(-2, keepdim=True)).sub_(wanted)
+
+
+@torch.no_grad()
+def count_right(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return how many rows have no class before their target, (S, G); shapes as above, targets (S, B)."""
+    index = targets[:, None, None].expand(*logits.shape[:2], 1, -1)  # (S, G, 1, B)
+    # 40 times faster than argmax along this axis (measured).
+    return (logits.gather(-2, index).squeeze(-2) >= logits.amax(-2)).sum(-1)
+
+
+def weigh_classes(targets: Tensor, num_classes: int, class_weight: str) -> Tensor:
+    """Return the weight of each class, (K,): 1, or ``balanced`` the inverse of its share, which averages to 1 over the rows."""
+    if class_weight == "none":
+        return torch.ones(num_classes, device=targets.device)
+    counts = torch.bincount(targets, minlength=num_classes)
+    return len(targets) / (num_classes * counts.float())
+
+
 class Optimizer:
     """AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov momentum; each head has its own learning rate and weight decay.
 
-    One of torch's fused calls, a single pass over memory, gives the steps of all heads at a rate of 1; then each head goes as
+    One of torch's optimizers, in a single pass over memory, gives the steps of all heads at a rate of 1; then each head goes as
     much of its own as its rate says. Only weights decay: a bias carries how frequent a class is, and shrinking it would be
     wrong.
     """
 
-    def __init__(self, kind: str, weights: Sequence[Tensor], others: Sequence[Tensor]) -> None:
-        """Take tensors of (S, G, ...), or of any shape where all share one rate and decay."""
-        self._kind = kind
-        self._parameters = [*weights, *others]
+    def __init__(self, kind: str, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
+        """Take tensors of (S, G, ...), or of any shape where all share one rate and decay; at least one."""
+        self._decays_first = kind == "sgd"  # As a part of the gradient.
+        self._parameters = [*weights, *biases]
         self._num_weights = len(weights)
-        self._num_steps = 0
-        num_moments = 2 if kind == "adamw" else 1
-        self._steps, *self._moments = [
-            [torch.zeros_like(parameter) for parameter in self._parameters] for _ in range(1 + num_moments)
-        ]
+        self._steps = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._torch: torch.optim.Optimizer = (
+            torch.optim.AdamW(self._steps, lr=1.0, weight_decay=0.0, fused=True)
+            if kind == "adamw"
+            else torch.optim.SGD(self._steps, lr=1.0, momentum=_MOMENTUM, nesterov=True, fused=True)
+        )
 
     @torch.no_grad()
     def step(self, rate: Tensor, decay: Tensor) -> None:
         """Move all parameters by their gradients, which are used up; ``rate`` and ``decay`` are (S, G), or scalars."""
-        if not self._parameters:
-            return
-        self._num_steps += 1
-        decays = [_expand(decay, parameter) for parameter in self._parameters[: self._num_weights]]
-        gradients = [torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in self._parameters]
-        if self._kind == "sgd":
-            for parameter, gradient, own_decay in zip(self._parameters, gradients, decays, strict=False):
-                gradient.addcmul_(parameter, own_decay)
-        steps = self._unit_steps(gradients)
-        for index, (parameter, step) in enumerate(zip(self._parameters, steps, strict=True)):
-            own_rate = _expand(rate, parameter)
-            if self._kind == "adamw" and index < self._num_weights:
-                parameter.mul_(1 - own_rate * decays[index])
-            parameter.addcmul_(step, own_rate)
-            parameter.grad = None
-
-    def _unit_steps(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Return the steps, without decay, at a rate of 1."""
-        steps = self._steps
-        for step in steps:
+        for parameter, step in zip(self._parameters, self._steps, strict=True):
+            step.grad, parameter.grad = parameter.grad, None
             step.zero_()
-        if self._kind == "sgd":
-            (momentum,) = self._moments
-            torch._fused_sgd_(
-                steps,
-                gradients,
-                momentum,
-                lr=1.0,
-                weight_decay=0.0,
-                momentum=_MOMENTUM,
-                dampening=0.0,
-                nesterov=True,
-                maximize=False,
-                is_first_step=self._num_steps == 1,
-            )
-        else:
-            first, second = self._moments
-            torch._fused_adamw_(
-                steps,
-                gradients,
-                first,
-                second,
-                [],
-                [torch.full((), float(self._num_steps), device=steps[0].device)] * len(steps),
-                lr=1.0,
-                weight_decay=0.0,
-                beta1=_BETAS[0],
-                beta2=_BETAS[1],
-                eps=_EPSILON,
-                amsgrad=False,
-                maximize=False,
-            )
-        return steps
+        weights = list(zip(self._parameters[: self._num_weights], self._steps, strict=False))
+        for weight, step in weights:
+            if not self._decays_first:
+                weight.mul_(_expand(1 - rate * decay, weight))
+            elif step.grad is not None:
+                step.grad.addcmul_(weight, _expand(decay, weight))
+        self._torch.step()
+        for parameter, step in zip(self._parameters, self._steps, strict=True):
+            parameter.addcmul_(step, _expand(rate, parameter))
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs."""
-        return {"num_steps": self._num_steps, "moments": self._moments}
+        return self._torch.state_dict()
 
-    @torch.no_grad()
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        self._num_steps = state["num_steps"]
-        for own, others in zip(self._moments, state["moments"], strict=True):
-            for moment, other in zip(own, others, strict=True):
-                moment.copy_(other)
+        self._torch.load_state_dict(state)
 
 
 def _expand(values: Tensor, parameter: Tensor) -> Tensor:
@@ -117,24 +119,15 @@ def _expand(values: Tensor, parameter: Tensor) -> Tensor:
 class Schedule:
     """The factor of each learning rate as training goes on, and whether it goes on; arrays are (S, G).
 
-    Both kinds rise linearly through the warm-up. ``plateau`` then multiplies by ``decrease`` whenever the validation loss has
-    not fallen for more than ``patience`` epochs (torch's ReduceLROnPlateau); ``cosine`` falls to 0 at the last step
+    Both kinds rise linearly through the warm-up. ``plateau`` then multiplies by ``decrease_on_plateau`` whenever the validation
+    loss has not fallen for more than ``patience`` epochs (torch's ReduceLROnPlateau); ``cosine`` falls to 0 at the last step
     (Loshchilov & Hutter 2017).
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int],
-        kind: str,
-        *,
-        num_steps: int,
-        num_warmup_steps: int,
-        decrease: float,
-        patience: int,
-        early_stopping: int | None,
-    ) -> None:
-        self._kind, self._num_steps, self._num_warmup_steps = kind, num_steps, num_warmup_steps
-        self._decrease, self._patience, self._early_stopping = decrease, patience, early_stopping
+    def __init__(self, shape: tuple[int, int], params: TrainParams, num_batches: int) -> None:
+        """Start at (S, G) heads that train as ``params`` say, ``num_batches`` steps an epoch."""
+        self._params = params
+        self._num_steps, self._num_warmup_steps = params.num_epochs * num_batches, params.warmup_epochs * num_batches
         self._factor = np.ones(shape)
         self._plateau_loss = np.full(shape, np.inf)
         self._num_bad_epochs = np.zeros(shape, np.int64)
@@ -143,29 +136,29 @@ class Schedule:
         self.last_epoch = np.zeros(shape, np.int64)  # that changed anything
         self.is_active = np.ones(shape, bool)
 
-    def factor(self, step: int) -> NDArray[np.float64]:
-        """Return the factors at a step, counted from 0; 0 where training has ended."""
-        common = min(1.0, (step + 1) / self._num_warmup_steps) if self._num_warmup_steps else 1.0
-        if self._kind == "cosine" and step >= self._num_warmup_steps:
-            remaining = max(1, self._num_steps - self._num_warmup_steps)
-            common = (1 + cos(pi * (step - self._num_warmup_steps) / remaining)) / 2
-        return np.where(self.is_active, self._factor * common, 0.0)
+    def factors(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the factors at T steps, counted from 0, (T, S, G); 0 where training has ended."""
+        common = np.minimum(1, (steps + 1) / self._num_warmup_steps) if self._num_warmup_steps else np.ones(len(steps))
+        if self._params.schedule == "cosine":
+            share = (steps - self._num_warmup_steps) / max(1, self._num_steps - self._num_warmup_steps)
+            common = np.where(share < 0, common, (1 + np.cos(np.pi * share)) / 2)
+        return np.where(self.is_active, self._factor * common[:, None, None], 0)
 
     def end_epoch(self, epoch: int, val_loss: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Take the losses after an epoch, not finite where training broke down; return where they are the lowest so far."""
         self.last_epoch[self.is_active] = epoch
         is_best = self.is_active & (val_loss < self.best_loss)
         self.best_loss[is_best], self.best_epoch[is_best] = val_loss[is_best], epoch
-        if self._kind == "plateau":
+        if self._params.schedule == "plateau":
             falls = val_loss < self._plateau_loss * (1 - _THRESHOLD)
             self._plateau_loss = np.where(falls, val_loss, self._plateau_loss)
             self._num_bad_epochs = np.where(falls, 0, self._num_bad_epochs + 1)
-            decreases = self._num_bad_epochs > self._patience
-            self._factor[decreases] *= self._decrease
+            decreases = self._num_bad_epochs > self._params.patience
+            self._factor[decreases] *= self._params.decrease_on_plateau
             self._num_bad_epochs[decreases] = 0
         self.is_active &= np.isfinite(val_loss)
-        if self._early_stopping is not None:
-            self.is_active &= epoch - self.best_epoch < self._early_stopping
+        if self._params.early_stopping is not None:
+            self.is_active &= epoch - self.best_epoch < self._params.early_stopping
         return is_best
 
     def state(self) -> dict[str, Any]:

@@ -1,17 +1,27 @@
 """How a head is trained: the section ``train`` of params.yaml, and which combinations with ``extract`` make sense."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from itertools import product
+from typing import Annotated, ClassVar, Literal
 
 from galaxies.backbones.spec import INPUT, ExtractParams
 from galaxies.errors import InputError
-from galaxies.heads.head import HiddenLayers, describe_layer_problem
+from galaxies.heads.head import TrainedHead, describe_hidden_problem
 from galaxies.params import Limits
 
 LearningRate = Annotated[float, Limits(1e-10, 1e3)]
 WeightDecay = Annotated[float, Limits(0.0, 1e3)]
 LabelSmoothing = Annotated[float, Limits(0.0, 0.99)]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What may differ between heads that train together."""
+
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,11 @@ class SweepParams:
     learning_rate: tuple[LearningRate, ...] = ()
     weight_decay: tuple[WeightDecay, ...] = ()
     label_smoothing: tuple[LabelSmoothing, ...] = ()
-    hidden_layers: tuple[tuple[int | str, ...], ...] = ()
+
+    REPLACED: ClassVar = {
+        "hidden_layers": "heads that train together have the same layers; queue the runs, as with "
+        "`dvc exp run --queue -S 'train.hidden_layers=[],[512,relu]'`"
+    }
 
 
 @dataclass(frozen=True)
@@ -53,21 +67,37 @@ class TrainParams:
     start_from_sha256: str | None = None  # of that file
     sweep: SweepParams = SweepParams()
 
+    @property
+    def seeds(self) -> range:
+        """The seeds of the heads that train together."""
+        return range(self.seed, self.seed + self.num_seeds)
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Every combination of the values in ``sweep``; without any, the one setting of this section."""
+        return tuple(
+            Setting(*values)
+            for values in product(
+                self.sweep.learning_rate or (self.learning_rate,),
+                self.sweep.weight_decay or (self.weight_decay,),
+                self.sweep.label_smoothing or (self.label_smoothing,),
+            )
+        )
+
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
-        yield from _layer_problems("hidden_layers", self.hidden_layers)
-        for hidden_layers in self.sweep.hidden_layers:
-            yield from _layer_problems("sweep.hidden_layers", hidden_layers)
-        rates = self.sweep.learning_rate or (self.learning_rate,)
-        decays = self.sweep.weight_decay or (self.weight_decay,)
-        if self.optimizer == "adamw" and max(rates) * max(decays) >= 1:
+        for element in self.hidden_layers:
+            if problem := describe_hidden_problem(element):
+                yield f"hidden_layers: found {element!r}, {problem}"
+        rate, decay = (max(getattr(setting, name) for setting in self.settings) for name in ("learning_rate", "weight_decay"))
+        if self.optimizer == "adamw" and rate * decay >= 1:
             yield (
-                f"weight_decay: found {max(decays):g}, which with learning_rate {max(rates):g} wipes the weights out in every "
-                f"step of adamw; allowed is less than {1 / max(rates):g}"
+                f"weight_decay: found {decay:g}, which with learning_rate {rate:g} wipes the weights out in every step of "
+                f"adamw; allowed is less than {1 / rate:g}"
             )
         if self.start_from is None and self.start_from_sha256 is not None:
             yield "start_from_sha256: found a digest, but start_from names no head; allowed is null"
-        if self.ending == "keep" and (self.num_seeds > 1 or any(vars(self.sweep).values())):
+        if self.ending == "keep" and (self.num_seeds > 1 or len(self.settings) > 1):
             yield (
                 "ending: found keep, with num_seeds or sweep; only heads on fixed activations train together. Queue the runs, "
                 "as with `dvc exp run --queue -S train.learning_rate=1e-3,1e-4`"
@@ -76,37 +106,55 @@ class TrainParams:
             yield "ending: found drop, but at layer input there are no features yet; use `-S train.ending=keep`"
 
 
-def _layer_problems(key: str, hidden_layers: HiddenLayers) -> Iterator[str]:
-    for element in hidden_layers:
-        if problem := describe_layer_problem(element):
-            yield f"{key}: found {element!r}, {problem}"
-
-
 def require_trainable(train: TrainParams, extract: ExtractParams) -> None:
     """Raise InputError, which says what to change, where the activations are not what the training needs."""
-    if train.layer not in extract.layers:
-        raise InputError(
-            f"train.layer: found {train.layer!r}, but extract.layers are {', '.join(extract.layers)}; use "
-            f"`-S 'extract.layers=[{train.layer}]'`, or one of these."
+    for problem in _find_contradictions(train, extract):
+        raise InputError(f"train.{problem}")
+
+
+def _find_contradictions(train: TrainParams, extract: ExtractParams) -> Iterator[str]:
+    layer, keeps = train.layer, train.ending == "keep"
+    if layer not in extract.layers:
+        yield (
+            f"layer: found {layer!r}, but extract.layers are {', '.join(extract.layers)}; use "
+            f"`-S 'extract.layers=[{layer}]'`, or one of these."
         )
-    has_maps = train.layer == INPUT or (extract.pool == "map" and "+" not in train.layer)
-    if train.ending == "drop" and has_maps:
-        raise InputError(
-            f"train.ending: found drop, but {train.layer} is kept as maps, and a head without ending reads pooled features; "
-            "use `-S extract.pool=avg`, or `-S train.ending=keep`."
+    has_maps = layer == INPUT or (extract.pool == "map" and "+" not in layer)
+    if not keeps and has_maps:
+        yield (
+            f"ending: found drop, but {layer} is kept as maps, and a head without ending reads pooled features; use "
+            "`-S extract.pool=avg`, or `-S train.ending=keep`."
         )
-    if train.ending == "keep" and "+" in train.layer:
-        raise InputError(
-            f"train.ending: found keep, but {train.layer} joins several nodes, and an ending comes after one; use "
-            "`-S train.ending=drop`, or one of the nodes."
+    if keeps and "+" in layer:
+        yield (
+            f"ending: found keep, but {layer} joins several nodes, and an ending comes after one; use `-S train.ending=drop`, "
+            "or one of the nodes."
         )
-    if train.ending == "keep" and not has_maps:
-        raise InputError(
-            f"train.ending: found keep, but {train.layer} is kept as pooled features, and an ending needs the whole maps; use "
+    if keeps and not has_maps:
+        yield (
+            f"ending: found keep, but {layer} is kept as pooled features, and an ending needs the whole maps; use "
             "`-S extract.pool=map`, or `-S train.ending=drop`."
         )
-    if train.augment == "d4" and train.layer != INPUT and extract.views == 1:
-        raise InputError(
-            f"train.augment: found d4, but {train.layer} holds one view of each galaxy; use `-S extract.views=8`, or "
+    if train.augment == "d4" and layer != INPUT and extract.views == 1:
+        yield (
+            f"augment: found d4, but {layer} holds one view of each galaxy; use `-S extract.views=8`, or "
             "`-S train.augment=none`. (At layer input the views are made while training.)"
         )
+
+
+def require_start(start: TrainedHead, train: TrainParams, backbone: str, class_names: Sequence[str]) -> None:
+    """Raise InputError, which names each difference, unless ``start`` is a head that these parameters could have made."""
+    trained_on = start.ending.spec if start.ending else start.identity.backbone
+    pairs = {
+        "extract.backbone": (trained_on.name, backbone),
+        "train.layer": (start.identity.layer, train.layer),
+        "train.ending": ("keep" if start.ending else "drop", train.ending),
+        "train.hidden_layers": (list(start.head.hidden_layers), list(train.hidden_layers)),
+        "classes": (list(start.class_names), list(class_names)),
+    }
+    differences = [
+        f"  {name}: it has {found}, wanted is {wanted}" for name, (found, wanted) in pairs.items() if found != wanted
+    ]
+    if differences:
+        listing = "\n".join(differences)
+        raise InputError(f"train.start_from: {train.start_from} is a head of another kind:\n{listing}")

@@ -19,11 +19,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from galaxies.errors import InputError
+from galaxies.features.standardisation import measure_features
 from galaxies.files import write_json
-from galaxies.heads.standardisation import measure_stream
 from galaxies.prediction.model import Model
 
 FEWEST_IMAGES = 20
@@ -49,14 +48,14 @@ def adapt(model: Model, batches: Iterable[Sequence[NDArray[np.uint8]]], *, where
         return model.standardised_by(torch.tensor(saved["mean"]), torch.tensor(saved["std"]))
     num_images = 0
 
-    def features() -> Iterator[Tensor]:
+    def features() -> Iterator[NDArray[np.float32]]:
         nonlocal num_images
         for batch in batches:
             if len(batch):
                 num_images += len(batch)
-                yield model.compute_features(batch).cpu()
+                yield model.compute_features(batch).cpu().numpy()
 
-    mean, std = measure_stream(features())
+    mean, std = map(torch.from_numpy, measure_features(features()))
     if num_images < FEWEST_IMAGES:
         raise InputError(
             f"--adapt: found {num_images} images that can be read, expected are at least {FEWEST_IMAGES}: fewer do not tell "

@@ -46,14 +46,11 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
         image_size: S in px; None is that of the training images.
 
     Raises:
-        InputError: another ending, or a size is needed and the head knows none.
+        InputError: another ending.
     """
     if out.suffix.lower() not in EXPORT_SUFFIXES:
         raise InputError(f"--out: found the ending {out.suffix or 'none'} in {out}, expected {' or '.join(EXPORT_SUFFIXES)}.")
-    field = model.trained.field
-    image_size = image_size or (field.image_size if field else None)
-    if image_size is None:
-        raise InputError(f"{out}: the head does not know the size of its training images; give one with --image-size.")
+    image_size = image_size or model.trained.field.image_size
     about = describe_export(model, image_size)
     images = torch.zeros(_NUM_EXAMPLES, image_size, image_size, 3, dtype=torch.uint8)
     program = torch.export.export(
@@ -70,16 +67,16 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
 
 def describe_export(model: Model, image_size: int) -> dict[str, Any]:
     """Return what stands in an exported file beside the graph, as plain JSON values."""
-    field = model.trained.field
+    calibration = model.trained.calibration
     return {
         "class_names": list(model.class_names),
         "input": {"name": "images", "dtype": "uint8", "shape": ["batch", image_size, image_size, 3], "channels": "RGB"},
         "output": {"name": "probabilities", "dtype": "float32", "shape": ["batch", len(model.class_names)]},
-        "field_of_view": None if field is None else vars(field),
-        "temperature": model.trained.temperature,
-        "set_thresholds": list(model.trained.set_thresholds),
+        "field_of_view": vars(model.trained.field),
+        "temperature": calibration.temperature,
+        "set_thresholds": list(calibration.set_thresholds),
         # JSON knows no infinity: null stands for a head that always abstains.
-        "confidence_threshold": threshold if math.isfinite(threshold := model.trained.confidence_threshold) else None,
+        "confidence_threshold": threshold if math.isfinite(threshold := calibration.confidence_threshold) else None,
         "identity": model.trained.identity.to_json(),
         "head_sha256": model.digest,
     }
@@ -98,7 +95,7 @@ class ExportedModel(nn.Module):
         layer, self._pool = trained.identity.layer, trained.identity.pool
         self._nodes = layer_nodes([layer])
         self.prefix = cut(backbone.module, self._nodes).cpu() if self._nodes else None
-        self.ending, self.head, self._temperature = trained.ending, trained.head, trained.temperature
+        self.ending, self.head, self._temperature = trained.ending, trained.head, trained.calibration.temperature
         self._positions: dict[str, Positions] = {}
         if self.prefix and not self.ending:
             self._positions = plan_pooling(backbone, self.prefix, self._nodes, self._pool, torch.device("cpu"))

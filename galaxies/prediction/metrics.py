@@ -16,7 +16,6 @@ from galaxies.errors import InputError
 from galaxies.evaluation.predictions import PROBABILITY_PREFIX
 from galaxies.evaluation.scores import measure, measure_calibration
 from galaxies.files import write_json
-from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead
 
 _COUNTS = ("num_errors", "num_unlabelled", "num_other_labels")
@@ -37,10 +36,14 @@ def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> Non
         seen = f"the labels are {', '.join(sorted(others)[:10])}" if others else "there are no labels"
         raise InputError(f"--metrics: {seen}; expected are the head's classes: {', '.join(names)}.")
     probabilities = np.concatenate([some for _, some in found])
-    sets = predict_sets(probabilities, np.array(trained.set_thresholds))
+    calibration = trained.calibration
     metrics = measure(targets, probabilities, train_counts=np.array(trained.train_counts))
     metrics |= measure_calibration(
-        targets, probabilities, sets, temperature=trained.temperature, confidence_threshold=trained.confidence_threshold
+        targets,
+        probabilities,
+        calibration.predict_sets(probabilities),
+        temperature=calibration.temperature,
+        confidence_threshold=calibration.confidence_threshold,
     )
     write_json(out, {**metrics, **counts})
 

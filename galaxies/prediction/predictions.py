@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galaxies.heads.conformal import predict_sets
 from galaxies.heads.head import TrainedHead
 
 
@@ -22,7 +21,7 @@ class Predictions:
     class_names: tuple[str, ...]  # of the K classes
     probabilities: NDArray[np.float64]  # (B, K), calibrated
     sets: NDArray[np.bool_]  # (B, K) the classes that the galaxy may well be: in 9 of 10 cases the true one is among them
-    novelty: NDArray[np.float64]  # (B,) distance from the training galaxies, near 1 for these; NaN where the head knows none
+    novelty: NDArray[np.float64]  # (B,) distance from the training galaxies, near 1 for these
     novelty_threshold: float  # that 1 in 20 galaxies like those of training exceeds
     confidence_threshold: float  # from which on galaxies like those of training are right 9 times in 10
 
@@ -67,11 +66,15 @@ class Predictions:
 @torch.inference_mode()
 def predict_features(trained: TrainedHead, features: Tensor) -> Predictions:
     """Return what a head says of features (B, C) that it sees, as :meth:`TrainedHead.features` gives them."""
-    probabilities = trained.classify(features).cpu().numpy()
-    novelty = trained.novelty.score(features.cpu()).numpy() if trained.novelty else np.full(len(features), np.nan)
-    sets = predict_sets(probabilities, np.array(trained.set_thresholds))
-    threshold = trained.novelty.threshold if trained.novelty else np.inf
-    return Predictions(trained.class_names, probabilities, sets, novelty, threshold, trained.confidence_threshold)
+    probabilities, calibration = trained.classify(features).cpu().numpy(), trained.calibration
+    return Predictions(
+        trained.class_names,
+        probabilities,
+        calibration.predict_sets(probabilities),
+        trained.novelty.score(features.cpu()).numpy(),
+        trained.novelty.threshold,
+        calibration.confidence_threshold,
+    )
 
 
 def join_predictions(batches: Sequence[Predictions]) -> Predictions:

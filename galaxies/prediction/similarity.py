@@ -18,7 +18,7 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.evaluation.contact_sheet import FAINT, INK, Tile, draw_sheet, save_sheet
 from galaxies.features.survey import open_survey
-from galaxies.heads.inference import read_features
+from galaxies.heads.inference import map_rows
 from galaxies.paths import GALAXIES
 from galaxies.prediction.model import Model
 from galaxies.sources.decoding import decode
@@ -63,8 +63,10 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
         raise InputError(f"{source}: {decoded.error}.")
     for note in decoded.notes:
         _logger.warning("%s: %s", source, note)
-    survey = open_survey(model.trained.identity.layer, model.trained.identity, folder=folder)
-    features = read_features(model.trained, survey.store, np.arange(len(survey.catalog)), device=model.device)
+    trained = model.trained
+    survey = open_survey(trained.identity.layer, trained.identity, folder=folder)
+    rows, width = np.arange(len(survey.catalog)), trained.head.num_features
+    features = map_rows(trained.features, survey.store, rows, width=width, device=model.device)
     distances = _measure_distances(features, model, decoded.image)
     nearest = np.argsort(distances, kind="stable")[:number]
     with GalaxyFile(folder / GALAXIES) as galaxies:

@@ -10,16 +10,19 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
-from galaxies.backbones.ending import Ending, make_ending
+from galaxies.backbones.backbone import make_ending
+from galaxies.backbones.ending import Ending
 from galaxies.backbones.spec import ExtractParams
+from galaxies.backbones.transform import turn
 from galaxies.data.field_of_view import FieldOfView, write_field
 from galaxies.data.splits import write_splits
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
+from galaxies.features.standardisation import measure_features
 from galaxies.features.store import Layout, Store, create_store
-from galaxies.heads.batches import open_batches, turn_each
+from galaxies.heads.batches import BatchOptions, open_batches
 from galaxies.heads.head import load_head
-from galaxies.heads.inference import predict_rows, read_features
+from galaxies.heads.inference import map_rows, predict_rows
 from galaxies.heads.train_params import TrainParams, require_trainable
 from galaxies.params import parse_section
 from stages import train
@@ -57,14 +60,14 @@ def sections(layer: str, pool: str, views: int, **changes: Any) -> tuple[Extract
     return parse_section(ExtractParams, extract, "extract"), parse_section(TrainParams, training, "train")
 
 
-def write_store(extract: ExtractParams) -> Store:
+def write_store(extract: ExtractParams, *, dtype: str = "float32") -> Store:
     """Write random activations in which the class can be seen."""
     (layer,) = extract.layers
     shape = SHAPES[layer] if extract.pool == "map" or layer == "input" else SHAPES[layer][:1]
     num_views = 1 if layer == "input" else extract.views
     classes = (ROWS * 3 // NUM_GALAXIES).reshape(-1, *[1] * (len(shape) + 1))
     random = np.random.default_rng(0).random((NUM_GALAXIES, num_views, *shape)) + classes
-    activations = (random * 60).astype(np.uint8) if layer == "input" else random.astype(np.float32)
+    activations = (random * 60).astype(np.uint8) if layer == "input" else random.astype(dtype)
     layout = Layout((num_views, *shape), str(activations.dtype), compressed=False)
     path = Path("features") / f"{layer}.zarr"
     identity = Identity.expected(extract, layer, toy_catalog(toy_images(NUM_GALAXIES)).digest)
@@ -154,12 +157,11 @@ def test_a_head_with_an_ending_predicts_from_maps_as_its_parts_do(folder: Path) 
     assert trained.ending is not None
     with torch.inference_mode():
         logits = trained.head(trained.ending(maps))
-    torch.testing.assert_close(trained.probabilities(maps), torch.softmax(logits.double() / trained.temperature, 1))
+    torch.testing.assert_close(trained.probabilities(maps), torch.softmax(logits.double() / trained.calibration.temperature, 1))
     rows = np.array([5, 6, 7])
-    np.testing.assert_allclose(predict_rows(trained, store, rows, batch_size=2), trained.probabilities(maps), rtol=1e-4)
-    assert read_features(trained, store, rows).shape == (3, 256)
-    with pytest.raises(InputError, match=r"found 1 view\(s\) of each galaxy, wanted is view 3"):
-        predict_rows(trained, store, rows, view=3)
+    np.testing.assert_allclose(predict_rows(trained, store, rows), trained.probabilities(maps), rtol=1e-4)
+    features = map_rows(trained.features, store, rows, width=256)
+    np.testing.assert_allclose(trained.classify(features), trained.probabilities(maps), rtol=1e-4)
 
 
 @pytest.mark.parametrize("layer", ["layer4", "input"])
@@ -167,9 +169,8 @@ def test_rows_that_do_not_fit_in_memory_are_read_in_every_epoch(folder: Path, la
     extract, _ = sections(layer, "map", 1, ending="keep")
     store = write_store(extract)
     targets, rows = np.arange(36) % 3, np.arange(0, 36)
-    options: dict[str, Any] = {"batch_size": 10, "augment": False, "device": torch.device("cpu")}
-    resident = open_batches(store, rows, targets, **options)
-    stored = open_batches(store, rows, targets, resident_bytes=0, **options)
+    resident = open_batches(store, rows, targets, BatchOptions(10))
+    stored = open_batches(store, rows, targets, BatchOptions(10, resident_bytes=0))
     assert type(resident) is not type(stored)
     seen = []
     for batches in (resident, stored):
@@ -188,15 +189,8 @@ def test_views_are_drawn_for_each_row_and_only_to_train(folder: Path) -> None:
     store = write_store(extract)
     stored = np.asarray(store.activations[:36])
     for resident_bytes in (0, 1 << 30):
-        batches = open_batches(
-            store,
-            np.arange(36),
-            np.zeros(36, np.int64),
-            batch_size=36,
-            augment=True,
-            device=torch.device("cpu"),
-            resident_bytes=resident_bytes,
-        )
+        options = BatchOptions(36, augment=True, resident_bytes=resident_bytes)
+        batches = open_batches(store, np.arange(36), np.zeros(36, np.int64), options)
         ((activations, _),) = batches.shuffled([torch.Generator().manual_seed(0)])
         drawn = [tuple(np.argwhere((stored == row).all(axis=-1))[0]) for row in activations[0].numpy()]
         assert sorted(row for row, _ in drawn) == list(range(36))
@@ -204,9 +198,30 @@ def test_views_are_drawn_for_each_row_and_only_to_train(folder: Path) -> None:
         np.testing.assert_array_equal(torch.cat([part for part, _ in batches.in_order()]), stored[:, 0])
 
 
-def test_images_turn_into_the_eight_views_of_extraction() -> None:
-    from galaxies.backbones.transform import turn
+@pytest.mark.parametrize("resident_bytes", [0, 1 << 30], ids=["stored", "resident"])
+def test_images_are_turned_by_chance_into_the_views_of_extraction(folder: Path, resident_bytes: int) -> None:
+    extract, _ = sections("input", "map", 1, ending="keep")
+    store = write_store(extract)
+    options = BatchOptions(36, augment=True, resident_bytes=resident_bytes)
+    batches = open_batches(store, np.arange(36), np.arange(36), options)
+    ((activations, rows),) = batches.shuffled([torch.Generator().manual_seed(0)])
+    images = torch.from_numpy(np.asarray(store.activations[:36, 0]))
+    views = [
+        next(view for view in range(8) if torch.equal(turn(images[row], view), image))
+        for image, row in zip(activations[0], rows[0], strict=True)
+    ]
+    assert len(set(views)) > 4
 
-    images = torch.arange(8 * 3 * 4 * 4, dtype=torch.uint8).reshape(8, 3, 4, 4)
-    turned = turn_each(images, torch.arange(8))
-    assert all(torch.equal(turned[view], turn(images[view], view)) for view in range(8))
+
+@pytest.mark.parametrize("resident_bytes", [0, 1 << 30], ids=["stored", "resident"])
+def test_features_are_standardised_whatever_their_dtype(folder: Path, resident_bytes: int) -> None:
+    """Features kept as float16 once met weights in float32."""
+    extract, _ = sections("layer4", "avg", 1)
+    store = write_store(extract, dtype="float16")
+    batches = open_batches(store, np.arange(36), np.arange(36), BatchOptions(36, resident_bytes=resident_bytes))
+    mean, std = (torch.from_numpy(values) for values in measure_features([np.asarray(store.activations[:36, 0])]))
+    batches.standardise(mean, std)
+    ((activations, _),) = batches.in_order()
+    assert activations.dtype == torch.float32
+    torch.testing.assert_close(activations.mean(0), torch.zeros(256), atol=1e-5, rtol=0)
+    torch.testing.assert_close(activations.std(0, correction=0), torch.ones(256), atol=1e-4, rtol=0)

@@ -13,7 +13,7 @@ from galaxies.errors import InputError
 from galaxies.evaluation.baselines import measure_baselines
 from stages import baselines
 from tests.backbones.test_endings import folder, sections, write_store
-from tests.heads.test_training import TEST, TRAIN, VAL, separable
+from tests.training import TEST, TRAIN, VAL, separable
 
 __all__ = ["folder"]
 NAMES = ["majority", "neighbours", "ridge", "logistic_regression"]

@@ -18,9 +18,9 @@ from galaxies.evaluation.predictions import tabulate_predictions
 from galaxies.evaluation.reliability import tabulate_reliability
 from galaxies.evaluation.strata import tabulate_strata
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
-from galaxies.heads.curve import tabulate_curve
-from galaxies.heads.sweep import Setting, tabulate_sweep
-from galaxies.heads.training import Epoch
+from galaxies.heads.head import Head
+from galaxies.heads.report import Epoch, Fit, tabulate_curve, tabulate_settings
+from galaxies.heads.train_params import Setting
 from tests.pipelines import REPOSITORY
 from tests.toys import open_rows, toy_rows, toy_splits
 
@@ -33,8 +33,11 @@ SPLITS = toy_splits(TARGETS, ["test"] * 5, names=NAMES)
 INTERVALS = find_intervals(TARGETS, PROBABILITIES, np.arange(5), generator=np.random.default_rng(0))
 MANY_TARGETS, MANY_PROBABILITIES = np.tile(TARGETS, 8), np.tile(PROBABILITIES, (8, 1))
 SUSPECTS = [Suspect(row, int(PREDICTED[row]), 0.9, 0.05, 7, 10) for row in (2, 3)]
+EPOCHS = pd.DataFrame(
+    [(0.1, 2 / number, 0.3, 0.4 + (number - 3) ** 2 / 10, 0.5) for number in range(1, 6)], range(1, 6), Epoch._fields
+)
 DATA = {
-    "training": tabulate_curve([Epoch(n, 0.1, 2 / n, 0.3, 0.4 + (n - 3) ** 2 / 10, 0.5) for n in range(1, 6)]),
+    "training": tabulate_curve(Fit(Head(1, 2), 3, EPOCHS)),
     "suspected_labels": tabulate_suspects(SUSPECTS, CATALOG, SPLITS),
     "confusion": tabulate_confusion(TARGETS, PREDICTED, NAMES),
     "class_scores": tabulate_classes(TARGETS, PROBABILITIES, PROBABILITIES > 0.5, INTERVALS, NAMES),
@@ -44,13 +47,8 @@ DATA = {
     ),
     "threshold_curves": tabulate_threshold_curves(TARGETS, PROBABILITIES, NAMES),
     "abstention": tabulate_abstention(TARGETS, PROBABILITIES),
-    "sweep": tabulate_sweep(
-        [
-            Setting(rate, decay, 0.0, layers)
-            for rate in (0.1, 0.01, 0.001)
-            for decay in (0.0, 1.0)
-            for layers in ((), (8, "relu"))
-        ],
+    "sweep": tabulate_settings(
+        [Setting(rate, decay, smoothing) for rate in (0.1, 0.01, 0.001) for decay in (0.0, 1.0) for smoothing in (0.0, 0.1)],
         val_loss=np.array([[np.inf, *range(11, 0, -1)]]),
         val_accuracy=np.full((1, 12), 0.5),
         best_epoch=np.ones((1, 12), np.int64),
@@ -202,10 +200,10 @@ def test_the_strata_of_two_revisions_do_not_hide_each_other() -> None:
 
 def test_the_losses_of_the_sweep_can_be_told_apart_on_the_axis() -> None:
     """With three digits 0.3069 and 0.3085 shared labels."""
-    setting = Setting(0.001, 1.0, 0.0, ())
+    setting = Setting(0.001, 1.0, 0.0)
     measured = {"val_accuracy": np.full((1, 1), 0.5), "best_epoch": np.ones((1, 1), np.int64)}
     records = [
-        {**tabulate_sweep([setting], val_loss=np.array([[loss]]), **measured).astype(str).iloc[0].to_dict(), "rev": revision}
+        {**tabulate_settings([setting], val_loss=np.array([[loss]]), **measured).astype(str).iloc[0].to_dict(), "rev": revision}
         for loss, revision in ((0.3069, "workspace"), (0.3085, "HEAD"))
     ]
     points = [{**record, "filename": "sweep.csv"} for record in records]
@@ -222,4 +220,4 @@ def test_the_sweep_joins_the_learning_rates_and_rings_the_chosen_setting() -> No
     # One setting broke down and has no point; the chosen one has a ring around its own.
     assert svg.count('aria-roledescription="point"') == 12
     assert "chosen: learning rate 0.001, weight decay 1" in svg
-    assert "hidden layers 8 relu" in svg
+    assert "label smoothing 0.1" in svg

@@ -12,23 +12,23 @@ import pytest
 import torch
 from torch import nn
 
-from galaxies.backbones.ending import Ending, make_ending
+from galaxies.backbones.backbone import make_ending
+from galaxies.backbones.ending import Ending
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.errors import InputError
 from galaxies.heads.checkpoint import open_checkpoint
 from galaxies.heads.head import load_head
-from galaxies.heads.train_params import TrainParams
-from galaxies.heads.training import Fits, fit_heads, require_start
-from galaxies.params import parse_section
+from galaxies.heads.report import Fits
+from galaxies.heads.train_params import require_start
 from stages import train
 from tests.backbones.test_endings import folder, sections, write_store
-from tests.heads.test_training import NAMES, NO_SWEEP, PARAMS, TRAIN, VAL, resident, separable
+from tests.training import fit_toy, separable
 
 __all__ = ["folder"]
 
 CHANGES: dict[str, Any] = {
     "hidden_layers": [8, "relu", "dropout 0.2"],
-    "sweep": {**NO_SWEEP, "learning_rate": [0.01, 0.03]},
+    "sweep": {"learning_rate": [0.01, 0.03]},
     "num_seeds": 2,
     "patience": 1,
     "early_stopping": 9,
@@ -36,14 +36,8 @@ CHANGES: dict[str, Any] = {
 }
 
 
-def fit(root: Path | None, *, stop_after: int | None = None, kept: Ending | None = None, **changes: Any) -> Fits | None:
+def fit(root: Path, *, stop_after: int | None = None, **changes: Any) -> Fits:
     """Train, with a checkpoint after every epoch under ``root``; stop as a kill would after some epochs."""
-    features, targets = separable()
-    params = parse_section(TrainParams, {**PARAMS, **CHANGES, **changes}, "train")
-    train_batches, val_batches = (resident(features, targets, rows) for rows in (TRAIN, VAL))
-    arguments: dict[str, Any] = {"class_names": NAMES, "params": params, "ending": kept}
-    if root is None:
-        return fit_heads(train_batches, val_batches, **arguments)
     with open_checkpoint(root, {"toy": 1}, {}, seconds=0) as checkpoint:
         save = checkpoint.save
 
@@ -53,53 +47,52 @@ def fit(root: Path | None, *, stop_after: int | None = None, kept: Ending | None
                 raise KeyboardInterrupt
 
         checkpoint.save = save_and_die  # type: ignore[method-assign, assignment]
-        return fit_heads(train_batches, val_batches, **arguments, checkpoint=checkpoint)
+        return fit_toy(checkpoint, **{**CHANGES, **changes})
 
 
 def toy_ending() -> Ending:
     """Return an ending with all that must come back: weights, BatchNorm's parameters and statistics, dropout."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        blocks = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 5))
+        norm = nn.BatchNorm1d(8, momentum=None)
+        blocks = nn.Sequential(nn.Linear(6, 8), norm, nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 5))
+        with torch.no_grad():  # It has seen such features before, as a pretrained one has.
+            blocks(torch.from_numpy(separable()[0]))
     return Ending(blocks, BackboneSpec("toy", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), "toy")
 
 
-def weights(fits: Fits | None) -> torch.Tensor:
-    assert fits is not None
-    return torch.cat([value.flatten() for one in fits.seeds for value in one.head.state_dict().values()])
+def weights(fits: Fits) -> torch.Tensor:
+    return torch.cat([value.flatten() for fit in fits.seeds for value in fit.head.state_dict().values()])
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("schedule", ["plateau", "cosine"])
 def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(tmp_path: Path, optimizer: str, schedule: str) -> None:
     changes: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule, "warmup_epochs": 2}
-    expected = fit(None, **changes)
+    expected = fit_toy(**CHANGES, **changes)
     for epoch in (1, 7):
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, stop_after=epoch, **changes)
     resumed = fit(tmp_path, **changes)
     assert torch.equal(weights(resumed), weights(expected))
-    assert resumed is not None
-    assert expected is not None
-    assert resumed.seeds[1].epochs == expected.seeds[1].epochs
+    assert resumed.seeds[1].epochs.equals(expected.seeds[1].epochs)
     assert resumed.settings.equals(expected.settings)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_kept_ending_whose_batch_norm_trains_comes_back_bit_for_bit(tmp_path: Path, precision: str) -> None:
-    changes: dict[str, Any] = {"ending": "keep", "ending_batch_norm": "trained", "num_seeds": 1, "sweep": NO_SWEEP}
+    changes: dict[str, Any] = {"ending": "keep", "ending_batch_norm": "trained", "num_seeds": 1, "sweep": {}}
     changes |= {"precision": precision}
     endings = [toy_ending() for _ in range(3)]
-    expected = fit(None, kept=endings[0], **changes)
+    expected = fit_toy(**{**CHANGES, **changes}, ending_module=endings[0])
     with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path, stop_after=5, kept=endings[1], **changes)
-    resumed = fit(tmp_path, kept=endings[2], **changes)
+        fit(tmp_path, stop_after=5, ending_module=endings[1], **changes)
+    resumed = fit(tmp_path, ending_module=endings[2], **changes)
     assert torch.equal(weights(resumed), weights(expected))
     start = toy_ending().state_dict()
     for name, value in endings[0].state_dict().items():
         assert torch.equal(endings[2].state_dict()[name], value)
         assert not torch.equal(start[name], value)
-    assert expected is not None
     assert expected.settings["val_accuracy"][0] > 0.6
 
 
@@ -108,7 +101,7 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path: Path, caplog: pytest.LogCapt
         fit(tmp_path, stop_after=3)
     (path,) = tmp_path.rglob("checkpoint.pt")
     path.write_bytes(path.read_bytes()[:-200])
-    assert torch.equal(weights(fit(tmp_path)), weights(fit(None)))
+    assert torch.equal(weights(fit(tmp_path)), weights(fit_toy(**CHANGES)))
     assert "damaged; training starts anew" in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
+from galaxies.heads.calibration import Calibration
 from galaxies.heads.head import FORMAT, FORMAT_VERSION, Head, TrainedHead, load_head, save_head
 from galaxies.heads.novelty import fit_novelty
 from tests.toys import toy_identity
@@ -16,10 +18,20 @@ from tests.toys import toy_identity
 IDENTITY = toy_identity()
 
 
-def trained_head() -> TrainedHead:
+def trained_head(**changes: Any) -> TrainedHead:
     head = Head(5, 3, (4, "relu"))
     head.mean.fill_(2.0)
-    return TrainedHead(head.eval(), ("a", "b", "c"), 1.5, (0.2, 0.3, 0.0), IDENTITY)
+    trained = TrainedHead(
+        head.eval(),
+        Calibration(1.5, (0.2, 0.3, 0.0), 0.7),
+        ("a", "b", "c"),
+        IDENTITY,
+        (5, 6, 7),
+        FieldOfView(256, 0.262, 0.262, 0.524),
+        fit_novelty(torch.rand(30, 5), torch.rand(20, 5)),
+        None,
+    )
+    return replace(trained, **changes)
 
 
 def trained_head_of_seed_0() -> TrainedHead:
@@ -39,7 +51,7 @@ def trained_head_of_seed_0() -> TrainedHead:
 )
 def test_the_layers_are_those_asked_for(hidden_layers: tuple[int | str, ...], widths: list[tuple[int, int]]) -> None:
     head = Head(5, 3, hidden_layers)
-    assert [(layer.in_features, layer.out_features) for layer in head.layers if isinstance(layer, nn.Linear)] == widths
+    assert [(layer.in_features, layer.out_features) for layer in head.network if isinstance(layer, nn.Linear)] == widths
     assert head(torch.rand(2, 5)).shape == (2, 3)
 
 
@@ -53,7 +65,7 @@ def test_features_are_standardised_before_anything_else() -> None:
 def test_the_temperature_softens_and_keeps_the_order() -> None:
     trained = trained_head()
     features = torch.rand(4, 5)
-    cold = replace(trained, temperature=1.0).probabilities(features)
+    cold = replace(trained, calibration=Calibration(1.0, (), 0.5)).probabilities(features)
     warm = trained.probabilities(features)
     assert torch.equal(cold.argsort(1), warm.argsort(1))
     assert bool((warm.max(1).values < cold.max(1).values).all())
@@ -66,24 +78,11 @@ def test_a_head_comes_back_from_disk_with_all_it_needs(tmp_path: Path) -> None:
     loaded = load_head(tmp_path / "head.pt")
     features = torch.rand(6, 5)
     assert torch.equal(loaded.probabilities(features), trained.probabilities(features))
-    assert loaded.set_thresholds == (0.2, 0.3, 0.0)
-    assert (loaded.class_names, loaded.temperature, loaded.identity) == (("a", "b", "c"), 1.5, IDENTITY)
+    for name in ("calibration", "class_names", "identity", "train_counts", "field", "ending", "others"):
+        assert getattr(loaded, name) == getattr(trained, name)
+    assert torch.equal(loaded.novelty.score(features), trained.novelty.score(features))
+    assert loaded.novelty.threshold == trained.novelty.threshold
     assert not loaded.head.training
-
-
-def test_what_prediction_needs_comes_back_from_disk(tmp_path: Path) -> None:
-    field = FieldOfView(256, 0.262, 0.262, 0.524)
-    novelty = fit_novelty(torch.rand(30, 5), torch.rand(20, 5))
-    trained = replace(trained_head(), train_counts=(5, 6, 7), field=field, novelty=novelty, confidence_threshold=0.7)
-    save_head(tmp_path / "head.pt", trained)
-    loaded = load_head(tmp_path / "head.pt")
-    assert loaded.train_counts == (5, 6, 7)
-    assert loaded.field == field
-    assert loaded.confidence_threshold == 0.7
-    assert loaded.novelty is not None
-    features = torch.rand(4, 5)
-    assert torch.equal(loaded.novelty.score(features), novelty.score(features))
-    assert loaded.novelty.threshold == novelty.threshold
 
 
 def test_a_file_that_hides_code_is_refused(tmp_path: Path) -> None:
@@ -103,11 +102,12 @@ def test_a_head_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
     save_head(tmp_path / "head.pt", trained_head())
     content = torch.load(tmp_path / "head.pt", weights_only=True)
     for name, value in (
-        ("num_features", 6),
         ("class_names", ["a"]),
         ("hidden_layers", ["rellu"]),
-        ("temperatures", None),
-        ("temperatures", []),
+        ("calibrations", None),
+        ("calibrations", []),
+        ("calibrations", [{"temperature": 1.0}]),
+        ("novelty", {}),
     ):
         torch.save({**content, name: value}, tmp_path / "changed.pt")
         with pytest.raises(InputError, match="its parts do not fit together"):

@@ -9,58 +9,14 @@ from numpy.typing import NDArray
 
 from galaxies.errors import InputError
 from galaxies.heads.batches import ResidentBatches
-from galaxies.heads.ensemble import Ensemble
-from galaxies.heads.sweep import expand_sweep
-from galaxies.heads.train_params import SweepParams, TrainParams
-from galaxies.heads.training import Fit, fit_head
+from galaxies.heads.report import Fit
+from galaxies.heads.train_params import TrainParams
 from galaxies.params import parse_section
-
-PARAMS: dict[str, Any] = {
-    "layer": "layer4",
-    "ending": "drop",
-    "ending_lr_factor": 0.1,
-    "ending_batch_norm": "frozen",
-    "hidden_layers": (),
-    "optimizer": "adamw",
-    "learning_rate": 0.01,
-    "decrease_on_plateau": 0.5,
-    "patience": 3,
-    "weight_decay": 0.01,
-    "num_epochs": 20,
-    "batch_size": 16,
-    "class_weight": "none",
-    "seed": 0,
-    "schedule": "plateau",
-    "warmup_epochs": 0,
-    "early_stopping": None,
-    "label_smoothing": 0.0,
-    "augment": "none",
-    "precision": "float32",
-    "num_seeds": 1,
-    "start_from": None,
-    "start_from_sha256": None,
-    "sweep": SweepParams((), (), (), ()),
-}
-NO_SWEEP: dict[str, Any] = {"learning_rate": [], "weight_decay": [], "label_smoothing": [], "hidden_layers": []}
-NAMES = ("a", "b", "c")
-TRAIN, VAL, TEST = np.arange(0, 120), np.arange(120, 180), np.arange(180, 240)
-
-
-def separable(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return three clouds far apart, (240, 6), with offsets and scales that only standardisation evens out."""
-    generator = np.random.default_rng(seed)
-    targets = generator.integers(0, 3, 240)
-    features = generator.normal(size=(240, 6)) + 4 * np.eye(3, 6)[targets]
-    return (features * [1, 100, 0.01, 1, 1, 1] + [0, 500, 0, 0, 0, 7]).astype(np.float32), targets.astype(np.int64)
+from tests.training import TEST, TRAIN, VAL, make_trainer, separable
 
 
 def fit(features: NDArray[np.float32], targets: NDArray[np.int64], **changes: Any) -> Fit:
-    params = TrainParams(**{**PARAMS, **changes})
-    return fit_head(features, targets, train_rows=TRAIN, val_rows=VAL, class_names=NAMES, params=params)
-
-
-def resident(features: NDArray[np.float32], targets: NDArray[np.int64], rows: NDArray[np.int64]) -> ResidentBatches:
-    return ResidentBatches(torch.from_numpy(features[rows])[:, None], torch.from_numpy(targets[rows]), batch_size=16)
+    return make_trainer(features, targets, **changes).fit().seeds[0]
 
 
 def accuracy(fitted: Fit, features: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
@@ -130,7 +86,7 @@ def test_the_best_epoch_is_the_one_kept() -> None:
     generator = np.random.default_rng(1)
     targets[TRAIN] = generator.integers(0, 3, len(TRAIN))  # Only to be learned by heart: validation gets worse.
     fitted = fit(features, targets, num_epochs=30, learning_rate=0.1)
-    losses = [epoch.val_loss for epoch in fitted.epochs]
+    losses = fitted.epochs["val_loss"].tolist()
     assert fitted.best_epoch == int(np.argmin(losses)) + 1 < 30
     with torch.inference_mode():
         logits = fitted.head(torch.from_numpy(features[VAL]))
@@ -142,17 +98,17 @@ def test_the_best_epoch_is_the_one_kept() -> None:
 def test_the_loss_is_computed_from_logits() -> None:
     """Softmax before cross-entropy costs points: the loss of a certain and right answer would stay at 0.55."""
     features, targets = separable()
-    assert fit(features, targets, num_epochs=60, learning_rate=0.1).epochs[-1].train_loss < 0.05
+    assert fit(features, targets, num_epochs=60, learning_rate=0.1).epochs["train_loss"].iloc[-1] < 0.05
 
 
 def test_the_learning_rate_falls_on_a_plateau() -> None:
     features, targets = separable()
     targets[VAL] = (targets[VAL] + 1) % 3  # Validation never improves.
-    rates = [epoch.learning_rate for epoch in fit(features, targets, patience=2, num_epochs=9).epochs]
+    rates = fit(features, targets, patience=2, num_epochs=9).epochs["learning_rate"].tolist()
     assert rates[0] == 0.01
     assert rates[-1] < 0.01
     constant = fit(features, targets, patience=2, num_epochs=9, decrease_on_plateau=1.0)
-    assert {epoch.learning_rate for epoch in constant.epochs} == {0.01}
+    assert set(constant.epochs["learning_rate"]) == {0.01}
 
 
 def test_balanced_weights_help_a_rare_class() -> None:
@@ -191,18 +147,17 @@ def test_a_loss_that_is_not_finite_names_the_epoch_the_batch_and_what_to_do() ->
 
 
 def test_the_batch_named_is_the_first_whose_loss_is_not_finite() -> None:
-    features, targets = separable()
-    train, val = resident(features, targets, TRAIN), resident(features, targets, VAL)
-    params = TrainParams(**PARAMS)
-    ensemble = Ensemble(train, val, 3, params, expand_sweep(params), ending=None, start=None, saved=None)
+    trainer = make_trainer(*separable())
+    train = trainer._train
+    assert isinstance(train, ResidentBatches)
     # Damaged after the standardisation, whose mean would spread it over all rows.
     train.activations[37] = torch.nan
-    ensemble.epoch = 1
-    order = train.shuffled([ensemble._generator(0, "order")])
+    trainer.epoch = 1
+    order = train.shuffled([trainer._generator(0, "order")])
     batch = next(number for number, (activations, _) in enumerate(order, 1) if activations.isnan().any())
-    ensemble.epoch = 0
+    trainer.epoch = 0
     with pytest.raises(InputError, match=f"not finite in epoch 1, batch {batch} of 8"):
-        ensemble.run_epoch()
+        trainer.run_epoch()
 
 
 def test_a_validation_that_is_not_finite_says_so() -> None:
@@ -215,14 +170,7 @@ def test_a_validation_that_is_not_finite_says_so() -> None:
 def test_without_validation_rows_there_is_no_epoch_to_choose() -> None:
     features, targets = separable()
     with pytest.raises(InputError, match=r"no galaxy to validate with; raise split\.val_fraction"):
-        fit_head(
-            features,
-            targets,
-            train_rows=TRAIN,
-            val_rows=np.arange(0),
-            class_names=NAMES,
-            params=TrainParams(**PARAMS),
-        )
+        fit(features, targets, val_rows=np.arange(0))
 
 
 def test_biases_do_not_decay() -> None:
@@ -243,7 +191,7 @@ def test_validation_is_weighted_as_training_is() -> None:
         logits = fitted.head(torch.from_numpy(features[VAL]))
     weight = torch.from_numpy(120 / (3 * np.bincount(targets[TRAIN]))).float()
     expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets[VAL]), weight)
-    assert fitted.epochs[fitted.best_epoch - 1].val_loss == pytest.approx(float(expected), rel=1e-5)
+    assert fitted.epochs["val_loss"][fitted.best_epoch] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_training_leaves_the_global_generator_alone() -> None:
@@ -258,15 +206,7 @@ def test_training_leaves_the_global_generator_alone() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_trains_a_head_that_comes_back_to_the_cpu() -> None:
     features, targets = separable()
-    fitted = fit_head(
-        features,
-        targets,
-        train_rows=TRAIN,
-        val_rows=VAL,
-        class_names=NAMES,
-        params=TrainParams(**PARAMS),
-        device=torch.device("cuda"),
-    )
+    fitted = fit(features, targets, device="cuda")
     assert {parameter.device.type for parameter in fitted.head.parameters()} == {"cpu"}
     assert accuracy(fitted, features, targets) > 0.95
 
@@ -283,14 +223,15 @@ def test_a_gpu_trains_a_head_that_comes_back_to_the_cpu() -> None:
         ({"hidden_layers": ["dropout 1.5"]}, "hidden_layers: found 'dropout 1.5', allowed are .* as in `dropout 0.5`"),
         ({"hidden_layers": ["dropout"]}, "hidden_layers: found 'dropout', allowed are"),
         (
-            {"sweep": {**NO_SWEEP, "learning_rate": [0.1, 2.0], "weight_decay": [0.6]}},
+            {"sweep": {"learning_rate": [0.1, 2.0], "weight_decay": [0.6]}},
             "weight_decay: found 0.6, .* less than 0.5",
         ),
-        ({"sweep": {**NO_SWEEP, "hidden_layers": [["x"]]}}, "sweep.hidden_layers: found 'x'"),
         (
-            {"sweep": {**NO_SWEEP, "momentum": [1]}},
-            r"sweep: found .*momentum.*, allowed is a mapping of learning_rate \(a list of a number",
+            {"sweep": {"hidden_layers": [[512, "relu"]]}},
+            r"train\.sweep\.hidden_layers: this key is gone; .* same layers; queue the runs, as with `dvc exp run --queue -S '",
         ),
+        ({"sweep": {"momentum": [1]}}, r"sweep\.momentum: unknown key; the keys are learning_rate, weight_decay, label_sm"),
+        ({"sweep": [0.1]}, r"sweep: found \[0\.1\], allowed is a mapping of learning_rate, weight_decay, label_smoothing"),
         ({"ending": "keep", "num_seeds": 2}, "ending: found keep, with num_seeds or sweep; .*Queue the runs"),
         ({"layer": "input"}, "ending: found drop, but at layer input there are no features yet"),
         ({"start_from_sha256": "any"}, "start_from_sha256: found a digest, but start_from names no head"),
@@ -298,4 +239,4 @@ def test_a_gpu_trains_a_head_that_comes_back_to_the_cpu() -> None:
 )
 def test_parameters_that_make_no_head_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        parse_section(TrainParams, {**PARAMS, "sweep": NO_SWEEP, **change}, "train")
+        parse_section(TrainParams, {"layer": "layer4", **change}, "train")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.heads.conformal import fit_set_thresholds, predict_sets
+from galaxies.heads.calibration import fit_set_thresholds, predict_sets
 
 SHARES = np.array([0.6, 0.3, 0.1])
 
@@ -20,15 +20,15 @@ def draw_galaxies(num_galaxies: int, generator: np.random.Generator) -> tuple[ND
 def test_the_thresholds_are_those_worked_out_by_hand() -> None:
     # 19 galaxies: floor(0.1 * 20) = 2, so the second smallest; 9 galaxies: floor(0.1 * 10) = 1, the smallest.
     targets = np.repeat([0, 1], [19, 9])
-    own = np.concatenate([np.arange(19, 0, -1) / 20, np.arange(1, 10) / 10])
-    probabilities = np.where(np.arange(2) == targets[:, None], own[:, None], 1 - own[:, None])
+    of_label = np.concatenate([np.arange(19, 0, -1) / 20, np.arange(1, 10) / 10])
+    probabilities = np.where(np.arange(2) == targets[:, None], of_label[:, None], 1 - of_label[:, None])
     np.testing.assert_allclose(fit_set_thresholds(targets, probabilities), [2 / 20, 1 / 10])
 
 
 def test_classes_with_too_few_galaxies_share_a_threshold() -> None:
     targets = np.repeat([0, 1, 2], [9, 5, 4])
-    own = np.concatenate([np.full(9, 0.7), [0.5, 0.4, 0.6, 0.8, 0.9], [0.3, 0.35, 0.45, 0.99]])
-    probabilities = np.where(np.arange(3) == targets[:, None], own[:, None], 0.0)
+    of_label = np.concatenate([np.full(9, 0.7), [0.5, 0.4, 0.6, 0.8, 0.9], [0.3, 0.35, 0.45, 0.99]])
+    probabilities = np.where(np.arange(3) == targets[:, None], of_label[:, None], 0.0)
     np.testing.assert_allclose(fit_set_thresholds(targets, probabilities), [0.7, 0.3, 0.3])
 
 
@@ -60,12 +60,12 @@ def test_the_promise_holds_in_every_class_in_simulation() -> None:
     generator = np.random.default_rng(0)
     test_targets, test_probabilities = draw_galaxies(6000, generator)
     # Without the most probable class, which is added so that no set is empty, the theory is exact.
-    own = test_probabilities[np.arange(len(test_targets)), test_targets]
+    of_label = test_probabilities[np.arange(len(test_targets)), test_targets]
     covered, expected = np.zeros((1000, 3)), np.zeros((1000, 3))
     for trial in range(1000):
         targets, probabilities = draw_galaxies(150, generator)
         thresholds = fit_set_thresholds(targets, probabilities)
-        hits = own >= thresholds[test_targets]
+        hits = of_label >= thresholds[test_targets]
         covered[trial] = np.bincount(test_targets, hits, 3) / np.bincount(test_targets, minlength=3)
         counts = np.bincount(targets, minlength=3)
         expected[trial] = 1 - np.floor((counts + 1) / 10) / (counts + 1)

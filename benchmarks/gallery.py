@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from galaxies.data.catalog import DIGEST_BYTES, Catalog, CatalogRows, write_catalog
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.gallery.exhibits import collect_exhibits
@@ -53,8 +54,7 @@ def _write(page: Path, path: Path) -> None:
         names, digests = pa.array([f"{row:06d}" for row in rows]), np.zeros((_NUM_ROWS, DIGEST_BYTES), np.uint8)
         write_catalog(page.with_name("catalog.parquet"), CatalogRows(galaxy, names, digests))
         exhibits = collect_exhibits(
-            galaxies,
-            Catalog(page.with_name("catalog.parquet")),
+            CatalogImages(galaxies, Catalog(page.with_name("catalog.parquet"))),
             splits,
             features=generator.normal(size=(_NUM_ROWS, _NUM_FEATURES)).astype(np.float32),
             suspects=[],

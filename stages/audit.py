@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 from galaxies.backbones.spec import ExtractParams
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.evaluation.label_errors import find_suspects, predict_held_out, tabulate_suspects
 from galaxies.features.neighbours import read_standardised
@@ -35,8 +36,7 @@ def main() -> None:
 
     with GalaxyFile(GALAXIES) as galaxies:
         exhibits = collect_exhibits(
-            galaxies,
-            catalog,
+            CatalogImages(galaxies, catalog),
             splits,
             features=features,
             suspects=suspects,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.data.splits import Splits
 from galaxies.evaluation.label_errors import Suspect
@@ -57,8 +58,7 @@ def make_gallery(folder: Path) -> Path:
     page = folder / "report.html"
     with GalaxyFile(path) as galaxies:
         exhibits = collect_exhibits(
-            galaxies,
-            catalog,
+            CatalogImages(galaxies, catalog),
             splits,
             features=standardise(rows[:, None].astype(np.float32)),
             suspects=SUSPECTS,

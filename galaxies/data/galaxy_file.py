@@ -4,22 +4,27 @@ N galaxies, S image size in pixels, B galaxies in a block.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import h5py
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.galaxy_schema import (
     POSITION_COLUMNS,
+    class_complaints,
+    id_complaints,
+    label_complaints,
     read_class_names,
     read_ids,
     refuse_complaints,
     schema_complaints,
-    value_complaints,
 )
 from galaxies.errors import InputError
 from galaxies.files import replacing
@@ -80,14 +85,14 @@ def write_galaxies(
 
 
 class GalaxyFile:
-    """A checked, open ``galaxies.h5``. Use it as a context manager.
+    """An open ``galaxies.h5``. Use it as a context manager.
 
-    Small columns are read at once; images only when asked for. Raises InputError when the file is not in the schema.
+    Opening it checks names, shapes and types; columns are read and checked when they are asked for, images each time. Who
+    needs images alone, as a worker does, reads nothing else. Raises InputError when something is not in the schema.
 
     Attributes:
-        labels: (N,) uint8.
-        ids: N texts, unique, as Arrow holds them; made from the index where the file has none.
-        ra, dec, redshift, pxscale: (N,) float64, NaN where unknown.
+        num_galaxies: N.
+        image_size: S.
         class_names: a name for each label.
     """
 
@@ -103,30 +108,71 @@ class GalaxyFile:
             reason = _one_line(error)
             raise InputError(f"{path} cannot be read as HDF5 ({reason}): it is truncated or not an HDF5 file.") from error
         try:
-            self._read_columns()
-        except _DAMAGE as error:
-            self._file.close()
-            raise InputError(f"{path} is damaged: {_one_line(error)}. Get it or make it again.") from error
+            with self._explaining_damage():
+                refuse_complaints(path, schema_complaints(self._file))
+                self.class_names = read_class_names(self._file)
+            refuse_complaints(path, class_complaints(self.class_names))
         except BaseException:
             self._file.close()
             raise
-
-    def _read_columns(self) -> None:
-        refuse_complaints(self.path, schema_complaints(self._file))
         self._images = self._file["images"]
         self.num_galaxies, self.image_size = int(self._images.shape[0]), int(self._images.shape[1])
-        self.class_names = read_class_names(self._file)
-        self.ids = read_ids(self._file)
-        labels = self._file["ans"][:]
-        refuse_complaints(self.path, value_complaints(labels, self.class_names, self.ids))
-        self.labels: NDArray[np.uint8] = labels.astype(np.uint8)
-        self.ra, self.dec, self.redshift, self.pxscale = (self._column(name) for name in POSITION_COLUMNS)
 
-    def _column(self, name: str) -> NDArray[np.float64]:
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """(N,) index into ``class_names``."""
+        with self._explaining_damage():
+            labels = self._file["ans"][:]
+        refuse_complaints(self.path, label_complaints(labels, self.class_names))
+        narrow: NDArray[np.uint8] = labels.astype(np.uint8)
+        return narrow
+
+    @cached_property
+    def ids(self) -> pa.StringArray:
+        """(N,) texts, unique; made from the index where the file has none."""
+        with self._explaining_damage():
+            ids = read_ids(self._file)
+        refuse_complaints(self.path, id_complaints(ids))
+        return ids
+
+    @cached_property
+    def ra(self) -> NDArray[np.float64]:
+        """(N,) right ascension in deg, NaN where unknown, as are the next three."""
+        return self._read_numbers("ra")
+
+    @cached_property
+    def dec(self) -> NDArray[np.float64]:
+        """(N,) declination in deg."""
+        return self._read_numbers("dec")
+
+    @cached_property
+    def redshift(self) -> NDArray[np.float64]:
+        """(N,)."""
+        return self._read_numbers("redshift")
+
+    @cached_property
+    def pxscale(self) -> NDArray[np.float64]:
+        """(N,) pixel scale in arcsec/px."""
+        return self._read_numbers("pxscale")
+
+    def check_columns(self) -> None:
+        """Read all columns, and raise InputError where one is not in the schema or damaged."""
+        for name in ("labels", "ids", *POSITION_COLUMNS):
+            getattr(self, name)
+
+    def _read_numbers(self, name: str) -> NDArray[np.float64]:
         if name not in self._file:
             return np.full(self.num_galaxies, np.nan)
-        column: NDArray[np.float64] = self._file[name][:].astype(np.float64)
+        with self._explaining_damage():
+            column: NDArray[np.float64] = self._file[name][:].astype(np.float64)
         return column
+
+    @contextmanager
+    def _explaining_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            raise InputError(f"{self.path} is damaged: {_one_line(error)}. Get it or make it again.") from error
 
     def read_images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images of ascending ``indices``: (B, S, S, 3) uint8.

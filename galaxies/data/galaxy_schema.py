@@ -119,19 +119,26 @@ def read_ids(file: h5py.File) -> pa.StringArray:
     return pa.concat_arrays(parts)
 
 
-def value_complaints(labels: NDArray[Any], class_names: Sequence[str], ids: pa.StringArray) -> Iterator[str]:
-    """Yield what is wrong with the values of the small columns."""
+def class_complaints(class_names: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with the names of classes."""
     if len(class_names) > 256:
         yield f"class_names: found {len(class_names)}, at most 256 are allowed"
-    repeated = [name for name, count in Counter(class_names).items() if count > 1 or not name.strip()]
-    if repeated:
+    if any(count > 1 or not name.strip() for name, count in Counter(class_names).items()):
         yield f"class_names: found {list(class_names)}; every name must be there once, and not be empty"
+
+
+def label_complaints(labels: NDArray[Any], class_names: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with labels, (N,) of any integer type."""
     wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
     if len(wrong):
         yield (
             f"ans: {len(wrong)} labels are outside 0 to {len(class_names) - 1} (first: {labels[wrong[0]]}, galaxy {wrong[0]}), "
             f"since there are {len(class_names)} class names; the file's attribute class_names names others"
         )
+
+
+def id_complaints(ids: pa.StringArray) -> Iterator[str]:
+    """Yield what is wrong with ids, (N,)."""
     if pc.count_distinct(ids).as_py() < len(ids):
         counts = pc.value_counts(ids)
         repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from galaxies.data.catalog import Catalog, CatalogRows
+from galaxies.data.catalog import CatalogRows
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.evaluation.label_errors import Suspect
@@ -29,8 +30,7 @@ _DIGITS = 4
 
 
 def collect_exhibits(
-    galaxies: GalaxyFile,
-    catalog: Catalog,
+    images: CatalogImages,
     splits: Splits,
     *,
     features: NDArray[np.float32],
@@ -45,8 +45,7 @@ def collect_exhibits(
     indices into this list, and what is suspected of its label.
 
     Args:
-        galaxies: the images, positions and redshifts.
-        catalog: the N rows.
+        images: of the N rows, with positions and redshifts.
         splits: their labels and splits.
         features: standardised, (N, C): what neighbours are near in.
         suspects: the most striking first; the first 200 are shown.
@@ -57,13 +56,13 @@ def collect_exhibits(
     shown = np.union1d(splits.rows("test"), np.array([suspect.row for suspect in suspects], np.int64))
     neighbours = find_neighbours(features, shown, group=splits.group, num_neighbours=NUM_NEIGHBOURS)
     rows = np.union1d(shown, neighbours)  # (G,)
-    listed = catalog.take(rows)
-    entries = _describe(rows, galaxies, listed, splits)
+    listed = images.catalog.take(rows)
+    entries = _describe(rows, images.galaxies, listed, splits)
     for row, near in zip(np.searchsorted(rows, shown), np.searchsorted(rows, neighbours).tolist(), strict=True):
         entries[row]["neighbours"] = near
     for rank, suspect in enumerate(suspects):
         entries[np.searchsorted(rows, suspect.row)]["suspicion"] = _describe_suspect(suspect, rank)
-    thumbnails = _encode(galaxies, listed.galaxy, np.isin(rows, shown), num_workers)
+    thumbnails = _encode(images.galaxies, listed.galaxy, np.isin(rows, shown), num_workers)
     for entry, thumbnail in zip(entries, tqdm(thumbnails, "thumbnails", len(rows), unit="galaxy", delay=2), strict=True):
         entry["thumbnail"] = thumbnail
     return {"classes": list(splits.classes), "facts": dict(facts), "galaxies": entries}

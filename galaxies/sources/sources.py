@@ -84,8 +84,8 @@ def _work_path(url: str, sha256: str, root: Path) -> Path:
 
 
 def _check_schema(path: Path) -> None:
-    with GalaxyFile(path):
-        """Opening it checks the schema."""
+    with GalaxyFile(path) as galaxies:
+        galaxies.check_columns()
 
 
 def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
@@ -100,6 +100,7 @@ def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
     if not path.exists():
         raise InputError(f"download.path: there is no file {path}; a relative path is relative to the repository.")
     with GalaxyFile(path) as galaxies:
+        galaxies.check_columns()
         require_digest(file_sha256(path), sha256, key="download.sha256", what=str(path))
         num_galaxies, size = galaxies.num_galaxies, galaxies.image_size
         require_free_disk(out.parent, num_galaxies * size * size * 3, f"Copying {path}")

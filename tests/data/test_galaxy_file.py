@@ -34,7 +34,9 @@ def write_raw(path: Path, **changes: Any) -> Path:
 
 
 def read(path: Path) -> GalaxyFile:
+    """Open a file and read all of it but the images."""
     with GalaxyFile(path) as galaxies:
+        galaxies.check_columns()
         return galaxies
 
 
@@ -175,7 +177,20 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
 def test_what_is_not_in_the_schema_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=rf"(?s)a\.h5 is not in the Galaxy10 schema:\n  .*{message}.*\nExpected are images"):
-        GalaxyFile(write_raw(tmp_path / "a.h5", **changes))
+        read(write_raw(tmp_path / "a.h5", **changes))
+
+
+def test_who_needs_images_alone_reads_no_column(tmp_path: Path) -> None:
+    """A worker of many would read columns of millions of galaxies for the sake of a few hundred images."""
+    path = write_raw(tmp_path / "a.h5", ans=LABELS + 100, ids=["a"] * NUM_GALAXIES)
+    with GalaxyFile(path) as galaxies:
+        np.testing.assert_array_equal(galaxies.read_images(np.array([3])), IMAGES[[3]])
+        for name, message in {
+            "labels": "ans: 23 labels are outside 0 to 9",
+            "ids": "ids: 1 stand there more than once",
+        }.items():
+            with pytest.raises(InputError, match=message):
+                getattr(galaxies, name)
 
 
 def test_everything_wrong_is_one_message(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def make_catalogue(folder: Path, text: str, *, name: str = "catalogue.csv") -> P
 def import_into(out: Path, path: Path, *, sha256: str | None = "any") -> GalaxyFile:
     import_images(out, path=path, sha256=sha256)
     with GalaxyFile(out) as galaxies:
+        galaxies.check_columns()
         galaxies.pixels = galaxies.read_images(np.arange(galaxies.num_galaxies))  # type: ignore[attr-defined]
         return galaxies
 

@@ -103,6 +103,14 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, which must be free: a hard link, no bytes, or else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:  # Another file system, or one without hard links.
+        shutil.copyfile(source, target)
+
+
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()

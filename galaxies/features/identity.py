@@ -71,6 +71,7 @@ class Identity:
         """Return plain JSON values; a key is the hash of these."""
         backbone = {name: value for name, value in _values(self.backbone, _FIRST_SPEC) if name != "name"}
         params = backbone | {"backbone": self.backbone.name} | {name: getattr(self, name) for name in _FIRST_PARAMS}
+        params = {name: params[name] for name in _FIRST_ORDER} | params
         transform = dict(_values(self.transform, _FIRST_TRANSFORM)) if self.transform else None
         if self.layer == INPUT:
             params = {name: params[name] for name in (*_INPUT_SPEC, "version") if name in params}
@@ -113,6 +114,9 @@ class Identity:
 
 _FIRST_PARAMS = ("pool", "views", "precision", "dtype", "version")
 _FIRST_SPEC = ("name", "weights", "weights_sha256", "seed", "image_size", "mean", "std")
+_FIRST_ORDER = ("backbone", *_FIRST_SPEC[1:4], "pool", "views", *_FIRST_SPEC[4:], "precision", "dtype", "version")
+"""In the attributes of a store, so that equal identities are equal bytes there too; a key knows no order."""
+
 _FIRST_TRANSFORM = ("image_size", "mean", "std", "interpolation")
 
 

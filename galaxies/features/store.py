@@ -154,3 +154,12 @@ class Store:
                 f"{self.path} holds activations made under other settings:\n{listing}\n"
                 "`dvc repro` makes them again under the present ones."
             )
+
+
+def holds_store(path: Path, identity: Identity) -> bool:
+    """Tell whether the store of an identity is at ``path``."""
+    try:
+        Store(path).require(identity)
+    except InputError:
+        return False
+    return True

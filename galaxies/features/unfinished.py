@@ -13,9 +13,7 @@ another state between them.
 
 import json
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -23,7 +21,8 @@ from pathlib import Path
 
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
-from galaxies.features.store import ARRAY_NAME, Layout, create_store
+from galaxies.features.publishing import publish_files
+from galaxies.features.store import ARRAY_NAME, Layout, create_store, holds_store
 from galaxies.files import file_sha256, write_json, write_text
 from galaxies.work_folder import WorkFolder, locked, open_work_folder, work_path
 
@@ -85,31 +84,20 @@ class UnfinishedStore:
         write_json(self._record, asdict(record))
 
     def publish(self, out: Path) -> None:
-        """Give the complete store its final name ``out`` in one step, and keep the copy here.
+        """Give the complete store its final name ``out`` in one step, and keep it here.
 
         DVC hashes an out for seconds after the stage has ended; a kill in that time makes it delete the out, and the next
-        run publishes again without computing. The files are hard links (copies across file systems), so this is quick.
+        run publishes again without computing.
         """
         self._drop_damaged()
-        if not self.is_complete:
+        record = self._read_record()
+        if record is None or not self.is_complete:
             raise InputError(
                 f"{self.path} was damaged after it was finished; the damaged part was thrown away. Run the same command again "
                 "to compute it."
             )
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in out.parent.glob(f".{out.name}.*"):
-            shutil.rmtree(leftover)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        temporary.chmod(0o755)
-        try:
-            self._link_files(temporary)
-        except BaseException:
-            # On a disk that is full, half a copy would be in the way of making room.
-            shutil.rmtree(temporary)
-            raise
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        # Exactly the recorded files: a kill leaves others (Zarr's *.partial), which DVC would hash too.
+        publish_files(self.path, self._files(record), out)
 
     def delete(self) -> None:
         """Delete the store."""
@@ -152,17 +140,6 @@ class UnfinishedStore:
         """Return the digest of each file that is on record, by its name in the store."""
         return record.metadata | {f"{ARRAY_NAME}/{name}": digest for name, digest in self._read_digests().items()}
 
-    def _link_files(self, target: Path) -> None:
-        """Link, or copy, exactly the recorded files: a kill leaves others (Zarr's *.partial), which DVC would hash too."""
-        record = self._read_record()
-        assert record  # It is complete.
-        for name in self._files(record):
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(self.path / name, target / name)
-            except OSError:  # Another file system, or one without hard links.
-                shutil.copyfile(self.path / name, target / name)
-
     def _drop_damaged(self) -> None:
         """Take shards off the record whose file is gone or changed: they are computed again, never read.
 
@@ -204,6 +181,24 @@ class UnfinishedStores:
         """
         complete = [store for store in list_unfinished_stores(self.work.path) if store.is_complete]
         self.work.begin(conditions, keep=[name for store in complete for name in store.names])
+
+    def choose_layers(self, layer: str, identities: Mapping[str, Identity], places: Mapping[str, Path]) -> dict[str, Identity]:
+        """Return what to fill in one forward pass: the layer, and others of the same pass that are nowhere yet.
+
+        Args:
+            layer: whose store is wanted now; nothing has to be filled where it is complete.
+            identities: of all layers that are kept.
+            places: where their stores will stand, by layer.
+        """
+        if self[layer].is_complete:
+            return {}
+        # Resized images need no forward pass, so `input` makes a pass, and has a key, of its own.
+        together = {name: identity for name, identity in identities.items() if identity.pass_key == identities[layer].pass_key}
+        return {
+            name: identity
+            for name, identity in together.items()
+            if name == layer or not (self[name].is_complete or holds_store(places[name], identity))
+        }
 
 
 @contextmanager

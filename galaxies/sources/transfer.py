@@ -8,9 +8,7 @@ The partial file lives in a work folder:
 
 import json
 import logging
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ import urllib3
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-from galaxies.files import file_sha256, format_bytes, replacing, require_free_disk, write_json
+from galaxies.files import file_sha256, format_bytes, link_or_copy, replacing, require_free_disk, write_json
 from galaxies.work_folder import open_work_folder
 
 _logger = logging.getLogger(__name__)
@@ -70,7 +68,8 @@ def download(remote: RemoteFile, path: Path, *, work: Path, attempts: int = 5, p
         except InputError as error:
             raise InputError(f"{remote.url} cannot be used: {error} {remote.advice}") from error
         with replacing(path) as temporary:
-            _link_or_copy(partial, temporary)
+            temporary.unlink()
+            link_or_copy(partial, temporary)
         folder.finish()
         if remote.sha256 == "any":
             # Nothing could tell it from another version of the file the next time.
@@ -185,14 +184,6 @@ def _require_right(partial: Path, sha256: str, check: Callable[[Path], None]) ->
     except InputError:
         partial.unlink()
         raise
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    target.unlink()
-    try:
-        os.link(source, target)
-    except OSError:  # Another file system, or one without hard links.
-        shutil.copyfile(source, target)
 
 
 def _size(path: Path) -> int:

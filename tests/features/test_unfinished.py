@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from galaxies.errors import InputError
-from galaxies.features.store import Layout
+from galaxies.features.store import Layout, create_store
 from galaxies.features.unfinished import UnfinishedStores, describe_stores, discard_unfinished, open_unfinished
 from galaxies.work_folder import is_in_use, work_path
 from tests.toys import toy_identity, tree_bytes
@@ -228,3 +228,16 @@ def test_progress_is_told_by_layer(tmp_path: Path) -> None:
         assert describe_stores(tmp_path / FOLDER) == "no shards"
         write_shards(stores, (0, 2))
     assert describe_stores(tmp_path / FOLDER) == "layer4 2/3 shards"
+
+
+def test_a_pass_fills_the_layers_that_are_nowhere_yet(tmp_path: Path) -> None:
+    identities = {layer: toy_identity(layer) for layer in ("layer1", "layer2", "layer3", "layer4")}
+    identities |= {"other pass": toy_identity("other pass", catalog="decaff")}
+    places = {layer: tmp_path / f"{layer}.zarr" for layer in identities}
+    create_store(places["layer1"], num_rows=1, layout=LAYOUT, identity=identities["layer1"])
+    create_store(places["layer2"], num_rows=1, layout=LAYOUT, identity=toy_identity("layer2", catalog="decaff"))
+    with open_unfinished(tmp_path, IDENTITY) as stores:
+        write_shards(stores)  # of layer4
+        assert list(stores.choose_layers("layer3", identities, places)) == ["layer2", "layer3"]
+        assert list(stores.choose_layers("layer1", identities, places)) == ["layer1", "layer2", "layer3"]
+        assert stores.choose_layers("layer4", identities, places) == {}

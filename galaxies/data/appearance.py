@@ -63,15 +63,14 @@ def _measure(image: NDArray[np.float32]) -> dict[str, float]:
 
 def _measure_galaxy(signal: NDArray[np.float32], grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, float]:
     """Measure light above the sky (S, S, 3), smoothed and grey (S, S), where ``mask`` says that it is the galaxy's."""
-    rows, columns = (index.astype(np.float64) for index in np.nonzero(mask))
+    y, x = (index.astype(np.float64) for index in np.nonzero(mask))
     # The smoothed light is above the threshold everywhere here, so its sum is not zero.
     flux = grey[mask].astype(np.float64)
-    row, column = np.average(rows, weights=flux), np.average(columns, weights=flux)
-    distance = np.hypot(rows - row, columns - column)
+    distance = np.hypot(y - np.average(y, weights=flux), x - np.average(x, weights=flux))
     order = np.argsort(distance)
     enclosed = np.cumsum(flux[order])
     radius = float(distance[order][np.searchsorted(enclosed, enclosed[-1] / 2)])
-    moments = np.cov(np.stack([rows, columns]), aweights=flux, ddof=0)
+    moments = np.cov(np.stack([y, x]), aweights=flux, ddof=0)
     smallest, largest = np.linalg.eigvalsh(moments)
     red, green, blue = signal[mask][distance <= max(radius, 1.5)].mean(axis=0).tolist()
     brightness = (red + green + blue) / 3
@@ -102,7 +101,7 @@ def _measure_sky(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
 
 def _central_region(regions: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return the mask of the labelled region nearest the centre; there must be one."""
-    rows, columns = np.nonzero(regions)
+    y, x = np.nonzero(regions)
     height, width = regions.shape
-    nearest = np.argmin((rows - (height - 1) / 2) ** 2 + (columns - (width - 1) / 2) ** 2)
-    return np.asarray(regions == regions[rows[nearest], columns[nearest]])
+    nearest = np.argmin((y - (height - 1) / 2) ** 2 + (x - (width - 1) / 2) ** 2)
+    return np.asarray(regions == regions[y[nearest], x[nearest]])

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from galaxies.data.tables import TableFile, slice_groups, write_table
+from galaxies.data.table_file import TableFile, slice_groups, write_table
 
 DIGEST_BYTES = 32
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from galaxies.data.appearance import measure_images, shrink_images
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.tables import TableFile, slice_groups, write_table
+from galaxies.data.table_file import TableFile, slice_groups, write_table
 from galaxies.errors import InputError
 
 # Strata need no finer numbers, and an image of 256 px takes five times as long.

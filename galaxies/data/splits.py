@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
-from galaxies.data.tables import DICTIONARY, TableFile, slice_groups, write_table
+from galaxies.data.table_file import DICTIONARY, TableFile, slice_groups, write_table
 from galaxies.errors import InputError
 
 SPLIT_NAMES = ("train", "val", "test")

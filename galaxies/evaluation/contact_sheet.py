@@ -1,4 +1,4 @@
-"""Contact sheets: pictures of galaxies in rows, with a few lines of text below each, drawn with matplotlib.
+"""Contact sheets: pictures of galaxies side by side, with a few lines of text below each, drawn with matplotlib.
 
 The same input gives the same bytes. Legend: S image size in pixels.
 """
@@ -46,8 +46,8 @@ def draw_sheet(tiles: Sequence[Tile], *, columns: int, title: str, key: str, foo
     """Draw a sheet.
 
     Args:
-        tiles: row by row.
-        columns: galaxies in a row.
+        tiles: line by line.
+        columns: galaxies in a line.
         title: above them.
         key: what the lines below a galaxy mean, in small letters below the title.
         foot: inches to leave free below them.
@@ -65,14 +65,14 @@ def draw_sheet(tiles: Sequence[Tile], *, columns: int, title: str, key: str, foo
     axes = figure.add_axes((0, 0, 1, 1))
     captions: list[Text] = []
     for index, tile in enumerate(tiles):
-        row, column = divmod(index, columns)
-        left, bottom = (column + 0.03) * side, height - _HEADER - (row + 1) * (side + _CAPTION) + _CAPTION
+        down, across = divmod(index, columns)
+        left, bottom = (across + 0.03) * side, height - _HEADER - (down + 1) * (side + _CAPTION) + _CAPTION
         size = 0.94 * side
         axes.imshow(tile.image, interpolation="lanczos", extent=(left, left + size, bottom, bottom + size))
         if tile.frame:
             axes.add_patch(Rectangle((left, bottom), size, size, fill=False, linewidth=2, edgecolor=tile.frame))
         for number, (text, colour) in enumerate(tile.lines):
-            place = ((column + 0.5) / columns, (bottom - 0.12 - _LINE * number) / height)
+            place = ((across + 0.5) / columns, (bottom - 0.12 - _LINE * number) / height)
             captions.append(figure.text(*place, text, color=colour, **middle))
     axes.set(xlim=(0, WIDTH), ylim=(0, height), aspect="auto")
     axes.set_axis_off()

@@ -66,9 +66,9 @@ def draw_figure(path: Path, tiles: Sequence[Tile], confusion: pd.DataFrame, *, c
 
     Args:
         path: of the PNG.
-        tiles: the galaxies, row by row, as :func:`make_tile` makes them.
+        tiles: the galaxies, line by line, as :func:`make_tile` makes them.
         confusion: a row a pair of classes: label, predicted, count, share.
-        columns: galaxies in a row.
+        columns: galaxies in a line.
         title: above the sheet.
     """
     num_classes = confusion["label"].nunique()
@@ -98,11 +98,11 @@ def _draw_confusion(axes: Axes, confusion: pd.DataFrame, num_classes: int) -> No
         pad=10,
         **TEXT,
     )
-    for (row, column), count in np.ndenumerate(counts):
+    for (label, predicted), count in np.ndenumerate(counts):
         if count:
-            share = shares[row, column]
+            share = shares[label, predicted]
             ink: dict[str, Any] = {"ha": "center", "va": "center", "color": BACKGROUND if share > 0.6 else INK, **TEXT}
-            axes.text(column, row - 0.14, f"{share:.0%}", fontsize=11, weight="bold", **ink)
-            axes.text(column, row + 0.24, str(count), fontsize=8, **ink)
+            axes.text(predicted, label - 0.14, f"{share:.0%}", fontsize=11, weight="bold", **ink)
+            axes.text(predicted, label + 0.24, str(count), fontsize=8, **ink)
     for spine in axes.spines.values():
         spine.set_color(FAINT)

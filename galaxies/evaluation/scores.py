@@ -77,7 +77,7 @@ def measure_seeds(targets: NDArray[np.int64], probabilities: Sequence[NDArray[np
         targets: true classes, (B,).
         probabilities: of each seed's head, (B, K).
     """
-    each = [{**measure_predicted(targets, one.argmax(axis=1)), "nll": _nll(targets, one)} for one in probabilities]
+    each = [{**measure_predicted(targets, seed.argmax(axis=1)), "nll": _nll(targets, seed)} for seed in probabilities]
     found: dict[str, Any] = {"num_seeds": len(each)}
     if len(each) > 1:
         for name in each[0]:
@@ -103,8 +103,8 @@ def measure_views(
     """
     found: dict[str, Any] = {"num_views": len(probabilities)}
     if len(probabilities) > 1:
-        one = find_differences(targets, probabilities[0], np.mean(probabilities, axis=0), group)
-        columns = (one.first, one.second, one.second - one.first, one.low, one.high)
+        views = find_differences(targets, probabilities[0], np.mean(probabilities, axis=0), group)
+        columns = (views.first, views.second, views.second - views.first, views.low, views.high)
         for name, *numbers in zip(METRICS, *(column.tolist() for column in columns), strict=False):
             named = zip(("one_view", "mean_of_views", "difference", "low", "high"), numbers, strict=True)
             found[name] = round_values(dict(named))

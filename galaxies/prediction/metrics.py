@@ -1,10 +1,10 @@
 """How good a head is on any labelled inputs: the evaluate stage's metrics of a table of predictions.
 
-Legend: B rows with a label, K classes.
+Legend: B rows that count: with a label of the head's classes and without an error; K classes.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from galaxies.evaluation.scores import measure, measure_calibration
 from galaxies.files import write_json
 from galaxies.heads.head import TrainedHead
 
-_COUNTS = ("num_errors", "num_unlabelled", "num_other_labels")
-_OTHER, _UNLABELLED = -1, -2
+# What stands in the place of a target where a row has none.
+_OTHER, _UNLABELLED, _ERROR = -1, -2, -3
 
 
 def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> None:
@@ -29,42 +29,45 @@ def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> Non
 
     Raises InputError when no row is left.
     """
-    names, counts, others = trained.class_names, Counter(dict.fromkeys(_COUNTS, 0)), set[str]()
-    found = [_read_part(part, names, counts, others) for part in parts]
-    targets = np.concatenate([np.empty(0, np.int64), *(some for some, _ in found)])
-    if not len(targets):
-        seen = f"the labels are {', '.join(sorted(others)[:10])}" if others else "there are no labels"
+    names, calibration = trained.class_names, trained.calibration
+    read = [_read_part(part, names) for part in parts]
+    targets = np.concatenate([part.targets for part in read])
+    used = targets >= 0
+    if not used.any():
+        others = sorted(set().union(*(part.other_labels for part in read)))
+        seen = f"the labels are {', '.join(others[:10])}" if others else "there are no labels"
         raise InputError(f"--metrics: {seen}; expected are the head's classes: {', '.join(names)}.")
-    probabilities = np.concatenate([some for _, some in found])
-    calibration = trained.calibration
-    metrics = measure(targets, probabilities, train_counts=np.array(trained.train_counts))
+    probabilities = np.concatenate([part.probabilities for part in read])
+    metrics = measure(targets[used], probabilities, train_counts=np.array(trained.train_counts))
     metrics |= measure_calibration(
-        targets,
+        targets[used],
         probabilities,
         calibration.predict_sets(probabilities),
         temperature=calibration.temperature,
         confidence_threshold=calibration.confidence_threshold,
     )
-    write_json(out, {**metrics, **counts})
+    counted = {"num_errors": _ERROR, "num_unlabelled": _UNLABELLED, "num_other_labels": _OTHER}
+    write_json(out, {**metrics, **{name: int((targets == code).sum()) for name, code in counted.items()}})
 
 
-def _read_part(
-    part: Path, names: Sequence[str], counts: Counter[str], others: set[str]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return targets (B,) and probabilities (B, K) of the rows that count, and add to what is said of those that do not."""
+@dataclass(frozen=True)
+class _Part:
+    targets: NDArray[np.int64]  # (rows,) index of the label in the head's classes; below 0 where the row does not count
+    probabilities: NDArray[np.float64]  # (B, K) of the rows that count
+    other_labels: frozenset[str]  # that are none of the head's classes
+
+
+def _read_part(path: Path, names: Sequence[str]) -> _Part:
     columns = [f"{PROBABILITY_PREFIX}{name}" for name in names]
-    table = pq.read_table(part, columns=["label", "error", *columns])
+    table = pq.read_table(path, columns=["label", "error", *columns])
     # Few labels are different, and each is looked up once; the last place is that of rows without one.
     labels = table["label"].combine_chunks().dictionary_encode()
-    known = np.array([*(_target(label, names) for label in labels.dictionary.to_pylist()), _UNLABELLED])
-    target = known[labels.indices.fill_null(len(known) - 1).to_numpy()]
-    is_good = table["error"].is_null().to_numpy()
-    counts["num_errors"] += int((~is_good).sum())
-    counts["num_unlabelled"] += int((is_good & (target == _UNLABELLED)).sum())
-    counts["num_other_labels"] += int((is_good & (target == _OTHER)).sum())
-    others |= {label for label, found in zip(labels.dictionary.to_pylist(), known.tolist(), strict=False) if found == _OTHER}
-    used = is_good & (target >= 0)
-    return target[used], np.stack([table[name].to_numpy()[used] for name in columns], axis=1)
+    known = {label: _target(label, names) for label in labels.dictionary.to_pylist()}
+    codes = np.array([*known.values(), _UNLABELLED])
+    targets = codes[labels.indices.fill_null(len(known)).to_numpy()]
+    targets[table["error"].is_valid().to_numpy()] = _ERROR
+    probabilities = np.stack([table[name].to_numpy()[targets >= 0] for name in columns], axis=1)
+    return _Part(targets, probabilities, frozenset(label for label, target in known.items() if target == _OTHER))
 
 
 def _target(label: str, class_names: Sequence[str]) -> int:

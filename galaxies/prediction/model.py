@@ -45,10 +45,10 @@ class Model:
         self.class_names = trained.class_names
         identity = trained.identity
         self._layer = identity.layer
-        asked = ForwardPass((self._layer,), identity.pool, precision=identity.precision)
+        forward_pass = ForwardPass((self._layer,), identity.pool, precision=identity.precision)
         # It is given images that are zoomed and resized already, and zooms no second time.
         resized = replace(backbone, transform=replace(backbone.transform, zoom=1.0))
-        self._forward = make_forward(resized, asked, device=device)
+        self._forward = make_forward(resized, forward_pass, device=device)
 
     def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.
@@ -77,9 +77,9 @@ class Model:
 
     def standardised_by(self, mean: Tensor, std: Tensor) -> "Model":
         """Return a model with the same networks that standardises features by another mean and deviation, (C,)."""
-        other = copy.copy(self)
-        other.trained = self.trained.standardised_by(mean, std)
-        return other
+        adapted = copy.copy(self)
+        adapted.trained = self.trained.standardised_by(mean, std)
+        return adapted
 
     def predict_list(self, images: Sequence[NDArray[np.uint8]]) -> Predictions:
         """Predict images (H, W, 3) of any sizes in one forward pass."""

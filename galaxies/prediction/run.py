@@ -137,8 +137,8 @@ def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> I
 
 
 def _adapt(source: str, model: Model, options: PredictOptions, num_inputs: int, *, where: Path) -> Model:
-    decoded = _decode(spread(_list(source, options), num_inputs), model, options)
-    images = ([one.image for one in batch if one.image is not None] for batch in decoded)
+    batches = _decode(spread(_list(source, options), num_inputs), model, options)
+    images = ([decoded.image for decoded in batch if decoded.image is not None] for batch in batches)
     return adapt(model, images, where=where)
 
 
@@ -150,8 +150,8 @@ def _plan_parts(folder: Path, num_inputs: int, options: PredictOptions) -> dict[
 
 
 def _predict_batch(batch: Sequence[Decoded], model: Model, listing: Listing, schema: pa.Schema) -> pa.RecordBatch:
-    predictions = model.predict_list([one.image for one in batch if one.image is not None])
-    notes = ["another input has the same id" if listing.is_repeated(one.entry) else "" for one in batch]
+    predictions = model.predict_list([decoded.image for decoded in batch if decoded.image is not None])
+    notes = ["another input has the same id" if listing.is_repeated(decoded.entry) else "" for decoded in batch]
     return tabulate_batch(batch, notes, predictions, schema)
 
 

@@ -54,25 +54,25 @@ def make_schema(class_names: Sequence[str], about: Mapping[str, object]) -> pa.S
 
 
 def tabulate_batch(
-    decoded: Sequence[Decoded], notes: Sequence[str], predictions: Predictions, schema: pa.Schema
+    batch: Sequence[Decoded], notes: Sequence[str], predictions: Predictions, schema: pa.Schema
 ) -> pa.RecordBatch:
     """Return a row an input.
 
     Args:
-        decoded: the inputs, B.
+        batch: the inputs, B.
         notes: for each input, what to say beside its own notes; empty for nothing.
         predictions: of the inputs that have an image, in order.
         schema: as :func:`make_schema` makes it.
     """
-    has_image = np.array([one.image is not None for one in decoded], bool)
+    has_image = np.array([decoded.image is not None for decoded in batch], bool)
     place = pa.array(np.cumsum(has_image) - 1, mask=~has_image)
     answers = tabulate_answers(predictions)
     # A place that is unknown takes what is unknown.
     answers = pa.RecordBatch.from_arrays(list(answers.values()), names=list(answers)).take(place)
     columns = dict(zip(answers.schema.names, answers.columns, strict=True))
-    is_doubtful = pa.array(np.array([one.is_doubtful for one in decoded], bool))
+    is_doubtful = pa.array(np.array([decoded.is_doubtful for decoded in batch], bool))
     columns["abstain"] = pc.or_(columns["abstain"].fill_null(True), is_doubtful)
-    columns |= _tabulate_inputs(decoded, notes)
+    columns |= _tabulate_inputs(batch, notes)
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
@@ -94,10 +94,10 @@ def tabulate_answers(predictions: Predictions) -> dict[str, pa.Array]:
     }
 
 
-def _tabulate_inputs(decoded: Sequence[Decoded], notes: Sequence[str]) -> dict[str, pa.Array]:
+def _tabulate_inputs(batch: Sequence[Decoded], notes: Sequence[str]) -> dict[str, pa.Array]:
     """Return the columns that say which galaxies they are, and what happened to their images."""
-    entries = [one.entry for one in decoded]
-    said = ["; ".join(filter(None, (*one.notes, more))) for one, more in zip(decoded, notes, strict=True)]
+    entries = [decoded.entry for decoded in batch]
+    said = ["; ".join(filter(None, (*decoded.notes, more))) for decoded, more in zip(batch, notes, strict=True)]
     return {
         "id": _text([entry.id for entry in entries]),
         "path": _text([str(entry.files[0]) if entry.files else "" for entry in entries]),
@@ -106,7 +106,7 @@ def _tabulate_inputs(decoded: Sequence[Decoded], notes: Sequence[str]) -> dict[s
         },
         "label": _text([entry.label for entry in entries]),
         "notes": _text([text or None for text in said]),
-        "error": _text([one.error for one in decoded]),
+        "error": _text([decoded.error for decoded in batch]),
     }
 
 

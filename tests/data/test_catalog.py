@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from galaxies.data import tables
+from galaxies.data import table_file
 from galaxies.data.catalog import Catalog, CatalogRows, digest_images, image_sha256, write_catalog
 from galaxies.data.splits import read_splits, write_splits
 from galaxies.errors import InputError
@@ -48,7 +48,7 @@ def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_rows", [0, 1, 7, 8, 9, 23])
 def test_any_slice_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
-    monkeypatch.setattr(tables, "GROUP_ROWS", 8)
+    monkeypatch.setattr(table_file, "GROUP_ROWS", 8)
     written = numbered_rows(num_rows)
     write_catalog(tmp_path / "catalog.parquet", written)
     catalog = Catalog(tmp_path / "catalog.parquet")
@@ -65,7 +65,7 @@ def test_any_slice_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_
 @pytest.mark.parametrize("num_rows", [1, 8, 23])
 def test_splits_of_several_groups_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
     """Each group of rows has a dictionary of texts of its own."""
-    monkeypatch.setattr(tables, "GROUP_ROWS", 8)
+    monkeypatch.setattr(table_file, "GROUP_ROWS", 8)
     write_catalog(tmp_path / "catalog.parquet", numbered_rows(num_rows))
     generator = np.random.default_rng(1)
     written = toy_splits(np.arange(num_rows) // 3, generator.choice(["train", "val", "test"], num_rows))
@@ -77,7 +77,7 @@ def test_splits_of_several_groups_come_back(tmp_path: Path, monkeypatch: pytest.
 
 def test_only_the_groups_that_hold_the_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker of many reads its part of the catalog and nothing else: another part may be damaged without it noticing."""
-    monkeypatch.setattr(tables, "GROUP_ROWS", 512)
+    monkeypatch.setattr(table_file, "GROUP_ROWS", 512)
     written = numbered_rows(2048)
     path = tmp_path / "catalog.parquet"
     write_catalog(path, written)
@@ -106,7 +106,7 @@ def test_classes_are_those_in_use_in_the_order_of_their_labels() -> None:
 
 def test_the_digest_is_that_of_the_hexadecimal_digests_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores are known by it: literal digest of version 0.1 for two galaxies."""
-    monkeypatch.setattr(tables, "GROUP_ROWS", 1)
+    monkeypatch.setattr(table_file, "GROUP_ROWS", 1)
     digests = np.repeat(np.array([[0x11], [0x22]], np.uint8), 32, axis=1)
     assert digest_images(digests) == "f010287b35f18d5064ad68310c9178d47eb3b893105a97ad86cdd2a4d9db62cc"
 

@@ -29,6 +29,17 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("second", metavar="REV_B", help="as REV_A")
 
 
+def _backbones(options: argparse.Namespace) -> None:
+    from galaxies.backbones.listing import describe_preset, format_presets
+
+    for line in describe_preset(options.name) if options.name else format_presets():
+        print(line, flush=True)
+
+
+def _add_backbones(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="show what this one stands for, instead of the list")
+
+
 def _plots_page(options: argparse.Namespace) -> None:
     from galaxies.repository.plots_page import install_plots_page
 
@@ -43,6 +54,13 @@ COMMANDS = (
         "galaxies compare main wide",
         _compare,
         _add_compare,
+    ),
+    Command(
+        "backbones",
+        "list the presets of extract.backbone: size, speed here, licence",
+        "galaxies backbones zoobot-convnext-nano",
+        _backbones,
+        _add_backbones,
     ),
     Command(
         "plots-page",

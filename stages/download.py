@@ -1,20 +1,25 @@
 """Make data/galaxies.h5, labelled galaxies in the Galaxy10 schema, from the source that params.yaml names."""
 
-from galaxies.paths import GALAXIES
+from collections.abc import Sequence
+from pathlib import Path
+
 from galaxies.runtime import RuntimeParams
-from galaxies.sources.sources import DownloadParams, copy_hdf5, fetch_galaxy10, import_images, simulate
+from galaxies.sources.download_params import SIMULATED_SIZE, DownloadParams
+from galaxies.sources.image_import import LeftOut, write_left_out
+from galaxies.sources.sources import copy_hdf5, fetch_galaxy10, import_images, simulate
 from stages import main_repository, read_params, run_stage, user_path
 
 
 def main() -> None:
-    """Write the out from one of the four sources."""
+    """Write the galaxies of one of the sources, and which of them were left out."""
     params, runtime = read_params("download", DownloadParams), read_params("runtime", RuntimeParams)
-    out = GALAXIES
+    out = Path("data/galaxies.h5")
+    left_out: Sequence[LeftOut] = ()
     if params.source == "simulated":
         simulate(
             out,
             num_galaxies=params.num_galaxies,
-            image_size=params.image_size,
+            image_size=params.image_size or SIMULATED_SIZE,
             seed=params.seed,
             num_workers=runtime.count_workers(),
         )
@@ -23,7 +28,9 @@ def main() -> None:
     elif params.source == "hdf5":
         copy_hdf5(out, path=user_path(str(params.path)), sha256=params.sha256)
     else:
-        import_images(out, path=user_path(str(params.path)), sha256=params.sha256)
+        path = user_path(str(params.path))
+        left_out = import_images(out, path=path, params=params, num_threads=runtime.count_workers())
+    write_left_out(Path("data/left_out.csv"), left_out)
 
 
 if __name__ == "__main__":

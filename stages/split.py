@@ -7,7 +7,7 @@ from galaxies.data.catalog import CatalogRows, write_catalog
 from galaxies.data.census import count_classes, describe_data
 from galaxies.data.corrections import correct_labels
 from galaxies.data.division import make_splits
-from galaxies.data.field_of_view import FieldOfView, write_field
+from galaxies.data.field_of_view import find_field, write_field
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.scan import scan_images
 from galaxies.data.selection import Candidates, SplitParams, select_galaxies
@@ -15,7 +15,8 @@ from galaxies.data.splits import write_splits
 from galaxies.files import write_json, write_text
 from galaxies.paths import CATALOG, FIELD_OF_VIEW, GALAXIES, METRICS, SPLITS
 from galaxies.runtime import RuntimeParams
-from galaxies.sources.sources import DownloadParams, discard_galaxy10
+from galaxies.sources.download_params import DownloadParams
+from galaxies.sources.sources import discard_galaxy10
 from stages import main_repository, read_params, run_stage, user_path
 
 
@@ -32,7 +33,8 @@ def main() -> None:
         labels = _correct(galaxies, params)
         selection = select_galaxies(candidates, labels, params)
         splits = make_splits(selection, labels, galaxies.class_names, params)
-        field = FieldOfView.of_images(galaxies.image_size, galaxies.pxscale[selection.used[splits.rows("train")]])
+        pxscale = galaxies.pxscale[selection.used]
+        field = find_field(galaxies.image_size, pxscale, pxscale[splits.rows("train")], galaxies.framed_pxscale)
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
         rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), digests[selection.used])
     write_catalog(CATALOG, rows)

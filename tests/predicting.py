@@ -27,14 +27,21 @@ FIELD = FieldOfView(32, None, None, None)
 
 
 def save_toy_head(
-    folder: Path, *, layer: str = "layer1", keep: bool = False, field: FieldOfView = FIELD, **extract: Any
+    folder: Path,
+    *,
+    layer: str = "layer1",
+    keep: bool = False,
+    field: FieldOfView = FIELD,
+    images: NDArray[np.uint8] | None = None,
+    **extract: Any,
 ) -> NDArray[np.float64]:
-    """Extract toy galaxies in ``folder``, with changes of EXTRACT, and write a head of them to ``models/head.pt``.
+    """Extract galaxies in ``folder``, with changes of EXTRACT, and write a head of them to ``models/head.pt``.
 
-    Returns the probabilities of all rows that the evaluate stage would find, (40, 3).
+    They are toys where no ``images`` (40, S, S, 3) are given. Returns the probabilities of all rows that the evaluate stage
+    would find, (40, 3).
     """
     changes: dict[str, Any] = {"layers": (layer,), "pool": "map" if keep else "avg", **extract}
-    store = Store(run_extract(folder, toy_images(NUM_GALAXIES), **changes)[layer])
+    store = Store(run_extract(folder, toy_images(NUM_GALAXIES) if images is None else images, **changes)[layer])
     ending = make_ending(ExtractParams(**{**EXTRACT, **changes}).spec, layer) if keep else None
     rows = np.arange(NUM_GALAXIES)
     with torch.random.fork_rng(devices=[]):

@@ -14,7 +14,7 @@ from galaxies.errors import InputError
 from galaxies.heads.train_params import TrainParams
 from galaxies.params import Limits, parse_section
 from galaxies.runtime import RuntimeParams
-from galaxies.sources.sources import DownloadParams
+from galaxies.sources.download_params import DownloadParams
 from stages import PARAMS_PATH, read_params
 from tests.pipelines import REPOSITORY
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from galaxies.data.catalog import Catalog, image_sha256
-from galaxies.data.field_of_view import read_field
+from galaxies.data.field_of_view import FieldOfView, read_field
 from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
 from galaxies.data.sky import neighbour_pairs
 from galaxies.data.splits import read_splits
@@ -84,13 +85,24 @@ def test_row_i_is_one_galaxy_in_every_table(folder: Path) -> None:
     assert listed.ids.to_pylist() == [f"{galaxy:06d}" for galaxy in listed.galaxy]
 
 
-def test_the_field_of_view_is_that_of_the_train_rows(folder: Path) -> None:
+def test_the_field_of_view_is_the_median_of_the_train_rows_and_the_range_of_all(folder: Path) -> None:
     run()
     catalog = Catalog(Path("data/catalog.parquet"))
     train = read_splits(Path("data/splits.parquet"), catalog).rows("train")
-    field, pxscale = read_field(Path("data/field_of_view.json")), PXSCALE[catalog.take(train).galaxy]
-    assert field.image_size == 4
-    assert (field.pxscale, field.finest, field.coarsest) == pytest.approx((np.median(pxscale), pxscale.min(), pxscale.max()))
+    field = read_field(Path("data/field_of_view.json"))
+    of_train, used = PXSCALE[catalog.take(train).galaxy], PXSCALE[catalog.take(np.arange(len(catalog))).galaxy]
+    assert (field.image_size, field.is_framed) == (4, False)
+    assert (field.pxscale, field.finest, field.coarsest) == pytest.approx((np.median(of_train), used.min(), used.max()))
+
+
+def test_the_field_of_framed_images_is_that_to_which_they_were_brought(folder: Path) -> None:
+    """To the last bit: prediction brings its images to it, and a train row need not have a known scale."""
+    pxscale = 20.1 / 7
+    with h5py.File("data/galaxies.h5", "r+") as file:
+        file.attrs["framed_pxscale"] = pxscale
+        file["pxscale"][:] = np.nan
+    run()
+    assert read_field(Path("data/field_of_view.json")) == FieldOfView(4, pxscale, pxscale, pxscale, is_framed=True)
 
 
 def test_the_report_counts_what_the_policies_did(folder: Path) -> None:

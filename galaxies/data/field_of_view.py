@@ -25,21 +25,38 @@ class FieldOfView:
 
     image_size: int  # px
     pxscale: float | None  # arcsec/px, the median; None where no training image has a known one
-    finest: float | None  # arcsec/px, the smallest there was
+    finest: float | None  # arcsec/px, the smallest there was in any split
     coarsest: float | None
+    is_framed: bool = False  # whether each image was brought to this size, and to this field where its scale was known
 
     @classmethod
-    def of_images(cls, image_size: int, pxscale: NDArray[np.float64]) -> Self:
-        """Return the field of images of one size with scales (N,) in arcsec/px, NaN where unknown."""
+    def of_images(cls, image_size: int, pxscale: NDArray[np.float64], typical: NDArray[np.float64] | None = None) -> Self:
+        """Return the field of images of one size that were taken as they are.
+
+        Args:
+            image_size: px.
+            pxscale: of all images, (N,) arcsec/px, NaN where unknown.
+            typical: of those whose median counts; None: all.
+        """
         known = pxscale[np.isfinite(pxscale)]
-        if not len(known):
+        median = known if typical is None else typical[np.isfinite(typical)]
+        if not len(median):
             return cls(image_size, None, None, None)
-        return cls(image_size, float(np.median(known)), float(known.min()), float(known.max()))
+        return cls(image_size, float(np.median(median)), float(known.min()), float(known.max()))
+
+    @classmethod
+    def of_framed_images(cls, image_size: int, pxscale: float | None) -> Self:
+        """Return the field of images that were brought to one size and scale; None where that of none was known."""
+        return cls(image_size, pxscale, pxscale, pxscale, is_framed=True)
 
     @property
     def arcsec(self) -> float | None:
         """Width of the median training image on the sky."""
         return None if self.pxscale is None else self.pxscale * self.image_size
+
+    def shown_pxscale(self, pxscale: float) -> float:
+        """Return the scale of an image of training, arcsec/px, that had the scale ``pxscale`` before it was framed."""
+        return self.pxscale if self.is_framed and self.pxscale is not None and np.isfinite(pxscale) else pxscale
 
     def has_seen(self, image_size: int, pxscale: float) -> bool:
         """Tell whether training images had this size and scale: such a one is taken as it is, as they were."""
@@ -48,6 +65,22 @@ class FieldOfView:
         return image_size == self.image_size and (
             self.finest * (1 - _SAME_SCALE) <= pxscale <= self.coarsest * (1 + _SAME_SCALE)
         )
+
+
+def find_field(
+    image_size: int, pxscale: NDArray[np.float64], typical: NDArray[np.float64], framed_pxscale: float | None
+) -> FieldOfView:
+    """Return the field of the galaxies in use, as ``galaxies.h5`` has them.
+
+    Args:
+        image_size: px.
+        pxscale: of all galaxies, (N,) arcsec/px, NaN where unknown.
+        typical: of those that train.
+        framed_pxscale: as ``GalaxyFile`` has it.
+    """
+    if framed_pxscale is None:
+        return FieldOfView.of_images(image_size, pxscale, typical)
+    return FieldOfView.of_framed_images(image_size, None if np.isnan(framed_pxscale) else framed_pxscale)
 
 
 def write_field(path: Path, field: FieldOfView) -> None:

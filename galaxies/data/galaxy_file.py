@@ -32,6 +32,9 @@ from galaxies.files import replacing
 # What h5py raises for bytes that make no sense, wherever they stand (found by flipping every kind of byte).
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
+FRAMED_PXSCALE = "framed_pxscale"
+"""An attribute of a file whose images were brought to one size and scale."""
+
 # A row of chunks of an auto-chunked file can span hundreds of images: 256 MiB hold one, so that each chunk is decoded once.
 _CHUNK_CACHE_BYTES = 256 << 20
 
@@ -53,11 +56,26 @@ class GalaxyBlock:
 
 
 def write_galaxies(
-    path: Path, blocks: Iterable[GalaxyBlock], *, num_galaxies: int, image_size: int, class_names: Sequence[str]
+    path: Path,
+    blocks: Iterable[GalaxyBlock],
+    *,
+    num_galaxies: int,
+    image_size: int,
+    class_names: Sequence[str],
+    framed_pxscale: float | None = None,
 ) -> None:
     """Stream ``blocks`` into a new file at ``path``; memory does not grow with ``num_galaxies``.
 
     The images are contiguous and uncompressed (measured 10 to 30 times faster to read than gzip with one-image chunks).
+
+    Args:
+        path: of the file.
+        blocks: the galaxies.
+        num_galaxies: in all blocks.
+        image_size: px.
+        class_names: a name for each label.
+        framed_pxscale: where all images were brought to one size, and those of known scale to this one (arcsec/px; NaN: none
+            had a known scale).
 
     Raises:
         ValueError: the blocks do not add up to ``num_galaxies`` images of ``image_size``.
@@ -67,6 +85,8 @@ def write_galaxies(
         labels = file.create_dataset("ans", (num_galaxies,), np.uint8)
         columns = {name: file.create_dataset(name, (num_galaxies,), np.float64) for name in POSITION_COLUMNS}
         file.attrs["class_names"] = np.array(class_names, dtype=h5py.string_dtype())
+        if framed_pxscale is not None:
+            file.attrs[FRAMED_PXSCALE] = framed_pxscale
         ids: h5py.Dataset | None = None
         start = 0
         for block in blocks:
@@ -94,6 +114,7 @@ class GalaxyFile:
         num_galaxies: N.
         image_size: S.
         class_names: a name for each label.
+        framed_pxscale: as :func:`write_galaxies` takes it; None where images are as they were.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,6 +138,8 @@ class GalaxyFile:
             raise
         self._images = self._file["images"]
         self.num_galaxies, self.image_size = int(self._images.shape[0]), int(self._images.shape[1])
+        framed = self._file.attrs.get(FRAMED_PXSCALE)
+        self.framed_pxscale = None if framed is None else float(framed)
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:

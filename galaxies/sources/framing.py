@@ -28,7 +28,8 @@ def frame_image(
         as_is: the image is the field, whatever its scale.
 
     Returns:
-        The image (S', S', 3), S' at most 1,024, and notes on what was done.
+        The image (S', S', 3), and notes on what was done. Where all training images were brought to one size, S' is that;
+        else it is at most 1,024, or the size of the training images.
 
     Raises:
         InputError: the pixel scale is not above 0, the image has a few pixels only, or at this scale the field of the training
@@ -49,11 +50,15 @@ def frame_image(
     elif not field.has_seen(size, pxscale):
         image, note = _resample(image, pxscale, field.image_size, field.arcsec)
         notes.append(Note(note))
-    elif field.image_size <= _LARGEST_SIZE:
-        return image, notes
-    if len(image) > _LARGEST_SIZE:
-        image = _resize(image, _LARGEST_SIZE, (0.0, 0.0, float(size), float(size)))
-    return image, notes
+    wanted = _choose_size(len(image), field)
+    return (_resize(image, wanted, (0.0, 0.0, float(size), float(size))) if wanted != len(image) else image), notes
+
+
+def _choose_size(size: int, field: FieldOfView | None) -> int:
+    """Return the size of an image at last: that which all have, else its own, unless it is needlessly large."""
+    if field is not None and (field.is_framed or size == field.image_size):
+        return field.image_size
+    return min(size, _LARGEST_SIZE)
 
 
 def _say_field(size: int, pxscale: float) -> str:

@@ -6,11 +6,11 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ from galaxies.files import file_sha256
 from galaxies.sources.band_files import group_bands, has_image_name
 from galaxies.sources.catalogues import CatalogueLine, open_image_catalogue, read_lines
 from galaxies.sources.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES, say_damage
+from galaxies.sources.inputs import Input
+
+OnError = Literal["refuse", "leave_out"]
+"""What becomes of galaxies that cannot be used: they are an error, or are left out."""
 
 _MAX_COMPLAINTS = 40
 
@@ -52,6 +56,12 @@ class ImageCatalogue:
     def files(self, place: int) -> tuple[Path, ...]:
         """Return the files of a galaxy: one, or those of the bands g, r, z; none where the catalogue gives none."""
         return tuple(self.folder / name for name in self.lines[place].paths)
+
+    def inputs(self, skip: Collection[int] = ()) -> Iterator[Input]:
+        """Yield the galaxies as prediction lists them; those at the places ``skip`` with an error."""
+        for place, line in enumerate(self.lines):
+            error = "not read" if place in skip else None
+            yield Input(line.id, self.files(place), None, line.ra, line.dec, line.pxscale, line.class_name, error)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return ``ra``, ``dec`` (deg) or ``pxscale`` (arcsec/px), (M,), NaN where unknown."""
@@ -99,25 +109,25 @@ def make_catalogue(path: Path, folder: Path, lines: Sequence[CatalogueLine], com
     return ImageCatalogue(path, folder, lines, tuple(complaints), wrong)
 
 
-def digest_images(path: Path) -> str:
+def digest_images(catalogue: ImageCatalogue, on_error: OnError = "refuse") -> str:
     """Return the sha256 over a catalogue and its files: id, label, position and the bytes of each; names do not count.
 
-    Raises InputError that lists the files that cannot be read, with all that is wrong with the catalogue.
+    Raises InputError with all that is wrong with the catalogue; with ``refuse`` also with its galaxies and their files.
     """
-    catalogue = read_catalogue(path)
-    complaints = [*catalogue.complaints, *catalogue.wrong.values()]
+    complaints = [*catalogue.complaints, *(catalogue.wrong.values() if on_error == "refuse" else ())]
     digest = hashlib.sha256()
     digest_file = lru_cache(1024)(file_sha256)  # A mosaic holds many galaxies.
     for place, line in enumerate(tqdm(catalogue.lines, "digest", unit="galaxy")):
-        contents = []
+        contents: list[str | None] = []
         for file in catalogue.files(place):
             try:
                 contents.append(digest_file(file))
             except (OSError, ValueError) as error:
-                complaints.append(f"{file}: {say_damage(error)}")
+                contents.append(None)
+                complaints += [f"{file}: {say_damage(error)}"] if on_error == "refuse" else []
         content = contents[0] if len(contents) == 1 else contents
         digest.update(json.dumps([line.id, line.label, content, line.ra, line.dec, line.pxscale]).encode() + b"\n")
-    refuse_complaints(path, complaints)
+    refuse_complaints(catalogue.path, complaints)
     return digest.hexdigest()
 
 

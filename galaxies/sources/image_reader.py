@@ -22,7 +22,7 @@ from galaxies.errors import InputError
 from galaxies.files import format_bytes
 from galaxies.sources.fits_files import read_fits
 from galaxies.sources.framing import frame_image
-from galaxies.sources.image_files import FITS_SUFFIXES, read_image
+from galaxies.sources.image_files import FITS_SUFFIXES, read_image, read_size
 from galaxies.sources.notes import Note
 
 # The pixel limit allows some 200 MB of fluxes in a file; anything larger is no cutout.
@@ -99,6 +99,16 @@ class ImageReader:
         if (framed[0] == framed[0, 0]).all() and (framed == framed[0, 0]).all():
             notes.append(Note("blank: every pixel is the same", is_doubt=True))
         return GalaxyImage(framed, pxscale, (*notes, *framing_notes))
+
+    def measure(self, files: Sequence[Path], *, pxscale: float = math.nan) -> tuple[int, float]:
+        """Return the shorter side of an image in px, before it is framed, and its scale in arcsec/px, NaN where unknown.
+
+        Of a picture the header alone is read. Raises as :meth:`read` does.
+        """
+        if len(files) > 1 or _is_fits(_require_regular(files[0])):
+            pixels, found, _ = read_fits([_require_regular(file) for file in files])
+            return min(pixels.shape[:2]), pxscale if np.isfinite(pxscale) else found
+        return min(read_size(files[0])), pxscale
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,8 @@
 """Where labelled galaxies come from; whatever the source, the result is one file in the Galaxy10 schema."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from tqdm import tqdm
 
@@ -12,41 +10,17 @@ from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk
-from galaxies.params import Limits
 from galaxies.simulation.survey import simulate_survey
 from galaxies.sources.catalogues import is_image_catalogue
-from galaxies.sources.image_blocks import find_image_size, read_blocks
-from galaxies.sources.image_catalogue import digest_images, read_catalogue
+from galaxies.sources.download_params import DownloadParams
+from galaxies.sources.image_catalogue import OnError, digest_images, read_catalogue
+from galaxies.sources.image_import import ImportOptions, LeftOut, check_images, import_galaxies
 from galaxies.sources.transfer import RemoteFile, download
 from galaxies.work_folder import discard_work, work_path
 
 GALAXY10_URL = "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5"
 GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"
 """Galaxy10 DECaLS (Leung & Bovy 2024, doi 10.5281/zenodo.10845026), 2.7 GB; the digest is astroNN's."""
-
-
-@dataclass(frozen=True)
-class DownloadParams:
-    """The section ``download`` of params.yaml."""
-
-    source: Literal["simulated", "galaxy10_decals", "hdf5", "images"] = "simulated"
-    path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue
-    url: str | None = None  # galaxy10_decals; null: its own
-    sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for hdf5 and images
-    num_galaxies: Annotated[int, Limits(20, 10_000_000)] = 3000  # simulated
-    image_size: Annotated[int, Limits(16, 2048)] = 256  # simulated: px
-    seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # simulated
-    version: int = 1  # raised when the code changes the galaxies
-
-    def problems(self) -> Iterator[str]:
-        """Yield what the types cannot say."""
-        is_local = self.source in ("hdf5", "images")
-        if is_local and not self.path:
-            yield f"path: found null, but the source {self.source} reads a local path; use `-S download.path=<path>`"
-        if not is_local and self.path is not None:
-            yield f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5` or images"
-        if self.sha256 not in (None, "any") and not re.fullmatch("[0-9a-fA-F]{64}", str(self.sha256)):
-            yield f"sha256: found {self.sha256!r}, allowed are 64 hexadecimal digits, any, or null"
 
 
 def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, num_workers: int) -> None:
@@ -111,31 +85,26 @@ def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
                 num_galaxies=num_galaxies,
                 image_size=size,
                 class_names=galaxies.class_names,
+                framed_pxscale=galaxies.framed_pxscale,
             )
 
 
-def import_images(out: Path, *, path: Path, sha256: str | None) -> None:
-    """Turn a user's own image files into ``out``; all that is wrong with them is one error."""
+def import_images(out: Path, *, path: Path, params: DownloadParams, num_threads: int) -> Sequence[LeftOut]:
+    """Turn a user's own images, which ``path`` names, into ``out``; return what was left out."""
+    options = ImportOptions(params.framing, params.on_error, num_threads)
     catalogue = read_catalogue(path)
-    image_size = find_image_size(catalogue)
-    require_digest(digest_images(path), sha256, key="download.sha256", what=str(path))
-    require_free_disk(out.parent, len(catalogue.lines) * image_size**2 * 3, f"Importing {path}")
-    write_galaxies(
-        out,
-        read_blocks(catalogue, image_size),
-        num_galaxies=len(catalogue.lines),
-        image_size=image_size,
-        class_names=catalogue.class_names,
-    )
+    checked = check_images(catalogue, options)
+    require_digest(digest_images(catalogue, params.on_error), params.sha256, key="download.sha256", what=str(path))
+    return import_galaxies(out, checked, options)
 
 
-def digest(path: Path) -> str:
+def digest(path: Path, *, on_error: OnError = "refuse") -> str:
     """Return the digest that a parameter wants for ``path``: of a file's bytes, or of a catalogue and its images.
 
     A table without the column path, as of labels or positions, is a file like any other.
     """
     if path.is_dir() or is_image_catalogue(path):
-        return digest_images(path)
+        return digest_images(read_catalogue(path), on_error)
     if not path.is_file():
         raise InputError(f"There is no file or folder {path}.")
     return file_sha256(path)

@@ -72,6 +72,37 @@ def test_an_image_of_a_smaller_field_is_surrounded_by_its_own_sky() -> None:
     assert (framed[:10] == 30).all()
 
 
+FRAMED = FieldOfView.of_framed_images(48, 0.5)  # 24 arcsec across
+
+
+@pytest.mark.parametrize("size", [20, 48, 200, 2000])
+@pytest.mark.parametrize("pxscale", [np.nan, 0.1, 0.5, 0.7])
+def test_where_training_images_were_brought_to_one_size_all_are(size: int, pxscale: float) -> None:
+    if size * pxscale < 4:
+        pxscale = 0.3
+    for field in (FRAMED, FieldOfView.of_framed_images(48, None)):
+        framed, _ = frame_image(disc(size, 5), pxscale, field)
+        assert framed.shape == (48, 48, 3)
+    framed, _ = frame_image(disc(size, 5), pxscale, FRAMED, as_is=True)
+    assert framed.shape == (48, 48, 3)
+
+
+def test_an_image_of_that_size_and_scale_keeps_every_pixel() -> None:
+    image = disc(48, 10)
+    for pxscale in (0.5, np.nan):
+        framed, _ = frame_image(image, pxscale, FRAMED)
+        assert np.array_equal(framed, image)
+
+
+@pytest.mark.parametrize("pxscale", [np.nan, 0.3])
+def test_large_training_images_are_seen_as_large_in_prediction(pxscale: float) -> None:
+    """They were made smaller in prediction alone."""
+    image = disc(1500, 300)
+    field = FieldOfView.of_images(1500, np.array([pxscale]))
+    framed, _ = frame_image(image, pxscale, field)
+    assert np.array_equal(framed, image)
+
+
 @pytest.mark.parametrize("pxscale", [0.5, 0.8, 1.0])
 def test_an_image_like_those_of_training_keeps_every_pixel(pxscale: float) -> None:
     image = disc(64, 10)

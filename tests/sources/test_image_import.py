@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,18 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from PIL import Image
 
+from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
-from galaxies.sources.image_blocks import read_blocks
-from galaxies.sources.image_catalogue import digest_images, read_catalogue
+from galaxies.sources.download_params import DownloadParams
+from galaxies.sources.image_catalogue import read_catalogue
+from galaxies.sources.image_import import ImportOptions, LeftOut, _blocks, check_images
+from galaxies.sources.image_measures import Framing
 from galaxies.sources.sources import digest, import_images
 from tests.toys import toy_images
 
 SIZE = 8
+OPTIONS = ImportOptions(Framing())
 IMAGES = toy_images(6, size=SIZE)
 
 
@@ -45,8 +49,13 @@ def make_catalogue(folder: Path, text: str, *, name: str = "catalogue.csv") -> P
     return folder / name
 
 
-def import_into(out: Path, path: Path, *, sha256: str | None = "any") -> GalaxyFile:
-    import_images(out, path=path, sha256=sha256)
+def import_any(out: Path, path: Path, **params: Any) -> Sequence[LeftOut]:
+    settings = DownloadParams(**{"source": "images", "path": str(path), "sha256": "any", **params})
+    return import_images(out, path=path, params=settings, num_threads=2)
+
+
+def import_into(out: Path, path: Path, **params: Any) -> GalaxyFile:
+    import_any(out, path, **params)
     with GalaxyFile(out) as galaxies:
         galaxies.check_columns()
         galaxies.pixels = galaxies.read_images(np.arange(galaxies.num_galaxies))  # type: ignore[attr-defined]
@@ -149,7 +158,7 @@ def test_everything_that_is_wrong_is_one_message(tmp_path: Path) -> None:
     damage(save(folder / "cut.png"))
     save(folder / "large.png", toy_images(1, size=9)[0])
     with pytest.raises(InputError) as caught:
-        import_images(tmp_path / "out.h5", path=path, sha256="any")
+        import_any(tmp_path / "out.h5", path)
     message = str(caught.value)
     for expected in (
         f"{path}: 9 things must be put right",
@@ -162,7 +171,9 @@ def test_everything_that_is_wrong_is_one_message(tmp_path: Path) -> None:
         "absent.png: there is no such file",
         "text.png: not an image (JPEG, PNG or TIFF)",
         "cut.png: ",
-        "large.png: 9 x 9 px, most are 8 x 8",
+        "the images have 2 sizes: 8 px (",
+        "9 px (1, such as",
+        "large.png); say to which all are to be brought: `-S download.image_size=8`",
     ):
         assert expected in message, message
     assert not (tmp_path / "out.h5").exists()
@@ -173,7 +184,7 @@ def test_a_long_list_is_cut(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"(?s)50 things must be put right:.*no39\.png: there is no such file\n  … and 10 more$"
     ):
-        import_images(tmp_path / "out.h5", path=path, sha256="any")
+        import_any(tmp_path / "out.h5", path)
 
 
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -208,9 +219,9 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: save(folder / "spiral" / "a.png", format="GIF"),
         r"a\.png: not an image \(JPEG, PNG or TIFF",
     ),
-    "not square": (
+    "two sizes": (
         lambda folder: [save(folder / "spiral" / f"{index}.png", IMAGES[index][2:]) for index in range(6)],
-        "most images are 8 x 6 px, but a cutout must be square",
+        r"the images have 2 sizes: 6 px \(6, such as .*0.png\), 8 px \(3, such as",
     ),
 }
 
@@ -220,7 +231,7 @@ def test_a_folder_that_is_not_right_is_refused(tmp_path: Path, spoil: Callable[[
     folder = make_folder(tmp_path / "in")
     spoil(folder)
     with pytest.raises(InputError, match=rf"things must be put right:\n(?s:.*){message}"):
-        import_images(tmp_path / "out.h5", path=folder, sha256="any")
+        import_any(tmp_path / "out.h5", folder)
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -228,7 +239,7 @@ def test_an_image_of_too_many_pixels_is_not_unpacked(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "in")
     Image.new("1", (5000, 5000)).save(folder / "spiral" / "huge.png")
     with pytest.raises(InputError, match=r"huge\.png: 5000 x 5000 px, more than the limit of 16,777,216 pixels"):
-        import_images(tmp_path / "out.h5", path=folder, sha256="any")
+        import_any(tmp_path / "out.h5", folder)
 
 
 CATALOGUES: dict[str, tuple[str, str]] = {
@@ -249,7 +260,7 @@ CATALOGUES: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize(("text", "message"), CATALOGUES.values(), ids=CATALOGUES)
 def test_a_catalogue_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        import_images(tmp_path / "out.h5", path=make_catalogue(tmp_path, text), sha256="any")
+        import_any(tmp_path / "out.h5", make_catalogue(tmp_path, text))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +272,7 @@ def test_a_file_that_is_no_catalogue_is_refused(tmp_path: Path, name: str, conte
     with pytest.raises(
         InputError, match=r"there is no file or folder|cannot be read as Parquet|is not UTF-8; save the table as"
     ):
-        import_images(tmp_path / "out.h5", path=tmp_path / name, sha256="any")
+        import_any(tmp_path / "out.h5", tmp_path / name)
 
 
 def test_a_body_cut_off_behind_a_sound_header_is_found_while_it_is_read(tmp_path: Path) -> None:
@@ -269,7 +280,7 @@ def test_a_body_cut_off_behind_a_sound_header_is_found_while_it_is_read(tmp_path
     damage(folder / "spiral" / "0.png")
     damage(folder / "spiral" / "2.png")
     with pytest.raises(InputError, match=r"(?s)2 things must be put right:\n  .*spiral/0\.png: .*\n  .*spiral/2\.png: "):
-        import_images(tmp_path / "out.h5", path=folder, sha256="any")
+        import_any(tmp_path / "out.h5", folder)
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -277,18 +288,18 @@ def test_the_error_for_a_missing_digest_is_what_the_command_prints(tmp_path: Pat
     folder = make_folder(tmp_path / "in")
     right = digest(folder)
     with pytest.raises(InputError, match=rf"download\.sha256: no digest is set, but .*-S download\.sha256={right}`"):
-        import_images(tmp_path / "out.h5", path=folder, sha256=None)
-    import_images(tmp_path / "out.h5", path=folder, sha256=right)
+        import_any(tmp_path / "out.h5", folder, sha256=None)
+    import_any(tmp_path / "out.h5", folder, sha256=right)
 
 
 def test_the_digest_covers_all_that_reaches_the_file_and_not_where_the_images_stand(tmp_path: Path) -> None:
     text = "id,path,label,ra\na,0.png,x,1\nb,1.png,x,\n"
-    right = digest_images(make_catalogue(tmp_path / "a", text))
-    assert digest_images(make_catalogue(tmp_path / "b", text + "\n")) == right
+    right = digest(make_catalogue(tmp_path / "a", text))
+    assert digest(make_catalogue(tmp_path / "b", text + "\n")) == right
     for index, other in enumerate(
         (text.replace("x,1", "y,1"), text.replace("x,1", "x,2"), text.replace("a,0", "c,0"), text.replace("1.png", "2.png"))
     ):
-        assert digest_images(make_catalogue(tmp_path / f"c{index}", other)) != right
+        assert digest(make_catalogue(tmp_path / f"c{index}", other)) != right
 
 
 def test_one_catalogue_has_one_digest_however_it_is_written(tmp_path: Path) -> None:
@@ -318,7 +329,7 @@ def test_the_digest_is_that_of_the_first_version(tmp_path: Path) -> None:
 def test_labels_that_are_no_classes_are_one_message(tmp_path: Path) -> None:
     text = "id,path,label\n" + "".join(f"{n},{n}.png,{label}\n" for n, label in enumerate(["Round", "round", "nan"]))
     path = make_catalogue(tmp_path, text)
-    for call in (digest, lambda path: import_images(tmp_path / "out.h5", path=path, sha256="any")):
+    for call in (digest, lambda path: import_any(tmp_path / "out.h5", path)):
         with pytest.raises(InputError) as caught:
             call(path)
         message = str(caught.value)
@@ -357,7 +368,8 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     path = make_catalogue(tmp_path, "id,path,label\n" + "".join(f"{name},{name},x\n" for name in names))
     process = psutil.Process()
     before, largest = process.memory_info().rss, 0
-    for index, _ in enumerate(read_blocks(read_catalogue(path), 512)):
+    checked = check_images(read_catalogue(path), OPTIONS)
+    for index, _ in enumerate(_blocks(checked.catalogue, FieldOfView(512, None, None, None), 1)):
         if index:
             largest = max(largest, process.memory_info().rss - before)
-    assert largest < 130 << 20
+    assert largest < 100 << 20

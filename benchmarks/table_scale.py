@@ -4,9 +4,8 @@
     python -m benchmarks.table_scale --rows 10000000
 
 Galaxies lie by chance on the sky, 458 in a square degree as those of GZ DESI, in ten classes; every thousandth stands there
-twice. Each number of rows is a process of its own. The last lines are what a later stage or a worker reads: the catalog's size
-and digest, all splits, the catalog's rows of one shard, a thousand rows. Memory is the peak of the process so far, above that
-after its imports.
+twice. The last lines are what a later stage or a worker reads, in a process of its own: the catalog's size and digest, all
+splits, the catalog's rows of one shard, a thousand rows. Memory is the peak of the process so far above that after imports.
 """
 
 import json
@@ -15,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,23 +32,28 @@ _TWIN = 1000
 _SHARD_ROWS = 512
 _PARAMS = SplitParams(0, 0.15, 0.15, 1.0, 67.0, "drop", "drop", None, None, 1)
 
+Result = TypeVar("Result")
+
 
 def main() -> None:
     """Print a column for each number of rows."""
     parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, action="append", help="default 100,000 and 1,000,000")
-    parser.add_argument("--alone", type=int, help="used by the benchmark itself")
+    parser.add_argument("--write", type=int, help="used by the benchmark itself")
+    parser.add_argument("--folder", type=Path, help="used by the benchmark itself")
     arguments = parser.parse_args()
-    if arguments.alone:
-        print(json.dumps(measure(arguments.alone)))
+    if arguments.folder:
+        print(json.dumps(write(arguments.write, arguments.folder) if arguments.write else read(arguments.folder)))
         return
-    counts = arguments.rows or [100_000, 1_000_000]
     print(describe_machine(torch.device("cpu")))
-    found = [run_apart("benchmarks.table_scale", "--alone", count) for count in counts]
-    print(f"{'':<26}" + "".join(f"{count:>26,}" for count in counts))
-    for name in found[0]:
-        cells = "".join(f"{column[name][0]:>12.3f} s{column[name][1] / 1e6:>9.0f} MB" for column in found)
-        print(f"{name:<26}{cells}")
+    print(f"{'':<26}{'seconds':>10}{'peak':>12}")
+    for count in arguments.rows or [100_000, 1_000_000]:
+        print(f"{count:,} galaxies")
+        with tempfile.TemporaryDirectory() as folder:
+            for options in (["--write", count], []):
+                found = run_apart("benchmarks.table_scale", "--folder", folder, *options)
+                for name, (seconds, peak) in found.items():
+                    print(f"  {name:<24}{seconds:>10.3f}{peak / 1e6:>9.0f} MB", flush=True)
 
 
 def make_candidates(num_rows: int) -> Candidates:
@@ -64,35 +68,47 @@ def make_candidates(num_rows: int) -> Candidates:
     return Candidates(labels, digests, np.zeros(num_rows, bool), generator.random(num_rows) * 360, dec)
 
 
-def measure(num_rows: int) -> dict[str, tuple[float, float]]:
-    """Return seconds of each step, and how much higher than at the start memory had been by its end."""
-    found: dict[str, tuple[float, float]] = {}
+class Steps:
+    """Seconds of each step, and how much higher than at the start memory had been by its end."""
 
-    def timed(name: str, call: Callable[[], Any]) -> Any:
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[float, float]] = {}
+        self._before = peak_bytes()
+
+    def run(self, name: str, call: Callable[[], Result]) -> Result:
+        """Return what ``call`` gives."""
         started = time.perf_counter()
         result = call()
-        found[name] = time.perf_counter() - started, peak_bytes() - before
+        self.found[name] = time.perf_counter() - started, peak_bytes() - self._before
         return result
 
-    before = peak_bytes()
-    candidates = timed("(make galaxies)", lambda: make_candidates(num_rows))
+
+def write(num_rows: int, folder: Path) -> dict[str, tuple[float, float]]:
+    """Do what `split` does, and measure it."""
+    steps = Steps()
+    candidates = steps.run("(make galaxies)", lambda: make_candidates(num_rows))
     ids = pa.array(np.arange(num_rows)).cast(pa.string())
     names = [f"class {number}" for number in range(_NUM_CLASSES)]
-    selection = timed("select", lambda: select_galaxies(candidates, candidates.labels, _PARAMS))
-    splits = timed("divide", lambda: make_splits(selection, candidates.labels, names, _PARAMS))
+    selection = steps.run("select", lambda: select_galaxies(candidates, candidates.labels, _PARAMS))
+    splits = steps.run("divide", lambda: make_splits(selection, candidates.labels, names, _PARAMS))
     used = selection.used
-    with tempfile.TemporaryDirectory() as folder:
-        catalog_path, splits_path = Path(folder) / "catalog.parquet", Path(folder) / "splits.parquet"
-        rows = CatalogRows(used, ids.take(used), candidates.image_sha256[used])
-        timed("write catalog", lambda: write_catalog(catalog_path, rows))
-        timed("write splits", lambda: write_splits(splits_path, splits))
-        sizes = [path.stat().st_size / len(used) for path in (catalog_path, splits_path)]
-        print(f"{num_rows:,} rows: catalog {sizes[0]:.1f}, splits {sizes[1]:.1f} bytes a row on disk", file=sys.stderr)
-        catalog = timed("open catalog", lambda: Catalog(catalog_path))
-        timed("read splits", lambda: read_splits(splits_path, catalog))
-        timed("read rows of a shard", lambda: catalog.read(len(used) // 2, len(used) // 2 + _SHARD_ROWS))
-        timed("take 1,000 rows", lambda: catalog.take(np.linspace(0, len(used) - 1, 1000).astype(np.int64)))
-    return found
+    rows = CatalogRows(used, ids.take(used), candidates.image_sha256[used])
+    steps.run("write catalog", lambda: write_catalog(folder / "catalog.parquet", rows))
+    steps.run("write splits", lambda: write_splits(folder / "splits.parquet", splits))
+    sizes = [path.stat().st_size / len(used) for path in sorted(folder.glob("*.parquet"))]
+    print(f"  on disk: catalog {sizes[0]:.1f}, splits {sizes[1]:.1f} bytes a row", file=sys.stderr)
+    return steps.found
+
+
+def read(folder: Path) -> dict[str, tuple[float, float]]:
+    """Do what a later stage or a worker does, and measure it."""
+    steps = Steps()
+    catalog = steps.run("open catalog", lambda: Catalog(folder / "catalog.parquet"))
+    middle = len(catalog) // 2
+    steps.run("read splits", lambda: read_splits(folder / "splits.parquet", catalog))
+    steps.run("read rows of a shard", lambda: catalog.read(middle, middle + _SHARD_ROWS))
+    steps.run("take 1,000 rows", lambda: catalog.take(np.linspace(0, len(catalog) - 1, 1000).astype(np.int64)))
+    return steps.found
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +26,8 @@ from galaxies.backbones.backbone import Backbone, cut, load_backbone
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.backbones.transform import prepare, turn
 from galaxies.errors import InputError
+from galaxies.evaluation.intervals import share_interval
+from galaxies.evaluation.scores import measure_predicted
 from galaxies.files import write_text
 
 Features = NDArray[np.float32]  # (N, C)
@@ -56,7 +57,7 @@ def compute_features(candidate: Candidate, images: NDArray[np.uint8], *, num_vie
             pixels = prepare(batch, candidate.backbone.transform)
             views = (turn(pixels, view) for view in range(num_views))
             activations = [network(view.contiguous(memory_format=torch.channels_last)) for view in views]
-            pooled = [torch.cat([one[layer].mean((2, 3)) for layer in candidate.layers], 1) for one in activations]
+            pooled = [torch.cat([maps[layer].mean((2, 3)) for layer in candidate.layers], 1) for maps in activations]
             parts.append(torch.stack(pooled).mean(0).numpy())
     return np.concatenate(parts)
 
@@ -90,18 +91,8 @@ def score_splits(features: Features, labels: Labels) -> list[dict[str, float]]:
     for number, (rest, test) in enumerate(splits.split(features, labels)):
         penalty, val_score = choose_penalty(features[rest], labels[rest], number)
         predicted = fit_head(features[rest], labels[rest], penalty).predict(features[test])
-        scores.append({**score(labels[test], predicted), "val_balanced_accuracy": val_score, "penalty": penalty})
+        scores.append({**measure_predicted(labels[test], predicted), "val_balanced_accuracy": val_score, "penalty": penalty})
     return scores
-
-
-def score(labels: Labels, predicted: Labels) -> dict[str, float]:
-    """Return accuracy, balanced accuracy and macro-averaged F1."""
-    values = (
-        (labels == predicted).mean(),
-        balanced_accuracy_score(labels, predicted),
-        f1_score(labels, predicted, average="macro", zero_division=0),
-    )
-    return {name: float(value) for name, value in zip(_SCORES, values, strict=True)}
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
@@ -113,12 +104,6 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> tuple[
     differences = np.subtract(first, second)
     factor = 1 / len(differences) + TEST_FRACTION / (1 - TEST_FRACTION)
     return float(differences.mean()), float(np.sqrt(factor * differences.var(ddof=1)))
-
-
-def wilson_interval(num_right: int, number: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of a share (Wilson 1927), good for few trials too."""
-    interval = stats.binomtest(num_right, number).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def milliseconds_per_image(candidates: Mapping[str, Candidate], num_rounds: int = 5) -> dict[str, float]:
@@ -161,7 +146,8 @@ def measure_transfer(
     for name, tested in (("plain", real_features), ("adapted", adapted)):
         num_right = int((head.predict(tested) == real_labels).sum())
         result[f"{name}_accuracy"] = num_right / len(real_labels)
-        result[f"{name}_interval_95"] = wilson_interval(num_right, len(real_labels))
+        low, high = share_interval(num_right, len(real_labels))
+        result[f"{name}_interval_95"] = float(low), float(high)
     return result
 
 
@@ -264,7 +250,7 @@ def _format(result: Mapping[str, Any]) -> str:
         lines.append(f"{name:<12}" + " ".join(cells))
     for name in result:
         if name != "ours":
-            pair = ([split["balanced_accuracy"] for split in result[one]["splits"]] for one in ("ours", name))
+            pair = ([split["balanced_accuracy"] for split in result[which]["splits"]] for which in ("ours", name))
             mean, error = paired_difference(*pair)
             lines.append(f"ours - {name}: {100 * mean:+.1f} ± {100 * error:.1f} points of balanced accuracy")
     return "\n".join(lines)

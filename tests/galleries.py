@@ -11,7 +11,7 @@ from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.data.splits import Splits
 from galaxies.evaluation.label_errors import Suspect
-from galaxies.features.neighbours import standardise
+from galaxies.features.standardisation import standardise
 from galaxies.gallery.exhibits import collect_exhibits
 from galaxies.gallery.page import write_gallery
 from tests.toys import open_rows, toy_images, toy_rows, toy_splits

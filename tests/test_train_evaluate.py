@@ -17,11 +17,10 @@ from galaxies.__main__ import main as command
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import Catalog
 from galaxies.data.field_of_view import FieldOfView, write_field
-from galaxies.data.splits import SPLIT_NAMES, read_splits, write_splits
+from galaxies.data.splits import SPLIT_NAMES, divide_val, read_splits, write_splits
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, create_store
-from galaxies.heads.calibration import divide_val
 from galaxies.heads.head import load_head, save_head
 from stages import audit, evaluate, measure, report, train
 from tests.pipelines import REPOSITORY

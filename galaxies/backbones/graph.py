@@ -60,10 +60,6 @@ class Graph:
         """
         return [self._shortest_name(node) for node in _separating(self._evaluation.path)]
 
-    def require_cut(self, layer: str) -> None:
-        """Raise InputError, which lists the layers that can be a cut, unless ``layer`` is one."""
-        self._find_cut(self._evaluation, layer)
-
     def beginning_to(self, layers: Sequence[str]) -> fx.GraphModule:
         """Return what comes before some cuts: it maps images to a dict of layer -> activation, and holds no tensor beyond.
 

@@ -104,6 +104,40 @@ def read_splits(path: Path, catalog: Catalog) -> Splits:
     return Splits(label, group, split, names)
 
 
+def deal_groups(
+    targets: NDArray[np.int64], group: NDArray[np.int64], num_parts: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal rows to parts and return the part of each, (N,): sky groups stay whole and classes keep their shares.
+
+    The groups of each class go to the parts in turn, in an order drawn by ``generator``; a group counts as of the class of its
+    first row.
+
+    Args:
+        targets: class of each row, (N,).
+        group: sky group of each row, (N,).
+        num_parts: how many there are.
+        generator: draws the order.
+    """
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
+    order = np.lexsort((generator.random(len(first)), targets[first]))
+    part = np.empty(len(first), np.int64)
+    part[order] = np.arange(len(first)) % num_parts
+    return part[inverse]
+
+
+def divide_val(
+    targets: NDArray[np.int64], group: NDArray[np.int64], *, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide validation rows in two halves: one chooses (the best epoch), one calibrates; with one sky group it serves both.
+
+    Returns the positions in ``targets`` that choose, and those that calibrate, both ascending; arguments as of
+    :func:`deal_groups`.
+    """
+    part = deal_groups(targets, group, 2, generator)
+    rows = np.arange(len(targets))
+    return (rows[part == 0], rows[part == 1]) if part.any() else (rows, rows)
+
+
 def _number_splits(column: pa.ChunkedArray, path: Path) -> NDArray[np.uint8]:
     texts = pa.concat_arrays(column.chunks)
     found = texts.dictionary.to_pylist()

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
@@ -54,7 +53,7 @@ def measure_baselines(
     _require_rows(targets, train=train, val=val, test=test)
     scaler = StandardScaler().fit(features[train])
     seen, choosing, unseen = (scaler.transform(features[rows]) for rows in (train, val, test))
-    own = targets[train]
+    labels = targets[train]
 
     def choose(candidates: Iterator[Fitted]) -> Fitted:
         scores: list[tuple[float, Fitted]] = []
@@ -63,14 +62,14 @@ def measure_baselines(
             progress.update()
         return max(scores, key=lambda scored: scored[0])[1]
 
-    neighbours = KNeighborsClassifier(min(_NUM_NEIGHBOURS, len(own)), algorithm="brute").fit(seen, own)
+    neighbours = KNeighborsClassifier(min(_NUM_NEIGHBOURS, len(labels)), algorithm="brute").fit(seen, labels)
     measured = {
-        "majority": measure_predicted(targets[test], np.full(len(test), np.bincount(own).argmax())),
+        "majority": measure_predicted(targets[test], np.full(len(test), np.bincount(labels).argmax())),
         "neighbours": measure_predicted(targets[test], neighbours.predict(unseen)),
     }
     with tqdm(total=len(_RIDGE_PENALTIES) + len(_LOGISTIC_PENALTIES), desc="baselines", unit="fit", delay=2) as progress:
         for name, fit in (("ridge", _fit_ridge), ("logistic_regression", _fit_logistic_regression)):
-            penalty, predict = choose(fit(seen, own))
+            penalty, predict = choose(fit(seen, labels))
             measured[name] = {**measure_predicted(targets[test], predict(unseen)), "penalty": penalty}
     return {name: round_values(values) for name, values in measured.items()}
 
@@ -83,22 +82,17 @@ def _require_rows(targets: Targets, **splits: Targets) -> None:
         raise InputError("baselines: all train galaxies are of one class; add galaxies of another.")
 
 
-def _fit_ridge(seen: Features, own: Targets) -> Iterator[Fitted]:
-    """Yield a fit for every penalty, from the Gram matrix that all of them share."""
-    columns = np.eye(own.max() + 1, dtype=np.float32)[own]  # (M, K)
-    shares = columns.mean(axis=0)
-    gram, moments = seen.T @ seen, seen.T @ (columns - shares)  # (C, C), (C, K)
+def _fit_ridge(seen: Features, labels: Targets) -> Iterator[Fitted]:
+    """Yield a fit for every penalty."""
     for penalty in _RIDGE_PENALTIES:
-        penalised = gram + np.float32(penalty * len(seen)) * np.eye(len(gram), dtype=np.float32)
-        weights = cho_solve(cho_factor(penalised, overwrite_a=True), moments)
-        yield penalty, lambda features, weights=weights: (features @ weights + shares).argmax(axis=1)  # type: ignore[misc]
+        yield penalty, RidgeClassifier(penalty * len(seen), solver="cholesky").fit(seen, labels).predict
 
 
-def _fit_logistic_regression(seen: Features, own: Targets) -> Iterator[Fitted]:
+def _fit_logistic_regression(seen: Features, labels: Targets) -> Iterator[Fitted]:
     """Yield a fit for every penalty."""
     for penalty in _LOGISTIC_PENALTIES:
         model = LogisticRegression(C=1 / (penalty * len(seen)), tol=_TOLERANCE)
         with warnings.catch_warnings():
             # So far as it gets in a hundred steps will do, too.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            yield penalty, model.fit(seen, own).predict
+            yield penalty, model.fit(seen, labels).predict

@@ -1,19 +1,21 @@
 """Which galaxies look alike to the backbone: nearest neighbours among standardised features.
 
+Of our own, because scikit-learn's ``NearestNeighbors`` puts equal distances in no certain order, and to leave out a galaxy's
+sky group it would have to find as many more neighbours as the largest group has galaxies.
+
 Legend: N rows of the catalog, C channels, B rows asked about, J neighbours of each.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import trange
+from tqdm import tqdm, trange
 
-from galaxies.errors import InputError
+from galaxies.features.reader import read_batches
+from galaxies.features.standardisation import standardise
 from galaxies.features.store import Store
 
 # 256 rows against 17,736 are 18 MB of distances.
 _BLOCK_ROWS = 256
-# A feature that varies less than this, relative to its size, is constant up to rounding.
-_SMALLEST_STD = 1e-6
 
 
 def read_standardised(store: Store) -> NDArray[np.float32]:
@@ -30,30 +32,16 @@ def read_averaged(store: Store, *, num_views: int) -> NDArray[np.float32]:
 
     Memory grows by the result alone, not by the maps. Raises InputError when a row is not finite.
     """
-    array = store.activations
-    num_rows = array.shape[0]
+    num_rows, *shape = store.activations.shape
     # Channels stand last in pooled features (N, V, C) and tokens (N, V, T, C), third in maps (N, V, C, H, W).
-    channel_axis = 2 if array.ndim == 5 else array.ndim - 1
-    averaged = tuple(axis for axis in range(1, array.ndim) if axis != channel_axis)
-    features = np.empty((num_rows, array.shape[channel_axis]), np.float32)
-    block_rows = (array.shards or array.chunks)[0]
-    for start in trange(0, num_rows, block_rows, desc="read features", unit="shard", delay=2):
-        block = np.asarray(array[start : start + block_rows])[:, :num_views]
-        features[start : start + block_rows] = block.mean(axis=averaged, dtype=np.float32)
-    broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if len(broken):
-        raise InputError(f"{store.path}: row {broken[0]} is not finite; the store is damaged. Delete it and run `dvc repro`.")
+    channel_axis = 2 if len(shape) == 4 else len(shape)
+    averaged = tuple(axis for axis in range(1, len(shape) + 1) if axis != channel_axis)
+    features = np.empty((num_rows, shape[channel_axis - 1]), np.float32)
+    with tqdm(total=num_rows, desc="read features", unit="galaxy", delay=2) as progress:
+        for rows, activations in read_batches(store, np.arange(num_rows), batch_size=_BLOCK_ROWS):
+            features[rows] = activations[:, :num_views].mean(axis=averaged, dtype=np.float32)
+            progress.update(len(rows))
     return features
-
-
-def standardise(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return features (N, C) with mean 0 and standard deviation 1 over the rows; a constant feature becomes 0."""
-    mean = features.mean(axis=0)
-    centred = features - mean
-    std = np.sqrt(np.square(centred).mean(axis=0))
-    constant = std <= _SMALLEST_STD * np.maximum(np.abs(mean), 1)
-    result: NDArray[np.float32] = centred / np.where(constant, np.inf, std).astype(np.float32)
-    return result
 
 
 def find_neighbours(

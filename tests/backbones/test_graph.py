@@ -146,10 +146,9 @@ def test_a_layer_past_which_a_path_leads_is_refused_with_those_that_can_be_a_cut
         InputError,
         match=r"'layer5' is no node of this backbone; the nearest are .*layer4.*Those that can be a cut are input, conv1",
     ):
-        graph.require_cut("layer5")
+        graph.ending_after("layer5")
     with pytest.raises(InputError, match="'fc' cannot be a cut"):
-        graph.require_cut("fc")
-    graph.require_cut("layer3")
+        graph.ending_after("fc")
 
 
 def test_a_tuple_is_no_cut() -> None:

@@ -161,3 +161,8 @@ def test_a_95_percent_interval_of_the_accuracy_covers_95_percent(wrong: float) -
         result = find_intervals(targets, np.eye(3)[predicted], drawn, generator=generator, num_resamples=2)
         covered += bool(result.low[0] <= 1 - wrong <= result.high[0])
     assert 930 <= covered <= 970
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    # Newcombe 1998 (Statistics in Medicine 17, 857), table I: 81 of 263.
+    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)

@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 from galaxies.errors import InputError
 from galaxies.files import explain_disk_errors, hash_json, write_json
 
+_PLACE = Path(".dvc", "tmp")
 _CONDITIONS = "conditions.json"
 _FINISHED = "finished"
 
@@ -48,17 +49,27 @@ def work_path(root: Path, kind: str, identity: Mapping[str, object]) -> Path:
         kind: ``extract``, ``train`` or ``download``.
         identity: JSON values: everything that determines the result.
     """
-    return root / ".dvc" / "tmp" / kind / hash_json(identity)[:32]
+    return root / _PLACE / kind / hash_json(identity)[:32]
+
+
+def find_work(root: Path, kind: str) -> list[Path]:
+    """Return the folders with work of a kind in the repository at ``root``."""
+    return list((root / _PLACE / kind).glob("*/"))
 
 
 def work_path_beside(result: Path) -> Path:
     """Return the folder for work whose result is a file that no stage makes."""
-    return result.parent / f".{result.name}.parts"
+    return result.with_name(f".{result.name}.parts")
+
+
+def find_results(folder: Path) -> list[Path]:
+    """Return the results in a folder that are in the making; the work stands where :func:`work_path_beside` says."""
+    return [folder / path.name.removeprefix(".").removesuffix(".parts") for path in folder.glob(".*.parts/")]
 
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """The folder of some unfinished work, held under its lock. Made by :func:`open_work_folder`."""
+    """The folder of some work; who changes it holds its lock, as :func:`open_work_folder` does."""
 
     path: Path
 
@@ -85,6 +96,11 @@ class WorkFolder:
     def finish(self) -> None:
         """Mark the work as ended well."""
         (self.path / _FINISHED).touch()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the work has ended well."""
+        return (self.path / _FINISHED).exists()
 
     def discard(self) -> None:
         """Throw the folder away."""
@@ -131,7 +147,7 @@ def is_in_use(path: Path) -> bool:
 def discard_finished_work(but: Path) -> None:
     """Throw away the other work of the kind of the folder ``but`` that has ended and that no process uses."""
     for other in but.parent.iterdir():
-        if other != but and (other / _FINISHED).exists():
+        if other != but and WorkFolder(other).is_finished:
             discard_work(other)
 
 

@@ -23,10 +23,9 @@ from galaxies.backbones.transform import resize
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.heads.head import TrainedHead, load_head
+from galaxies.paths import HEAD
 from galaxies.prediction.predictions import Predictions, join_predictions, predict_features
 from galaxies.runtime import RuntimeParams
-
-HEAD_NAME = "head.pt"
 
 
 class Model:
@@ -114,7 +113,7 @@ def load(
         InputError: no head of this project, no weights, or other weights than those of training.
     """
     path = Path(path)
-    path = path / HEAD_NAME if path.is_dir() else path
+    path = path / HEAD.name if path.is_dir() else path
     trained = load_head(path)
     backbone = _load_beginning(path, trained, weights) if trained.identity.layer != INPUT else _only_resize(trained)
     return Model(trained, backbone, device=RuntimeParams(device).pick_device(), digest=file_sha256(path))

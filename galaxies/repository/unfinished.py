@@ -7,7 +7,7 @@ from pathlib import Path
 
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
-from galaxies.work_folder import discard_work, is_in_use, work_path_beside
+from galaxies.work_folder import WorkFolder, discard_work, find_results, find_work, is_in_use, work_path_beside
 
 _SECONDS_A_DAY = 86_400
 
@@ -23,23 +23,18 @@ class Unfinished:
     age_days: float  # since something was written
     progress: str  # in words of the kind
     is_in_use: bool  # a process is at work in it
+    is_finished: bool  # the work has ended, and is kept until a later stage has opened the result
 
 
 def list_unfinished(root: Path) -> list[Unfinished]:
     """Return the work of the stages of the repository at ``root``, the oldest first."""
-    found = [
-        (kind, path, path.name) for kind in ("extract", "train", "download") for path in (root / ".dvc/tmp" / kind).glob("*/")
-    ]
+    found = [(kind, path, path.name) for kind in ("extract", "train", "download") for path in find_work(root, kind)]
     return _describe_all(found)
 
 
 def list_unfinished_in(folder: Path) -> list[Unfinished]:
     """Return the predictions in the making of results in ``folder``, the oldest first."""
-    prefix, suffix = work_path_beside(folder / "*").name.split("*")
-    found = [
-        ("predict", path, path.name.removeprefix(prefix).removesuffix(suffix)) for path in folder.glob(f"{prefix}*{suffix}/")
-    ]
-    return _describe_all(found)
+    return _describe_all([("predict", work_path_beside(result), result.name) for result in find_results(folder)])
 
 
 def delete_unfinished(found: Sequence[Unfinished], *, keys: Sequence[str], older_than_days: float | None) -> Iterator[str]:
@@ -62,7 +57,7 @@ def format_unfinished(found: Sequence[Unfinished]) -> Iterator[str]:
     width = max(len(work.key) for work in found)
     yield f"{'kind':<8}  {'key':<{width}}  {'age':>10} {'size':>10}  progress"
     for work in found:
-        state = "  (at work)" if work.is_in_use else ""
+        state = "  (at work)" if work.is_in_use else "  (finished)" if work.is_finished else ""
         age = f"{work.age_days:.1f} days"
         yield f"{work.kind:<8}  {work.key:<{width}}  {age:>10} {format_bytes(work.num_bytes):>10}  {work.progress}{state}"
 
@@ -89,7 +84,8 @@ def _describe(kind: str, path: Path, key: str) -> Unfinished:
         num_bytes += status.st_size if part.is_file() else 0
         written = max(written, status.st_mtime)
     age_days = (time.time() - written) / _SECONDS_A_DAY
-    return Unfinished(kind, path, key, num_bytes, age_days, _describe_progress(kind, path), is_in_use(path))
+    progress, is_finished = _describe_progress(kind, path), WorkFolder(path).is_finished
+    return Unfinished(kind, path, key, num_bytes, age_days, progress, is_in_use(path), is_finished)
 
 
 def _describe_progress(kind: str, path: Path) -> str:

@@ -55,12 +55,9 @@ def measure_baselines(
     seen, choosing, unseen = (scaler.transform(features[rows]) for rows in (train, val, test))
     labels = targets[train]
 
-    def choose(candidates: Iterator[Fitted]) -> Fitted:
-        scores: list[tuple[float, Fitted]] = []
-        for fitted in candidates:
-            scores.append((float((fitted[1](choosing) == targets[val]).mean()), fitted))
-            progress.update()
-        return max(scores, key=lambda scored: scored[0])[1]
+    def share_right(fitted: Fitted) -> float:
+        progress.update()
+        return float((fitted[1](choosing) == targets[val]).mean())
 
     neighbours = KNeighborsClassifier(min(_NUM_NEIGHBOURS, len(labels)), algorithm="brute").fit(seen, labels)
     measured = {
@@ -69,7 +66,7 @@ def measure_baselines(
     }
     with tqdm(total=len(_RIDGE_PENALTIES) + len(_LOGISTIC_PENALTIES), desc="baselines", unit="fit", delay=2) as progress:
         for name, fit in (("ridge", _fit_ridge), ("logistic_regression", _fit_logistic_regression)):
-            penalty, predict = choose(fit(seen, labels))
+            penalty, predict = max(fit(seen, labels), key=share_right)
             measured[name] = {**measure_predicted(targets[test], predict(unseen)), "penalty": penalty}
     return {name: round_values(values) for name, values in measured.items()}
 

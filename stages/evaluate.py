@@ -154,7 +154,7 @@ def _choose_tiles(tested: Tested, galaxies: GalaxyFile) -> list[Tile]:
     tiles = []
     for place, index in zip(shown, indices, strict=True):
         label, predicted = tested.targets[place], tested.predicted[place]
-        (image,) = galaxies.read_images(np.array([index]))
+        (image,) = galaxies.read_pictures(np.array([index]))
         tiles.append(make_tile(image, names[label], names[predicted], float(tested.probabilities[place, predicted])))
     return tiles
 

@@ -1,9 +1,11 @@
 """Write the activations of one layer: features/<layer>.zarr. Usage: python -m stages.extract LAYER."""
 
 import sys
+from dataclasses import replace
 
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
+from galaxies.data.bands import find_bands
 from galaxies.data.catalog import Catalog
 from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
@@ -21,8 +23,9 @@ def main() -> None:
     params = read_params("extract", ExtractParams)
     catalog = Catalog(CATALOG)
     backbone = load_backbone(params.spec, layers=params.layers, folder=main_repository())
+    transform = replace(backbone.transform, places=_find_places(params.bands))
     identities = {
-        name: Identity.expected(params, name, catalog.digest).found(backbone.weights_digest, backbone.transform)
+        name: Identity.expected(params, name, catalog.digest).found(backbone.weights_digest, transform)
         for name in params.layers
     }
     places = {name: store_path(name) for name in params.layers}
@@ -30,13 +33,20 @@ def main() -> None:
         if chosen := stores.choose_layers(layer, identities, places):
             with GalaxyFile(GALAXIES) as galaxies:
                 extract(
-                    CatalogImages(galaxies, catalog),
+                    CatalogImages(galaxies, catalog, params.bands),
                     backbone=backbone,
                     identities=chosen,
                     stores=stores,
                     runtime=read_params("runtime", RuntimeParams),
                 )
         stores[layer].publish(places[layer])
+
+
+def _find_places(bands: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    if bands is None:
+        return None
+    with GalaxyFile(GALAXIES) as galaxies:
+        return find_bands(galaxies.bands, bands, GALAXIES)
 
 
 if __name__ == "__main__":

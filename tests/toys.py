@@ -127,7 +127,13 @@ def fill(
     """Call the engine with the galaxies of ``folder``."""
     with GalaxyFile(folder / "galaxies.h5") as galaxies:
         runtime = RuntimeParams("cpu", batch_size)
-        extract(CatalogImages(galaxies, catalog), backbone=backbone, identities=identities, stores=stores, runtime=runtime)
+        extract(
+            CatalogImages(galaxies, catalog, next(iter(identities.values())).backbone.bands),
+            backbone=backbone,
+            identities=identities,
+            stores=stores,
+            runtime=runtime,
+        )
 
 
 def tree_bytes(folder: Path) -> dict[str, bytes]:

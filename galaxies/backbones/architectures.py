@@ -19,7 +19,7 @@ from galaxies.backbones.presets import OWN, PRESETS, Preset, adjust, find_preset
 from galaxies.backbones.shipped import SHIPPED, resnet18_half, shipped_state
 from galaxies.backbones.spec import RANDOM, TIMM_PREFIX, BackboneSpec, Transform
 from galaxies.backbones.timm_models import build_preset, build_timm, nearest, other_means, timm_names
-from galaxies.backbones.weights import load_before_classifier
+from galaxies.backbones.weights import load_before_classifier, needs_adapting, set_channels
 from galaxies.errors import InputError
 
 _logger = logging.getLogger(__name__)
@@ -42,14 +42,19 @@ def build(spec: BackboneSpec, folder: Path = Path()) -> tuple[nn.Module, Transfo
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         module, own = _build(spec, preset, folder)
-    transform = known_transform(spec)
-    if hub_repository(spec.name) and transform:
+    known = known_transform(spec)
+    transform = known or adjust(own, spec)
+    found = set_channels(module, transform.channels)
+    if found and spec.weights != RANDOM and not spec.adapt_weights:
+        what = f"images of {found} channels, and these have {transform.channels}"
+        raise InputError(needs_adapting(f"{spec.name} with weights {spec.weights}", what))
+    if hub_repository(spec.name) and known:
         _logger.info(
             "%s: its images are made as its authors' own program makes them (%s), not as its config.json says.",
             spec.name,
             transform,
         )
-    return module, transform or adjust(own, spec)
+    return module, transform
 
 
 def _build(spec: BackboneSpec, preset: Preset | None, folder: Path) -> tuple[nn.Module, Transform]:

@@ -98,7 +98,7 @@ def make_ending(spec: BackboneSpec, layer: str, *, folder: Path = Path()) -> End
     backbone = load_backbone(spec, layers=(INPUT,), folder=folder)
     transform = backbone.transform
     # Enough to build it again, and to give it the tensors that a head file holds.
-    built = BackboneSpec(spec.name, image_size=transform.image_size, mean=transform.mean, std=transform.std)
+    built = BackboneSpec(spec.name, image_size=transform.image_size, mean=transform.mean, std=transform.std, bands=spec.bands)
     return Ending(Graph(backbone.module).ending_after(layer), built, layer).eval()
 
 

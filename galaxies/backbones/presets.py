@@ -236,6 +236,9 @@ def adjust(transform: Transform, spec: BackboneSpec) -> Transform:
     names = {each.name for each in fields(Transform)} & {each.name for each in fields(BackboneSpec)}
     asked = {name: getattr(spec, name) for name in names if getattr(spec, name) is not None}
     adjusted = replace(transform, **asked)
+    # A greyscale network takes one band, or makes one of three; any other sees each band in a channel of its own.
+    if spec.bands and not (transform.channels == 1 and len(spec.bands) == 3):
+        adjusted = replace(adjusted, channels=len(spec.bands))
     for name, values in (("mean", adjusted.mean), ("std", adjusted.std)):
         if len(values) != adjusted.channels:
             raise InputError(

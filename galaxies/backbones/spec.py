@@ -15,6 +15,8 @@ INPUT = "input"
 RANDOM = "random"
 """Instead of published weights: drawn from a seed."""
 
+MAX_CHANNELS = 8
+
 TIMM_PREFIX = "timm:"
 LOCAL_PREFIX = "timm:local-dir:"
 
@@ -33,7 +35,8 @@ class Transform:
     std: tuple[float, ...]
     interpolation: str  # a value of torchvision's InterpolationMode
     zoom: float = 1.0  # 1: the whole cutout (a galaxy's outskirts matter, so nothing is cropped); 1.2: its inner 1 / 1.2
-    channels: int = 3  # 1: images of three channels are turned grey
+    channels: int = 3  # that the network sees; 1: images of three channels are turned grey
+    places: tuple[int, ...] | None = None  # of the channels among the bands of the file that they were taken from; None: all
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class BackboneSpec:
     zoom: float | None = None  # of the field; None takes the weights' own, as with interpolation
     interpolation: str | None = None
     adapt_weights: bool = False  # whether weights for images of another size, patches or channels are resampled
+    bands: tuple[str, ...] | None = None  # which of the file's are the channels; None: all, as three channels
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class ExtractParams:
     std: tuple[float, ...] | None = None  # as mean
     zoom: Annotated[float, Limits(1, 16)] | None = None  # of the field, about its middle; null: the weights' own, or 1
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None  # of the resize; null: the weights' own
+    bands: tuple[str, ...] | None = None  # of galaxies.h5 that are the channels, in order, as in [z, r, g]; null: all of them
     adapt_weights: bool = False  # resample weights for images of another size, patches or channels; else they are refused
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the forward pass
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the store; auto: features float32, maps float16
@@ -89,6 +94,8 @@ class ExtractParams:
             nodes = layer.split("+")
             if "/" in layer or not all(nodes) or (INPUT in nodes and layer != INPUT):
                 yield f"layers: found {layer!r}, allowed are a node, nodes joined by + (layer3+layer4), and {INPUT}"
+        if self.bands is not None and not 1 <= len(self.bands) <= MAX_CHANNELS:
+            yield f"bands: found {list(self.bands)}, allowed are 1 to {MAX_CHANNELS} names of bands of the file"
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and (not values or (name == "std" and min(values) <= 0)):
                 above = ", above 0" if name == "std" else ""

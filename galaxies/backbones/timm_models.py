@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from galaxies.backbones.presets import ZOOBOT, Preset, hub_repository, known_transform
+from galaxies.backbones.presets import ZOOBOT_GREY, Preset, hub_repository, known_transform
 from galaxies.backbones.spec import LOCAL_PREFIX, RANDOM, TIMM_PREFIX, BackboneSpec, Transform, is_local_folder
 from galaxies.backbones.weights import Resampling, fit_state, load_before_classifier, needs_adapting
 from galaxies.errors import InputError
@@ -53,8 +53,8 @@ def build_timm(spec: BackboneSpec, folder: Path) -> tuple[nn.Module, Transform]:
     options: dict[str, Any] = {}
     if spec.image_size and config["fixed_input_size"]:
         options["img_size"] = spec.image_size
-    if transform and transform.channels != ZOOBOT.channels:
-        options["in_chans"] = transform.channels
+    if "greyscale" in hub_repository(spec.name) and transform:
+        options["in_chans"] = ZOOBOT_GREY.channels  # Its config.json says three.
     with Resampling() as resampling:
         module = _create(spec, name, pretrained=spec.weights != RANDOM, **options)
     if resampling.happened and options and spec.weights != RANDOM and not spec.adapt_weights:

@@ -70,16 +70,31 @@ def fit_state(
     return {**named.state, stem: adapt_channels(named.state[stem], wanted[1])}
 
 
+def set_channels(model: nn.Module, num_channels: int) -> int | None:
+    """Give a model a first convolution for images of so many channels, in place; return how many it took, None for as many.
+
+    Its tensors are those of before, repeated and scaled, or added up for one channel.
+    """
+    conv = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    if conv is None or conv.in_channels == num_channels:
+        return None
+    found, conv.in_channels = conv.in_channels, num_channels
+    conv.weight = nn.Parameter(adapt_channels(conv.weight.detach(), num_channels), requires_grad=conv.weight.requires_grad)
+    return found
+
+
 def adapt_channels(weight: Tensor, num_channels: int) -> Tensor:
     """Return a first convolution (C, I, h, w) for images of another number of channels, (C, J, h, w).
 
-    The channels are repeated, and scaled by I / J, so that a grey image gives what it gave; for one channel they are added up.
-    Method: timm's ``adapt_input_conv``.
+    The channels are taken in turn, each divided by how often it is, so that a grey image gives what it gave; for one channel
+    they are added up, and fewer than there were are scaled by I / J. Method: timm's ``adapt_input_conv``, which scales alike.
     """
     if num_channels == 1:
         return weight.sum(dim=1, keepdim=True)
     found = weight.shape[1]
-    return weight[:, [channel % found for channel in range(num_channels)]] * (found / num_channels)
+    taken = torch.arange(num_channels) % found
+    times = torch.bincount(taken)[taken] if num_channels >= found else torch.full((num_channels,), num_channels / found)
+    return weight[:, taken] / times.view(1, -1, 1, 1)
 
 
 def needs_adapting(

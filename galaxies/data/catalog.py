@@ -8,6 +8,7 @@ Legend: N rows, one a galaxy in use, in ascending order of its index in ``galaxi
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,8 +94,8 @@ def write_catalog(path: Path, rows: CatalogRows) -> None:
     write_table(path, _SCHEMA, tables, encodings=_ENCODINGS, about={"digest": digest_images(rows.image_sha256)})
 
 
-def image_sha256(image: NDArray[np.uint8]) -> bytes:
-    """Return the sha256 of one image's shape and pixels, (S, S, 3) uint8: 32 bytes."""
+def image_sha256(image: NDArray[Any]) -> bytes:
+    """Return the sha256 of one image's shape and pixels, (S, S, C): 32 bytes."""
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.digest()

@@ -1,6 +1,6 @@
 """The Galaxy10 schema: what stands in ``galaxies.h5``, and everything that keeps an open file from being one.
 
-N galaxies, S image size in pixels.
+N galaxies, S image size in pixels, C bands.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from galaxies.data.bands import MAX_BANDS, RGB
 from galaxies.errors import InputError
 
 GALAXY10_CLASS_NAMES = (
@@ -36,7 +37,7 @@ POSITION_COLUMNS = ("ra", "dec", "redshift", "pxscale")
 _BLOCK_IDS = 1 << 16
 
 _COLUMNS = {
-    "images": "uint8",
+    "images": "uint8 or float16",
     "ans": "an integer type",
     **dict.fromkeys(POSITION_COLUMNS, "a number type"),
     "ids": "text",
@@ -49,7 +50,8 @@ def refuse_complaints(path: Path, complaints: Iterable[str]) -> None:
     if listing:
         raise InputError(
             f"{path} is not in the Galaxy10 schema:\n{listing}\nExpected are images (N, S, S, 3) uint8 and ans (N,) integer, "
-            "and where known ra, dec, redshift, pxscale (N,) number, ids (N,) text, and the attribute class_names."
+            "and where known ra, dec, redshift, pxscale (N,) number, ids (N,) text, and the attribute class_names. Images of "
+            "other bands are (N, S, S, C) uint8, or float16 from 0 to 1, with the attribute bands, a name for each."
         )
 
 
@@ -72,11 +74,12 @@ def schema_complaints(file: h5py.File) -> Iterator[str]:
     images = entries.get("images")
     if isinstance(images, h5py.Dataset):
         yield from _shape_complaints(images, entries, has_class_names="class_names" in file.attrs)
+        yield from _band_complaints(images, read_bands(file))
 
 
 def _shape_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_class_names: bool) -> Iterator[str]:
-    if images.shape is None or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-        yield f"images: found the shape {images.shape}, expected (N, S, S, 3)"
+    if images.shape is None or images.ndim != 4 or images.shape[1] != images.shape[2] or not 1 <= images.shape[3] <= MAX_BANDS:
+        yield f"images: found the shape {images.shape}, expected (N, S, S, 3), or 1 to {MAX_BANDS} bands"
         return
     num_galaxies, size = images.shape[:2]
     if not num_galaxies or not size:
@@ -91,9 +94,19 @@ def _shape_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_c
             yield f"{name}: found the shape {entry.shape}, expected ({num_galaxies},)"
 
 
+def _band_complaints(images: h5py.Dataset, bands: Sequence[str]) -> Iterator[str]:
+    if images.ndim == 4 and len(bands) != images.shape[3]:
+        yield (
+            f"images: found the shape {images.shape} and the bands {', '.join(bands)}; expected is the attribute bands with a "
+            "name for each"
+        )
+    if any(not name or name.count(",") or bands.count(name) > 1 for name in bands):
+        yield f"bands: found {list(bands)}; every name must be there once, not be empty and have no comma"
+
+
 def _is_dtype_of(name: str, dtype: np.dtype[Any]) -> bool:
     if name == "images":
-        return bool(dtype == np.uint8)
+        return dtype in (np.uint8, np.float16)
     if name == "ids":
         return dtype.kind in "iu" or h5py.check_string_dtype(dtype) is not None
     return dtype.kind in ("iu" if name == "ans" else "iuf")
@@ -103,9 +116,17 @@ def read_class_names(file: h5py.File) -> tuple[str, ...]:
     """Return the class names of an open file, those of Galaxy10 DECaLS where it has none."""
     if "class_names" not in file.attrs:
         return GALAXY10_CLASS_NAMES
-    names = np.atleast_1d(file.attrs["class_names"]).ravel()
+    return _texts(file.attrs["class_names"])
+
+
+def read_bands(file: h5py.File) -> tuple[str, ...]:
+    """Return the names of the bands of an open file, those of a picture where it has none."""
+    return _texts(file.attrs["bands"]) if "bands" in file.attrs else RGB
+
+
+def _texts(values: Any) -> tuple[str, ...]:
     # Bytes are what h5py gives for text of fixed length.
-    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist())
+    return tuple(text.decode() if isinstance(text, bytes) else str(text) for text in np.atleast_1d(values).ravel().tolist())
 
 
 def read_ids(file: h5py.File) -> pa.StringArray:

@@ -42,7 +42,7 @@ def measure_rows(galaxies: GalaxyFile, indices: NDArray[np.int64], rows: NDArray
     """Measure the galaxies with the ascending ``indices`` in the file, (B,), which are ``rows`` of the catalog, (B,)."""
     radius, brightness = (np.empty(len(rows)) for _ in range(2))
     with tqdm(total=len(rows), desc="measure", unit="galaxy") as progress:
-        for block, images in galaxies.blocks(indices):
+        for block, images in galaxies.picture_blocks(indices):
             measured = measure_images(shrink_images(images, _IMAGE_SIZE)).round(_DIGITS)
             radius[block], brightness[block] = measured["radius"], measured["brightness"]
             progress.update(len(measured))

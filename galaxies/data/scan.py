@@ -4,6 +4,7 @@ Legend: M galaxies in the file, S image size in pixels.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,6 @@ def scan_images(galaxies: GalaxyFile, *, num_workers: int) -> tuple[NDArray[np.u
     return digests, is_blank
 
 
-def _is_constant(image: NDArray[np.uint8]) -> bool:
+def _is_constant(image: NDArray[Any]) -> bool:
     # The first row alone tells nearly always, in a hundredth of the time.
     return bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.forward import Forward, ForwardPass, make_forward
+from galaxies.backbones.spec import INPUT
 from galaxies.backbones.streams import forward_batches
 from galaxies.data.catalog_images import CatalogImages
 from galaxies.errors import InputError
@@ -63,6 +64,7 @@ def extract(
     asked = ForwardPass(tuple(identities), shared.pool, shared.views, shared.precision)
     forward = make_forward(backbone, asked, device=device)
     first = torch.from_numpy(images.read(0, min(_NUM_CHECKED, len(images))))
+    _require_channels(images, first, backbone, asked)
     checked = check_forward(forward, backbone.module, first, precision=shared.precision)
     layouts = {layer: plan_layout(activation.numpy(), shared.dtype) for layer, activation in checked.items()}
     batch_rows = _plan_batch(layouts.values(), max(1, runtime.batch_size // shared.views))
@@ -112,6 +114,23 @@ def fill_blocks(
             for layer, (rows, largest) in packed.items():
                 write(writers[layer].add, start, rows, largest)
             yield stop - start
+
+
+def _require_channels(images: CatalogImages, first: Tensor, backbone: Backbone, asked: ForwardPass) -> None:
+    """Raise InputError unless the bands are as many as the network has channels, and of a kind that a layer can keep."""
+    num_bands, channels = first.shape[-1], backbone.transform.channels
+    if num_bands != channels and not (channels == 1 and num_bands == 3):
+        names = images.galaxies.bands
+        raise InputError(
+            f"extract.bands: {images.galaxies.path} has {len(names)} bands ({', '.join(names)}), but {backbone.name} takes "
+            f"images of {channels}; say which, as in `-S 'extract.bands=[{','.join((names * channels)[:channels])}]'`, or name "
+            "all, with extract.mean and extract.std of that length and `-S extract.adapt_weights=true`."
+        )
+    if INPUT in asked.layers and first.is_floating_point():
+        raise InputError(
+            f"extract.layers: {INPUT} keeps whole grey levels, and the images of {images.galaxies.path} are {first.dtype}; cut "
+            "after it, or write them as uint8."
+        )
 
 
 def _plan_batch(layouts: Collection[Layout], wanted: int) -> int:

@@ -15,8 +15,8 @@ _NO_BACKBONE = BackboneSpec(name="none", weights="none")
 _NO_MEAN, _NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 """Resized images are not normalised."""
 
-_INPUT_SPEC = ("image_size", "zoom", "interpolation")
-_INPUT_TRANSFORM = ("image_size", "interpolation", "zoom", "channels")
+_INPUT_SPEC = ("image_size", "zoom", "interpolation", "bands")
+_INPUT_TRANSFORM = ("image_size", "interpolation", "zoom", "channels", "places")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def example_images(path: Path) -> tuple[Tensor, str]:
     if path.is_file():
         with GalaxyFile(path) as galaxies:
             spread = np.linspace(0, galaxies.num_galaxies - 1, min(_NUM_EXAMPLES, galaxies.num_galaxies)).astype(np.int64)
-            return torch.from_numpy(galaxies.read_images(spread)), f"{len(spread)} galaxies of {path}"
+            return torch.from_numpy(galaxies.read_pictures(spread)), f"{len(spread)} galaxies of {path}"
     generator = np.random.default_rng(0)
     images = np.stack([draw_galaxy(label, 256, generator)[0] for label in range(_NUM_EXAMPLES)])
     return torch.from_numpy(images), f"{len(images)} simulated galaxies"

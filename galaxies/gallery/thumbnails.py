@@ -39,7 +39,7 @@ def choose_side(galaxies: GalaxyFile, indices: NDArray[np.int64], *, max_chars: 
     Galaxies evenly spaced in ``indices``, ascending, are encoded to find out. The smallest is returned where none fits.
     """
     tried = indices[np.unique(np.linspace(0, len(indices) - 1, _NUM_TRIED).astype(np.int64))] if len(indices) else indices
-    images = galaxies.read_images(tried)
+    images = galaxies.read_pictures(tried)
     sides = [side for side in SIDES if side <= galaxies.image_size] or [galaxies.image_size]
     for side in sides:
         mean = sum(len(encode_thumbnail(image, side)) for image in images) / max(len(images), 1)
@@ -56,5 +56,5 @@ def encode_thumbnails(
     Memory does not grow with B. ``num_workers`` threads encode; Pillow lets go of Python's lock.
     """
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
-        for block, images in galaxies.blocks(indices):
+        for block, images in galaxies.picture_blocks(indices):
             yield from pool.map(encode_thumbnail, images, sides[block].tolist())

@@ -22,6 +22,7 @@ from galaxies.backbones.backbone import Backbone, cut
 from galaxies.backbones.pooling import Positions, plan_pooling, pool_nodes
 from galaxies.backbones.spec import layer_nodes
 from galaxies.backbones.transform import GREY_WEIGHTS, ZOOM_ROUNDING
+from galaxies.data.bands import RGB
 from galaxies.errors import InputError
 from galaxies.files import replacing
 from galaxies.heads.head import TrainedHead
@@ -52,7 +53,8 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
         raise InputError(f"--out: found the ending {out.suffix or 'none'} in {out}, expected {' or '.join(EXPORT_SUFFIXES)}.")
     image_size = image_size or model.trained.field.image_size
     about = describe_export(model, image_size)
-    images = torch.zeros(_NUM_EXAMPLES, image_size, image_size, 3, dtype=torch.uint8)
+    num_bands = len(model.trained.identity.backbone.bands or RGB)
+    images = torch.zeros(_NUM_EXAMPLES, image_size, image_size, num_bands, dtype=torch.uint8)
     program = torch.export.export(
         ExportedModel(model.trained, model.backbone, image_size).eval(), (images,), dynamic_shapes=({0: Dim("batch")},)
     )
@@ -68,9 +70,11 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
 def describe_export(model: Model, image_size: int) -> dict[str, Any]:
     """Return what stands in an exported file beside the graph, as plain JSON values."""
     calibration = model.trained.calibration
+    bands = model.trained.identity.backbone.bands
+    shape = ["batch", image_size, image_size, len(bands or RGB)]
     return {
         "class_names": list(model.class_names),
-        "input": {"name": "images", "dtype": "uint8", "shape": ["batch", image_size, image_size, 3], "channels": "RGB"},
+        "input": {"name": "images", "dtype": "uint8", "shape": shape, "channels": list(bands) if bands else "RGB"},
         "output": {"name": "probabilities", "dtype": "float32", "shape": ["batch", len(model.class_names)]},
         "field_of_view": vars(model.trained.field),
         "temperature": calibration.temperature,
@@ -110,7 +114,7 @@ class ExportedModel(nn.Module):
         """Return the calibrated probabilities."""
         pixels = images.permute(0, 3, 1, 2).float()  # (B, C, S, S)
         # Whole numbers after each step: so do the transforms of 8-bit pixels.
-        if self._is_grey:
+        if self._is_grey and pixels.shape[1] == 3:
             weighted = torch.stack([weight * pixels[:, channel] for channel, weight in enumerate(GREY_WEIGHTS)], 1).sum(1, True)
             pixels = ((weighted + (1 << 15)) / (1 << 16)).floor()
         if self._is_zoomed:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from galaxies.backbones.backbone import Backbone, load_backbone, weights_file
 from galaxies.backbones.forward import ForwardPass, make_forward
 from galaxies.backbones.spec import INPUT, Transform
 from galaxies.backbones.transform import resize
+from galaxies.data.bands import RGB
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.heads.head import TrainedHead, load_head
@@ -49,22 +50,32 @@ class Model:
         resized = replace(backbone, transform=replace(backbone.transform, zoom=1.0))
         self._forward = make_forward(resized, forward_pass, device=device)
 
-    def predict(self, images: NDArray[np.uint8], *, batch_size: int = 64) -> Predictions:
+    def predict(self, images: NDArray[Any], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.
 
         Each image is resized as a whole, as the training images were, so it should show as much of the sky as they did:
         ``trained.field.arcsec`` where that is known (``galaxies.sources.framing.frame_image`` crops and resamples).
 
         Args:
-            images: (B, H, W, 3) uint8, red first; H and W may be any.
+            images: (B, H, W, 3) uint8, red first, or the bands that the head was trained on, in their order; H and W may be
+                any. Those of other bands may be float16 from 0 to 1.
             batch_size: images in one forward pass.
 
         Raises:
             InputError: another shape or dtype.
         """
         images = np.asarray(images)
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or 0 in images.shape[1:]:
-            raise InputError(f"images: found {images.dtype} of shape {images.shape}, expected uint8 of shape (B, H, W, 3).")
+        bands = self.trained.identity.backbone.bands or RGB
+        if (
+            images.ndim != 4
+            or images.shape[-1] != len(bands)
+            or images.dtype not in (np.uint8, np.float16)
+            or 0 in images.shape[1:]
+        ):
+            raise InputError(
+                f"images: found {images.dtype} of shape {images.shape}, expected uint8 of shape (B, H, W, {len(bands)}), or "
+                f"float16 from 0 to 1; the channels are {', '.join(bands)}."
+            )
         batches = [self.predict_list(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
         return join_predictions(batches or [self.predict_list([])])
 
@@ -80,13 +91,13 @@ class Model:
         adapted.trained = self.trained.standardised_by(mean, std)
         return adapted
 
-    def predict_list(self, images: Sequence[NDArray[np.uint8]]) -> Predictions:
+    def predict_list(self, images: Sequence[NDArray[Any]]) -> Predictions:
         """Predict images (H, W, 3) of any sizes in one forward pass."""
         features = self.compute_features(images) if len(images) else torch.empty(0, len(self.trained.head.mean))
         return predict_features(self.trained, features.to(self.device))
 
     @torch.inference_mode()
-    def compute_features(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    def compute_features(self, images: Sequence[NDArray[Any]]) -> Tensor:
         """Return the features (B, C) of images that the head sees, on the device.
 
         They are made exactly as ``extract`` makes those of the first view, and, where the ending was kept, by that.

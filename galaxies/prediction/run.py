@@ -12,7 +12,7 @@ A resumed run makes the same batches, and so the same bytes, as an uninterrupted
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> I
     return decode_batches(
         inputs,
         model.trained.field,
-        options.images,
+        replace(options.images, bands=model.trained.identity.backbone.bands),
         batch_size=options.batch_size,
         num_threads=options.num_workers,
         # On a CPU, decoding and predicting take turns with all cores; on a GPU they overlap.

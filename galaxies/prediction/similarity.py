@@ -82,7 +82,7 @@ def _describe(
     columns = (distances.tolist(), rows.tolist(), listed.ids.to_pylist(), listed.galaxy.tolist())
     for distance, row, name, index in zip(*columns, strict=True):
         class_name = galaxies.class_names[int(galaxies.labels[index])]
-        (image,) = galaxies.read_images(np.array([index]))
+        (image,) = galaxies.read_pictures(np.array([index]))
         yield SimilarGalaxy(distance, row, name, class_name, float(galaxies.ra[index]), float(galaxies.dec[index]), image)
 
 

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxies.data.bands import find_bands
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
@@ -35,6 +36,7 @@ class ReadOptions:
 
     pxscale: float | None = None  # arcsec/px
     as_is: bool = False  # each image is the field: neither cropped nor resampled to that of the training images
+    bands: tuple[str, ...] | None = None  # of a file in the Galaxy10 schema, in order; None: those of a picture
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class ImageReader:
         notes: list[Note] = []
         if index is not None:
             (path,) = files
-            pixels = self._open_galaxies(path).read_images(np.array([index]))[0]
+            pixels = self._read_from(self._open_galaxies(path), index)
         elif len(files) > 1 or _is_fits(_require_regular(files[0])):
             pixels, pxscale, notes = read_fits([_require_regular(file) for file in files])
         else:
@@ -109,6 +111,17 @@ class ImageReader:
             pixels, found, _ = read_fits([_require_regular(file) for file in files])
             return min(pixels.shape[:2]), pxscale if np.isfinite(pxscale) else found
         return min(read_size(files[0])), pxscale
+
+    def _read_from(self, galaxies: GalaxyFile, index: int) -> NDArray[np.uint8]:
+        """Return the image at a place of a file in the Galaxy10 schema, (S, S, 3)."""
+        image: NDArray[np.uint8] = galaxies.read_images(np.array([index]))[0]
+        bands = self._options.bands or galaxies.bands
+        if len(bands) != 3 or image.dtype != np.uint8:
+            raise InputError(
+                f"the image has {len(galaxies.bands)} bands ({', '.join(galaxies.bands)}) of {image.dtype}, and a file is "
+                "predicted from three of uint8; use `galaxies.load(...).predict(images)`"
+            )
+        return image if bands == galaxies.bands else image[..., find_bands(galaxies.bands, bands, galaxies.path)]
 
     def __enter__(self) -> Self:
         return self

@@ -77,7 +77,7 @@ def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
         galaxies.check_columns()
         require_digest(file_sha256(path), sha256, key="download.sha256", what=str(path))
         num_galaxies, size = galaxies.num_galaxies, galaxies.image_size
-        require_free_disk(out.parent, num_galaxies * size * size * 3, f"Copying {path}")
+        require_free_disk(out.parent, num_galaxies * galaxies.image_bytes, f"Copying {path}")
         with tqdm(total=num_galaxies, desc="copy", unit="galaxy") as progress:
             write_galaxies(
                 out,
@@ -120,6 +120,7 @@ def _blocks_of(galaxies: GalaxyFile) -> Iterator[GalaxyBlock]:
             galaxies.redshift[rows],
             galaxies.pxscale[rows],
             tuple(galaxies.ids[rows].to_pylist()),
+            galaxies.bands,
         )
 
 

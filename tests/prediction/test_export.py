@@ -76,14 +76,18 @@ def test_torch_export_gives_the_same_probabilities(
 
 @pytest.mark.parametrize(
     "extract",
-    [{"zoom": 1.5, "interpolation": "bicubic"}, {"backbone": "zoobot-greyscale-nano", "layer": "stages.0"}],
-    ids=["zoomed", "grey and zoomed"],
+    [
+        {"zoom": 1.5, "interpolation": "bicubic"},
+        {"backbone": "zoobot-greyscale-nano", "layer": "stages.0"},
+        {"bands": ("R", "G", "B", "G", "R"), "mean": (0.5,) * 5, "std": (0.25,) * 5},
+    ],
+    ids=["zoomed", "grey and zoomed", "five bands"],
 )
 def test_an_exported_transform_is_the_models_own(tmp_path: Path, extract: dict[str, Any]) -> None:
     save_toy_head(tmp_path, field=FieldOfView(40, None, None, None), **extract)
     model = galaxies.load(tmp_path / "models", device="cpu")
     export_model(model, tmp_path / "model.pt2")
-    images = toy_images(5, size=40, seed=3)
+    images = toy_images(5, size=40, seed=3)[..., [0, 1, 2, 1, 0] if "bands" in extract else [0, 1, 2]]
     found = torch.export.load(tmp_path / "model.pt2").module()(torch.from_numpy(images)).detach().numpy()
     np.testing.assert_allclose(found, model.predict(images).probabilities, atol=TOLERANCE)
 

@@ -18,6 +18,9 @@ from galaxies.errors import InputError
 from galaxies.heads.head import load_head, save_head
 from galaxies.prediction.model import Model
 from galaxies.prediction.predictions import Predictions
+from galaxies.sources.decoding import decode
+from galaxies.sources.image_reader import ReadOptions
+from galaxies.sources.inputs import Input
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import EXTRACT, toy_images
 
@@ -65,6 +68,7 @@ def test_images_of_many_sizes_are_one_batch(model: Model) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
+FIVE: dict[str, Any] = {"bands": ("R", "G", "B", "G", "R"), "mean": (0.5,) * 5, "std": (0.25,) * 5}
 GREY = {"backbone": "zoobot-greyscale-nano", "layer": "stages.0"}
 
 
@@ -84,6 +88,19 @@ def test_a_transform_is_applied_once(tmp_path: Path, extract: dict[str, Any]) ->
 def test_arrays_that_are_no_images_are_refused(model: Model, images: NDArray[np.uint8]) -> None:
     with pytest.raises(InputError, match=r"expected uint8 of shape \(B, H, W, 3\)"):
         model.predict(images)
+
+
+def test_a_head_of_other_bands_wants_these(tmp_path: Path) -> None:
+    expected = save_toy_head(tmp_path, **FIVE)
+    model = galaxies.load(tmp_path / "models", device="cpu")
+    images = toy_images(NUM_GALAXIES)
+    np.testing.assert_allclose(model.predict(images[..., [0, 1, 2, 1, 0]]).probabilities, expected, atol=1e-3)
+    with pytest.raises(InputError, match=r"expected uint8 of shape \(B, H, W, 5\), or float16.*channels are R, G, B, G, R"):
+        model.predict(images)
+    asked = Input("0", (tmp_path / "galaxies.h5",), index=0)
+    five, reordered = (decode([asked], None, ReadOptions(bands=bands))[0] for bands in (FIVE["bands"], ("B", "G", "R")))
+    assert "the image has 3 bands (R, G, B) of uint8, and a file is predicted from three" in str(five.error)
+    np.testing.assert_array_equal(reordered.image, images[0, ..., ::-1])
 
 
 def test_no_images_give_no_predictions(model: Model) -> None:

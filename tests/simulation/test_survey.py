@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -22,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 def gather(**settings: int) -> GalaxyBlock:
     blocks = list(simulate_survey(**settings))
     assert all(len(block.labels) <= 64 for block in blocks)
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(block, name) for block in blocks])
         for name in ("images", "labels", "ra", "dec", "redshift", "pxscale")
     }

@@ -1,0 +1,53 @@
+"""The bands of images: their names, which of them a network sees, and what a person is shown of them.
+
+Legend: B images, S image size in pixels, C bands.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxies.errors import InputError
+
+RGB = ("R", "G", "B")
+"""The bands of a picture, and of a file that names none."""
+
+MAX_BANDS = 8
+
+# Effective wavelengths in nm, of the Legacy Surveys, SDSS, LSST, 2MASS and Euclid; what a person sees needs their order only.
+_WAVELENGTHS = {
+    **{"u": 355, "g": 475, "r": 640, "i": 760, "z": 920, "y": 970, "Y": 1020, "J": 1250, "H": 1650, "K": 2160, "Ks": 2160},
+    **{"VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "B": 440, "G": 540, "V": 550, "R": 640, "I": 800},
+}
+
+
+def find_bands(found: Sequence[str], wanted: Sequence[str], path: Path) -> tuple[int, ...]:
+    """Return the places of the ``wanted`` bands among those ``found`` in a file. Raises InputError that names both."""
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise InputError(
+            f"extract.bands: {path} has the bands {', '.join(found)}, and not {', '.join(missing)}; use e.g. "
+            f"`-S 'extract.bands=[{','.join((*found, *found, *found)[:3])}]'`."
+        )
+    return tuple(list(found).index(name) for name in wanted)
+
+
+def to_pictures(images: NDArray[Any], bands: Sequence[str]) -> NDArray[np.uint8]:
+    """Turn images (B, S, S, C), uint8 or floats from 0 to 1, into pictures (B, S, S, 3) uint8, red first.
+
+    Of several bands, red is the reddest, blue the bluest, and green the one between (of two bands their mean); bands whose
+    wavelengths are not known are taken to stand from blue to red. One band is grey. Those of a picture are given as they are.
+    """
+    if images.dtype != np.uint8:
+        images = (255 * np.clip(images.astype(np.float32), 0, 1)).round().astype(np.uint8)
+    if tuple(bands) == RGB:
+        return images
+    places = list(range(len(bands)))
+    if all(name in _WAVELENGTHS for name in bands):
+        places.sort(key=lambda place: _WAVELENGTHS[bands[place]])
+    blue, red = images[..., places[0]], images[..., places[-1]]
+    mean = ((blue.astype(np.uint16) + red) // 2).astype(np.uint8)
+    return np.stack([red, mean if len(bands) == 2 else images[..., places[len(places) // 2]], blue], axis=-1)

@@ -50,48 +50,72 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     device = torch.device(options.device)
-    train, val = make_parts(options.num_rows, options.num_features, device)
-    params = TrainParams(num_epochs=options.num_epochs)
-    sweep = replace(params, sweep=SweepParams(_RATES, _DECAYS))
-    accuracies: dict[str, float] = {}
-
-    def copies() -> list[ResidentBatches]:
-        # Standardised in place by the trainer, so that each turn needs its own; in a run they come from the store.
-        options = BatchOptions(params.batch_size)
-        return [ResidentBatches(features.unsqueeze(1).clone(), targets, options) for features, targets in (train, val)]
-
-    def ours(name: str, settings: TrainParams) -> float:
-        (mine, theirs), started = copies(), time.perf_counter()
-        fits = Trainer(mine, theirs, _NAMES, settings).fit()
-        accuracies[name] = float(fits.settings["val_accuracy"].iloc[0])
-        return time.perf_counter() - started
-
-    def textbook() -> float:
-        started = time.perf_counter()
-        accuracies["textbook"] = fit_textbook(train, val, params)
-        return time.perf_counter() - started
-
-    def scikit_learn(penalty: float) -> float:
-        seconds, accuracies[f"scikit-learn C={penalty:g}"] = fit_scikit_learn(train, val, penalty)
-        return seconds
-
-    def until(name: str) -> float:
-        batches, started = copies(), time.perf_counter()
-        accuracies[f"until {name}"] = fit_until(*batches, params, accuracies[name] - _TOLERANCE)
-        return time.perf_counter() - started
-
-    turns = {"one head": lambda: ours("one head", params), "textbook": textbook, "32 heads": lambda: ours("32 heads", sweep)}
+    ways = Ways(*make_parts(options.num_rows, options.num_features, device), TrainParams(num_epochs=options.num_epochs))
+    turns = {"one head": ways.train_one, "textbook": ways.train_textbook, "32 heads": ways.train_many}
     pairs = [("one head", "textbook"), ("32 heads", "one head")]
     for penalty in _PENALTIES:
         name = f"scikit-learn C={penalty:g}"
-        turns |= {name: partial(scikit_learn, penalty), f"until {name}": partial(until, name)}
+        turns |= {name: partial(ways.fit_scikit_learn, name, penalty), f"until {name}": partial(ways.train_until, name)}
         pairs.append((f"until {name}", name))
     print(f"{describe_machine(device)}\n{options.num_rows} x {options.num_features}, {options.num_epochs} epochs")
     seconds = interleave(turns, options.rounds)
     for name, values in seconds.items():
-        print(f"{name:<30}{statistics.median(values):>8.2f} s   validation accuracy {accuracies[name]:.4f}")
-    for name, other in pairs:
-        print(f"{name} / {other}: {median_ratio(seconds[name], seconds[other]):.2f}")
+        print(f"{name:<30}{statistics.median(values):>8.2f} s   validation accuracy {ways.accuracies[name]:.4f}")
+    for name, reference in pairs:
+        print(f"{name} / {reference}: {median_ratio(seconds[name], seconds[reference]):.2f}")
+
+
+class Ways:
+    """The ways to train; each call returns its seconds and leaves its validation accuracy in ``accuracies``."""
+
+    def __init__(self, train: Part, val: Part, params: TrainParams) -> None:
+        self._train, self._val, self._params = train, val, params
+        self.accuracies: dict[str, float] = {}
+
+    def train_one(self) -> float:
+        """Train one head."""
+        return self._fit("one head", self._params)
+
+    def train_many(self) -> float:
+        """Train 32 heads together."""
+        return self._fit("32 heads", replace(self._params, sweep=SweepParams(_RATES, _DECAYS)))
+
+    def train_textbook(self) -> float:
+        """Train one head by the loop that every tutorial shows."""
+        started = time.perf_counter()
+        self.accuracies["textbook"] = fit_textbook(self._train, self._val, self._params)
+        return time.perf_counter() - started
+
+    def fit_scikit_learn(self, name: str, penalty: float) -> float:
+        """Fit scikit-learn's logistic regression."""
+        seconds, self.accuracies[name] = fit_scikit_learn(self._train, self._val, penalty)
+        return seconds
+
+    def train_until(self, name: str) -> float:
+        """Train, as strongly as is best here, until validation is nearly as right as that of another way, or the epochs end."""
+        train, val = self._copy_parts()
+        params = replace(self._params, learning_rate=3e-4, weight_decay=10.0)
+        reached, started = 0.0, time.perf_counter()
+        trainer = Trainer(train, val, _NAMES, params)
+        while reached < self.accuracies[name] - _TOLERANCE and trainer.epoch < params.num_epochs:
+            reached = max(reached, float(trainer.run_epoch().val_accuracy[0, 0]))
+        self.accuracies[f"until {name}"] = reached
+        return time.perf_counter() - started
+
+    def _fit(self, name: str, params: TrainParams) -> float:
+        train, val = self._copy_parts()
+        started = time.perf_counter()
+        fits = Trainer(train, val, _NAMES, params).fit()
+        self.accuracies[name] = float(fits.settings["val_accuracy"].iloc[0])
+        return time.perf_counter() - started
+
+    def _copy_parts(self) -> tuple[ResidentBatches, ResidentBatches]:
+        # Standardised in place by the trainer, so that each turn needs its own; in a run they come from the store.
+        options = BatchOptions(self._params.batch_size)
+        train, val = (
+            ResidentBatches(features.unsqueeze(1).clone(), targets, options) for features, targets in (self._train, self._val)
+        )
+        return train, val
 
 
 def make_parts(num_rows: int, num_features: int, device: torch.device) -> tuple[Part, Part]:
@@ -157,15 +181,6 @@ def fit_scikit_learn(train: Part, val: Part, penalty: float) -> tuple[float, flo
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=penalty).fit(x, y)
     return time.perf_counter() - started, float(model.score(x_val, y_val))
-
-
-def fit_until(train: ResidentBatches, val: ResidentBatches, params: TrainParams, accuracy: float) -> float:
-    """Train as strongly as is best here until validation reaches an accuracy, or the epochs end; return what it reached."""
-    params = replace(params, learning_rate=3e-4, weight_decay=10.0)
-    trainer, reached = Trainer(train, val, _NAMES, params), 0.0
-    while reached < accuracy and trainer.epoch < params.num_epochs:
-        reached = max(reached, float(trainer.run_epoch().val_accuracy[0, 0]))
-    return reached
 
 
 if __name__ == "__main__":

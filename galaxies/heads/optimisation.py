@@ -77,7 +77,7 @@ class Optimizer:
 
     def __init__(self, kind: str, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
         """Take tensors of (S, G, ...), or of any shape where all share one rate and decay; at least one."""
-        self._decays_first = kind == "sgd"  # As a part of the gradient.
+        self._kind = kind
         self._parameters = [*weights, *biases]
         self._num_weights = len(weights)
         self._steps = [torch.zeros_like(parameter) for parameter in self._parameters]
@@ -90,15 +90,16 @@ class Optimizer:
     @torch.no_grad()
     def step(self, rate: Tensor, decay: Tensor) -> None:
         """Move all parameters by their gradients, which are used up; ``rate`` and ``decay`` are (S, G), or scalars."""
-        for parameter, step in zip(self._parameters, self._steps, strict=True):
+        for index, (parameter, step) in enumerate(zip(self._parameters, self._steps, strict=True)):
             step.grad, parameter.grad = parameter.grad, None
+            is_weight = index < self._num_weights
+            if is_weight and self._kind == "adamw":
+                # Its decay is a part of the step that no moment remembers: so the step begins with it.
+                torch.mul(parameter, _expand(-decay, parameter), out=step)
+                continue
             step.zero_()
-        weights = list(zip(self._parameters[: self._num_weights], self._steps, strict=False))
-        for weight, step in weights:
-            if not self._decays_first:
-                weight.mul_(_expand(1 - rate * decay, weight))
-            elif step.grad is not None:
-                step.grad.addcmul_(weight, _expand(decay, weight))
+            if is_weight and step.grad is not None:
+                step.grad.addcmul_(parameter, _expand(decay, parameter))
         self._torch.step()
         for parameter, step in zip(self._parameters, self._steps, strict=True):
             parameter.addcmul_(step, _expand(rate, parameter))

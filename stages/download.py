@@ -6,7 +6,7 @@ from pathlib import Path
 from galaxies.runtime import RuntimeParams
 from galaxies.sources.download_params import SIMULATED_SIZE, DownloadParams
 from galaxies.sources.image_import import LeftOut, write_left_out
-from galaxies.sources.sources import copy_hdf5, fetch_galaxy10, import_images, simulate
+from galaxies.sources.sources import copy_hdf5, fetch_galaxy10, import_cutouts, import_images, simulate
 from stages import main_repository, read_params, run_stage, user_path
 
 
@@ -27,6 +27,14 @@ def main() -> None:
         fetch_galaxy10(out, url=params.url, sha256=params.sha256, root=main_repository())
     elif params.source == "hdf5":
         copy_hdf5(out, path=user_path(str(params.path)), sha256=params.sha256)
+    elif params.source == "cutouts":
+        left_out = import_cutouts(
+            out,
+            path=user_path(str(params.path)),
+            params=params,
+            root=main_repository(),
+            num_threads=runtime.count_workers(),
+        )
     else:
         path = user_path(str(params.path))
         left_out = import_images(out, path=path, params=params, num_threads=runtime.count_workers())

@@ -16,7 +16,7 @@ _SECONDS_A_DAY = 86_400
 class Unfinished:
     """One work folder."""
 
-    kind: str  # extract, train, download or predict
+    kind: str  # extract, train, download, cutouts or predict
     path: Path
     key: str  # stands for all that determines the result; of predict the name of the result
     num_bytes: int
@@ -28,7 +28,8 @@ class Unfinished:
 
 def list_unfinished(root: Path) -> list[Unfinished]:
     """Return the work of the stages of the repository at ``root``, the oldest first."""
-    found = [(kind, path, path.name) for kind in ("extract", "train", "download") for path in find_work(root, kind)]
+    kinds = ("extract", "train", "download", "cutouts")
+    found = [(kind, path, path.name) for kind in kinds for path in find_work(root, kind)]
     return _describe_all(found)
 
 
@@ -102,6 +103,10 @@ def _describe_progress(kind: str, path: Path) -> str:
         from galaxies.sources.transfer import describe_download
 
         return describe_download(path)
+    if kind == "cutouts":
+        from galaxies.sources.cutouts import describe_cutouts
+
+        return describe_cutouts(path)
     from galaxies.prediction.run import describe_parts
 
     return describe_parts(path)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from galaxies.params import Limits
+from galaxies.sources.cutouts import CUTOUT_SIZE, LEGACY_SURVEY_URL, PXSCALE, CutoutService, find_template_complaint
+from galaxies.sources.fetching import Courtesy
 from galaxies.sources.image_catalogue import OnError
 from galaxies.sources.image_measures import Framing
 
@@ -16,24 +18,34 @@ SIMULATED_SIZE = 256  # px
 class DownloadParams:
     """The section ``download`` of params.yaml."""
 
-    source: Literal["simulated", "galaxy10_decals", "hdf5", "images"] = "simulated"
-    path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue
-    url: str | None = None  # galaxy10_decals; null: its own
-    sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for hdf5 and images
+    source: Literal["simulated", "galaxy10_decals", "hdf5", "images", "cutouts"] = "simulated"
+    path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue; cutouts: positions
+    url: str | None = None  # galaxy10_decals: of the file; cutouts: a template with {ra} and {dec}; null: its own
+    layer: str = "ls-dr9"  # cutouts: what the service is to draw, the template's {layer}
+    rate_per_second: Annotated[float, Limits(0.01, 1000)] = 5.0  # cutouts: requests, at most
+    concurrency: Annotated[int, Limits(1, 64)] = 4  # cutouts: requests that wait for an answer at a time
+    sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for the local ones
     num_galaxies: Annotated[int, Limits(20, 10_000_000)] = 3000  # simulated
-    image_size: Annotated[int, Limits(16, 2048)] | None = None  # px; null: simulated 256, images their own, if all are equal
-    field_arcsec: Annotated[float, Limits(1e-3, 36_000)] | None = None  # images: how much sky they show; null: the median
-    on_error: OnError = "refuse"  # images: what becomes of galaxies that cannot be used
+    image_size: Annotated[int, Limits(16, 2048)] | None = None  # px; null: 256, but images' own, if all are equal
+    # Width of the sky that each image shows; null: of images the median, of cutouts 0.262 a px.
+    field_arcsec: Annotated[float, Limits(1e-3, 36_000)] | None = None
+    on_error: OnError = "refuse"  # images, cutouts: what becomes of galaxies that cannot be used
     seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # simulated
     version: int = 1  # raised when the code changes the galaxies
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
-        is_local = self.source in ("hdf5", "images")
+        is_local = self.source in ("hdf5", "images", "cutouts")
         if is_local and not self.path:
             yield f"path: found null, but the source {self.source} reads a local path; use `-S download.path=<path>`"
         if not is_local and self.path is not None:
-            yield f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5` or images"
+            yield (
+                f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5`, images or "
+                "cutouts"
+            )
+        complaint = find_template_complaint(self.url) if self.source == "cutouts" and self.url is not None else None
+        if complaint is not None:
+            yield f"url: {complaint}"
         if self.sha256 not in (None, "any") and not re.fullmatch("[0-9a-fA-F]{64}", str(self.sha256)):
             yield f"sha256: found {self.sha256!r}, allowed are 64 hexadecimal digits, any, or null"
 
@@ -41,3 +53,15 @@ class DownloadParams:
     def framing(self) -> Framing:
         """What is asked for of all images."""
         return Framing(self.image_size, self.field_arcsec)
+
+    @property
+    def service(self) -> CutoutService:
+        """Where cutouts come from."""
+        size = self.image_size or CUTOUT_SIZE
+        pxscale = PXSCALE if self.field_arcsec is None else self.field_arcsec / size
+        return CutoutService(self.url or LEGACY_SURVEY_URL, self.layer, size, pxscale)
+
+    @property
+    def courtesy(self) -> Courtesy:
+        """How their server is asked."""
+        return Courtesy(self.rate_per_second, self.concurrency)

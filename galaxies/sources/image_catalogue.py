@@ -78,7 +78,7 @@ def read_catalogue(path: Path) -> ImageCatalogue:
     """
     if path.is_dir():
         lines, complaints = _list_folder(path)
-        return make_catalogue(path, path, lines, complaints)
+        return make_catalogue(path, path, lines, [*complaints, *_repeated_files(path, lines)])
     try:
         table = open_image_catalogue(path)
     except FileNotFoundError:
@@ -89,14 +89,14 @@ def read_catalogue(path: Path) -> ImageCatalogue:
             f"{path}: found the columns {', '.join(table.names)}, missing {', '.join(missing)}; a catalogue has id, path, "
             "label and may have ra, dec (deg) and pxscale (arcsec/px)."
         )
-    return make_catalogue(path, path.parent, list(read_lines(table)), [])
+    lines = list(read_lines(table))
+    return make_catalogue(path, path.parent, lines, _repeated_files(path.parent, lines))
 
 
-def make_catalogue(path: Path, folder: Path, lines: Sequence[CatalogueLine], complaints: list[str]) -> ImageCatalogue:
-    """Return a catalogue of some lines, with all that is wrong with them, apart from what is wrong already."""
+def make_catalogue(path: Path, folder: Path, lines: Sequence[CatalogueLine], complaints: Iterable[str] = ()) -> ImageCatalogue:
+    """Return a catalogue of some lines, with all that is wrong with them beside the ``complaints`` that there are already."""
+    complaints = list(complaints)
     complaints += [f"the id {name!r} stands there {count} times" for name, count in _repeated(line.id for line in lines)]
-    shown = (_shown_sky(folder, line) for line in lines)
-    complaints += [f"the file {name[0]} stands there {count} times" for name, count in _repeated(filter(None, shown))]
     if not lines:
         complaints.append(f"no images ({', '.join(IMAGE_SUFFIXES + FITS_SUFFIXES)}) in it")
     report = judge_labels(Counter(line.class_name for line in lines if line.label))
@@ -129,6 +129,11 @@ def digest_images(catalogue: ImageCatalogue, on_error: OnError = "refuse") -> st
         digest.update(json.dumps([line.id, line.label, content, line.ra, line.dec, line.pxscale]).encode() + b"\n")
     refuse_complaints(catalogue.path, complaints)
     return digest.hexdigest()
+
+
+def refuse_wrong(catalogue: ImageCatalogue, on_error: OnError) -> None:
+    """Raise InputError with all that is wrong with a catalogue, with ``refuse`` also with its galaxies; no file is read."""
+    refuse_complaints(catalogue.path, [*catalogue.complaints, *(catalogue.wrong.values() if on_error == "refuse" else ())])
 
 
 def refuse_complaints(path: Path, complaints: Sequence[str]) -> None:
@@ -195,6 +200,11 @@ def _visible(folder: Path) -> list[Path]:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise InputError(f"download.path: the folder {folder} cannot be read ({error.strerror}).") from error
+
+
+def _repeated_files(folder: Path, lines: Sequence[CatalogueLine]) -> list[str]:
+    shown = (_shown_sky(folder, line) for line in lines)
+    return [f"the file {name[0]} stands there {count} times" for name, count in _repeated(filter(None, shown))]
 
 
 def _shown_sky(folder: Path, line: CatalogueLine) -> tuple[str, ...]:

@@ -12,11 +12,13 @@ from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk
 from galaxies.simulation.survey import simulate_survey
 from galaxies.sources.catalogues import is_image_catalogue
+from galaxies.sources.cutouts import fetch_cutouts, list_cutouts
 from galaxies.sources.download_params import DownloadParams
-from galaxies.sources.image_catalogue import OnError, digest_images, read_catalogue
+from galaxies.sources.image_catalogue import OnError, digest_images, make_catalogue, read_catalogue, refuse_wrong
 from galaxies.sources.image_import import ImportOptions, LeftOut, check_images, import_galaxies
+from galaxies.sources.image_measures import Framing
 from galaxies.sources.transfer import RemoteFile, download
-from galaxies.work_folder import discard_work, work_path
+from galaxies.work_folder import discard_work, open_work_folder, work_path
 
 GALAXY10_URL = "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5"
 GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"
@@ -96,6 +98,22 @@ def import_images(out: Path, *, path: Path, params: DownloadParams, num_threads:
     checked = check_images(catalogue, options)
     require_digest(digest_images(catalogue, params.on_error), params.sha256, key="download.sha256", what=str(path))
     return import_galaxies(out, checked, options)
+
+
+def import_cutouts(out: Path, *, path: Path, params: DownloadParams, root: Path, num_threads: int) -> Sequence[LeftOut]:
+    """Bring cutouts of the positions that ``path`` lists, by way of a work folder under ``root``, and make ``out`` of them.
+
+    Returns what was left out.
+    """
+    service = params.service
+    work, lines = service.work_path(root), list_cutouts(path, service)
+    refuse_wrong(make_catalogue(path, work, lines), params.on_error)
+    require_digest(file_sha256(path), params.sha256, key="download.sha256", what=str(path))
+    framing = Framing(service.image_size, service.image_size * service.pxscale)
+    options = ImportOptions(framing, params.on_error, num_threads)
+    with open_work_folder(work):
+        found = fetch_cutouts(lines, service, work, params.courtesy)
+        return import_galaxies(out, check_images(make_catalogue(path, work, found), options), options)
 
 
 def digest(path: Path, *, on_error: OnError = "refuse") -> str:

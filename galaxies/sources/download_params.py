@@ -21,10 +21,10 @@ class DownloadParams:
     source: Literal["simulated", "galaxy10_decals", "hdf5", "images", "cutouts"] = "simulated"
     path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue; cutouts: positions
     url: str | None = None  # galaxy10_decals: of the file; cutouts: a template with {ra} and {dec}; null: its own
+    sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for the local ones
     layer: str = "ls-dr9"  # cutouts: what the service is to draw, the template's {layer}
     rate_per_second: Annotated[float, Limits(0.01, 1000)] = 5.0  # cutouts: requests, at most
     concurrency: Annotated[int, Limits(1, 64)] = 4  # cutouts: requests that wait for an answer at a time
-    sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for the local ones
     num_galaxies: Annotated[int, Limits(20, 10_000_000)] = 3000  # simulated
     image_size: Annotated[int, Limits(16, 2048)] | None = None  # px; null: 256, but images' own, if all are equal
     # Width of the sky that each image shows; null: of images the median, of cutouts 0.262 a px.

@@ -24,7 +24,7 @@ from tests.pipelines import REPOSITORY, Pipeline
 PAGES = {path.name: path for path in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))}
 
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_NUMBER = re.compile(r"(?<!\w)[-+]?(\d[\d.,]*|nan)%?")
+_NUMBER = re.compile(r"(?<!\w)(?:[<>] ?)?[-+]?(\d[\d.,]*|nan)%?")
 
 
 @dataclass(frozen=True)

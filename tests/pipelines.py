@@ -86,9 +86,13 @@ class Pipeline:
         `dvc exp run --run-all` would wait for a task whose process was killed, for ever (DVC 3.67).
         """
         self.start("dvc", "queue", "start").wait(60)
+        self.wait_for_processes(seconds=seconds)
+
+    def wait_for_processes(self, *, seconds: float = 300) -> None:
+        """Wait until no process works in this folder."""
         deadline = time.monotonic() + seconds
-        while self.processes():
-            assert time.monotonic() < deadline, "the worker of the queue does not end"
+        while processes := self.processes():
+            assert time.monotonic() < deadline, f"{processes} do not end"
             time.sleep(0.2)
 
     def processes(self) -> list[psutil.Process]:

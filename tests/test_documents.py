@@ -121,7 +121,8 @@ def test_the_commands_of_a_page_run(page: str, world: Pipeline, tmp_path: Path) 
                 run_command(command, _clone(pipeline) if "clone" in block.words else pipeline)
             except AssertionError as error:
                 raise AssertionError(f"{block.place}: {error}") from error
-        pipeline.kill_strays()
+        # A queue works on in the background; its worker ends ten seconds after the last task.
+        pipeline.wait_for_processes()
 
 
 def _clone(pipeline: Pipeline) -> Pipeline:

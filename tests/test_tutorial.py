@@ -1,5 +1,7 @@
 """The notebook docs/tutorial.ipynb: that it still runs, and that what it shows is what it makes."""
 
+import ast
+import importlib
 import json
 import re
 import shutil
@@ -19,7 +21,7 @@ TUTORIAL = REPOSITORY / "docs" / "tutorial.ipynb"
 
 def read_cells(path: Path) -> list[Any]:
     """Return the cells with code."""
-    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]  # type: ignore[no-untyped-call]
 
 
 def kinds(cell: Any) -> list[str]:
@@ -36,6 +38,19 @@ def test_the_notebook_was_run_from_top_to_bottom_and_is_small() -> None:
     assert len(text) < 500_000
     assert "Traceback" not in text
     assert re.findall(r"(?<![\w.])/(?:home|root|tmp|Users)/", text) == []
+
+
+def test_what_the_notebook_imports_of_ours_is_there() -> None:
+    """The quick half of running it."""
+    found = 0
+    for cell in read_cells(TUTORIAL):
+        code = "\n".join(line for line in cell.source.splitlines() if not line.startswith(("!", "%")))
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("galaxies"):
+                module = importlib.import_module(node.module or "")
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+                found += 1
+    assert found >= 2
 
 
 @pytest.mark.slow
@@ -58,7 +73,7 @@ def test_the_notebook_runs_and_leaves_nothing_behind(tmp_path: Path, monkeypatch
     # The kernel is this Python, wherever the kernels of this machine are listed.
     monkeypatch.setenv("JUPYTER_PATH", str(write_kernel(tmp_path / "jupyter")))
 
-    notebook = nbformat.read(pipeline.folder / "docs" / "tutorial.ipynb", as_version=4)
+    notebook = nbformat.read(pipeline.folder / "docs" / "tutorial.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     shown = [kinds(cell) for cell in cells]
     (first,) = [cell for cell in cells if "num_galaxies = 2000" in cell.source]

@@ -25,11 +25,15 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
 from galaxies.errors import InputError
 from galaxies.files import explain_disk_errors, hash_json, write_json
+
+Kind = Literal["extract", "train", "download", "cutouts"]
+"""Of work whose folder stands in the repository."""
 
 _PLACE = Path(".dvc", "tmp")
 _CONDITIONS = "conditions.json"
@@ -41,20 +45,21 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _logger = logging.getLogger(__name__)
 
 
-def work_path(root: Path, kind: str, identity: Mapping[str, object]) -> Path:
+def work_path(root: Path, kind: Kind, identity: Mapping[str, object]) -> Path:
     """Return the folder for work of a kind in the repository at ``root``.
 
     Args:
         root: the main repository.
-        kind: ``extract``, ``train`` or ``download``.
+        kind: of the work.
         identity: JSON values: everything that determines the result.
     """
     return root / _PLACE / kind / hash_json(identity)[:32]
 
 
-def find_work(root: Path, kind: str) -> list[Path]:
-    """Return the folders with work of a kind in the repository at ``root``."""
-    return list((root / _PLACE / kind).glob("*/"))
+def find_work(root: Path) -> list[tuple[Kind, Path]]:
+    """Return the kind and the folder of all work in the repository at ``root``."""
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    return [(kind, path) for kind in kinds for path in (root / _PLACE / kind).glob("*/")]
 
 
 def work_path_beside(result: Path) -> Path:

@@ -26,8 +26,6 @@ from galaxies.features.store import ARRAY_NAME, Layout, create_store, holds_stor
 from galaxies.files import file_sha256, write_json, write_text
 from galaxies.work_folder import WorkFolder, locked, open_work_folder, work_path
 
-KIND = "extract"
-
 _logger = logging.getLogger(__name__)
 
 
@@ -204,13 +202,13 @@ class UnfinishedStores:
 @contextmanager
 def open_unfinished(root: Path, identity: Identity) -> Iterator[UnfinishedStores]:
     """Hold the work folder of the forward pass that ``identity`` is of while the block runs; a second process waits."""
-    with open_work_folder(work_path(root, KIND, identity.pass_json())) as work:
+    with open_work_folder(work_path(root, "extract", identity.pass_json())) as work:
         yield UnfinishedStores(work)
 
 
 def discard_unfinished(root: Path, identity: Identity) -> None:
     """Throw away the work copy of a published store that a later stage has opened. A folder in use is left alone."""
-    folder = work_path(root, KIND, identity.pass_json())
+    folder = work_path(root, "extract", identity.pass_json())
     if folder.is_dir():
         with suppress(BlockingIOError), locked(folder, wait=False):
             UnfinishedStore(folder, identity.layer).delete()

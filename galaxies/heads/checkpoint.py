@@ -17,8 +17,6 @@ import torch
 from galaxies.files import replacing
 from galaxies.work_folder import discard_finished_work, open_work_folder, work_path
 
-KIND = "train"
-
 # Raised when the code changes what a state means.
 _VERSION = 3
 
@@ -65,7 +63,7 @@ def open_checkpoint(
         conditions: what may change its last bits, likewise; a state made under others is thrown away.
         seconds: the least time between two states.
     """
-    path = work_path(root, KIND, {"version": _VERSION, **identity})
+    path = work_path(root, "train", {"version": _VERSION, **identity})
     with open_work_folder(path) as work:
         work.begin(conditions)
         yield Checkpoint(path / _NAME, seconds=seconds)

@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
-from galaxies.work_folder import WorkFolder, discard_work, find_results, find_work, is_in_use, work_path_beside
+from galaxies.work_folder import Kind, WorkFolder, discard_work, find_results, find_work, is_in_use, work_path_beside
 
 _SECONDS_A_DAY = 86_400
 
@@ -16,7 +17,7 @@ _SECONDS_A_DAY = 86_400
 class Unfinished:
     """One work folder."""
 
-    kind: str  # extract, train, download, cutouts or predict
+    kind: Kind | Literal["predict"]
     path: Path
     key: str  # stands for all that determines the result; of predict the name of the result
     num_bytes: int
@@ -28,9 +29,7 @@ class Unfinished:
 
 def list_unfinished(root: Path) -> list[Unfinished]:
     """Return the work of the stages of the repository at ``root``, the oldest first."""
-    kinds = ("extract", "train", "download", "cutouts")
-    found = [(kind, path, path.name) for kind in kinds for path in find_work(root, kind)]
-    return _describe_all(found)
+    return _describe_all([(kind, path, path.name) for kind, path in find_work(root)])
 
 
 def list_unfinished_in(folder: Path) -> list[Unfinished]:
@@ -71,11 +70,11 @@ def _find(key: str, found: Sequence[Unfinished]) -> Unfinished:
     return fitting[0]
 
 
-def _describe_all(found: Sequence[tuple[str, Path, str]]) -> list[Unfinished]:
+def _describe_all(found: Sequence[tuple[Kind | Literal["predict"], Path, str]]) -> list[Unfinished]:
     return sorted((_describe(kind, path, key) for kind, path, key in found), key=lambda work: -work.age_days)
 
 
-def _describe(kind: str, path: Path, key: str) -> Unfinished:
+def _describe(kind: Kind | Literal["predict"], path: Path, key: str) -> Unfinished:
     num_bytes, written = 0, 0.0
     for part in (path, *path.rglob("*")):
         try:
@@ -89,7 +88,7 @@ def _describe(kind: str, path: Path, key: str) -> Unfinished:
     return Unfinished(kind, path, key, num_bytes, age_days, progress, is_in_use(path), is_finished)
 
 
-def _describe_progress(kind: str, path: Path) -> str:
+def _describe_progress(kind: Kind | Literal["predict"], path: Path) -> str:
     """Say how far work is; PyTorch, Zarr and the like are imported only where there is such work."""
     if kind == "extract":
         from galaxies.features.unfinished import describe_stores

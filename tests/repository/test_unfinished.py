@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import zarr
@@ -14,7 +15,7 @@ from galaxies.features.unfinished import open_unfinished
 from galaxies.heads.checkpoint import open_checkpoint
 from galaxies.repository.unfinished import delete_unfinished, format_unfinished, list_unfinished, list_unfinished_in
 from galaxies.sources.transfer import RemoteFile, download
-from galaxies.work_folder import open_work_folder, work_path, work_path_beside
+from galaxies.work_folder import Kind, open_work_folder, work_path, work_path_beside
 from tests.servers import cut, refuse, serve
 from tests.toys import EXTRACT_WORK, toy_identity
 
@@ -105,14 +106,16 @@ def test_work_of_all_stages_is_listed_with_how_far_it_is(tmp_path: Path, monkeyp
     }
 
 
-def test_work_that_has_only_begun_is_listed_too(tmp_path: Path) -> None:
-    for kind in ("extract", "train", "download"):
+def test_work_of_every_kind_that_has_only_begun_is_listed_too(tmp_path: Path) -> None:
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    for kind in kinds:
         with open_work_folder(work_path(tmp_path, kind, {})) as work:
             work.begin({})
     assert {work.kind: work.progress for work in list_unfinished(tmp_path)} == {
         "extract": "no shards",
         "train": "no epochs",
         "download": "nothing yet",
+        "cutouts": "0 cutouts, 0 positions without",
     }
 
 

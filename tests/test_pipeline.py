@@ -114,6 +114,7 @@ def test_another_layer_costs_only_its_own_extraction(finished: Pipeline, tmp_pat
     assert store_bytes(pipeline) == before
 
 
+@pytest.mark.slow
 def test_experiments_run_in_the_workspace_aside_and_from_the_queue(finished: Pipeline, tmp_path: Path) -> None:
     pipeline = finished.copy(tmp_path / "copy")
     pipeline.run("dvc", "exp", "run", "-n", "here", "-S", "train.learning_rate=1e-5")
@@ -127,6 +128,7 @@ def test_experiments_run_in_the_workspace_aside_and_from_the_queue(finished: Pip
     assert pipeline.scratch_shards() == 0
 
 
+@pytest.mark.slow
 def test_a_sweep_in_one_process_finds_what_the_queue_finds(finished: Pipeline, tmp_path: Path) -> None:
     pipeline = finished.copy(tmp_path / "copy")
     lists, keys = ("0.1,0.0001", "0.1,5.0"), ["learning_rate", "weight_decay"]
@@ -148,19 +150,20 @@ def test_a_sweep_in_one_process_finds_what_the_queue_finds(finished: Pipeline, t
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "moment"),
     [
-        ("dvc", "repro"),
-        ("dvc", "exp", "run"),
-        ("dvc", "exp", "run", "--temp"),
+        pytest.param("dvc repro", "writing", id="repro-writing"),
+        pytest.param("dvc repro", "hashing", id="repro-hashing", marks=pytest.mark.slow),
+        pytest.param("dvc exp run", "writing", id="exp-run-writing", marks=pytest.mark.slow),
+        pytest.param("dvc exp run", "hashing", id="exp-run-hashing", marks=pytest.mark.slow),
+        pytest.param("dvc exp run --temp", "writing", id="temp-writing", marks=pytest.mark.slow),
+        pytest.param("dvc exp run --temp", "hashing", id="temp-hashing", marks=pytest.mark.slow),
     ],
-    ids=" ".join,
 )
-@pytest.mark.parametrize("moment", ["writing", "hashing"])
 def test_a_killed_run_continues_to_the_same_bytes(
-    fresh: Pipeline, finished: Pipeline, tmp_path: Path, command: tuple[str, ...], moment: str
+    fresh: Pipeline, finished: Pipeline, tmp_path: Path, command: str, moment: str
 ) -> None:
-    pipeline = fresh.copy(tmp_path / "copy")
+    pipeline, words = fresh.copy(tmp_path / "copy"), tuple(command.split())
 
     def is_time() -> bool:
         if moment == "writing":
@@ -169,12 +172,12 @@ def test_a_killed_run_continues_to_the_same_bytes(
         places = [pipeline.folder, *(pipeline.folder / ".dvc" / "tmp" / "exps").glob("standalone/*")]
         return any((place / "features" / "layer1.zarr").exists() for place in places)
 
-    pipeline.kill_when(command, is_time)
+    pipeline.kill_when(words, is_time)
     num_shards, written = pipeline.scratch_shards(), modification_times(pipeline)
     assert num_shards >= (1 if moment == "writing" else 3)
     pipeline.run("git", "checkout", "-qf", "main")
-    pipeline.run(*command)
-    if "--temp" in command:
+    pipeline.run(*words)
+    if "--temp" in words:
         experiment = pipeline.run("dvc", "exp", "list", "--name-only").split()[0]
         pipeline.run("dvc", "exp", "apply", experiment)
     assert store_bytes(pipeline) == store_bytes(finished)
@@ -189,6 +192,7 @@ def modification_times(pipeline: Pipeline) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in shards}
 
 
+@pytest.mark.slow
 def test_a_killed_queued_experiment_continues_when_queued_again(fresh: Pipeline, finished: Pipeline, tmp_path: Path) -> None:
     pipeline = fresh.copy(tmp_path / "copy")
     queue = ("dvc", "exp", "run", "--queue", "-n", "queued", "-f")

@@ -71,3 +71,8 @@ def test_what_changes_speed_alone_is_in_no_stage() -> None:
 def test_a_new_learning_rate_does_not_run_the_baselines_again() -> None:
     assert "params" not in stage("baselines")
     assert not [dep for dep in stage("baselines")["deps"] if "head" in dep]
+
+
+def test_the_model_registry_knows_what_training_writes() -> None:
+    (artifact,) = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["artifacts"].values()
+    assert artifact["path"] in stage("train")["outs"]

@@ -7,14 +7,39 @@ from galaxies.commands.command import Command, count
 from galaxies.paths import GALAXIES
 
 
+def _use(options: argparse.Namespace) -> None:
+    from galaxies.params_file import change_section
+    from galaxies.runtime import RuntimeParams
+    from galaxies.sources.findings import look_at
+
+    findings = look_at(
+        options.path,
+        on_error="leave_out" if options.leave_out else "refuse",
+        num_threads=RuntimeParams().count_workers(),
+    )
+    for line in findings.lines:
+        print(line)
+    changed = change_section(Path("params.yaml"), "download", findings.params)
+    print("\nparams.yaml:" if changed else "\nparams.yaml says so already.")
+    for line in changed:
+        print(f"  {line}")
+    print("The next command is `dvc repro`.")
+
+
+def _add_use(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, help="an .h5 file, a folder of class folders, a catalogue of images or of positions")
+    parser.add_argument("--leave-out", action="store_true", help="leave out the galaxies that cannot be used")
+
+
 def _digest(options: argparse.Namespace) -> None:
     from galaxies.sources.sources import digest
 
-    print(digest(options.path))
+    print(digest(options.path, on_error="leave_out" if options.leave_out else "refuse"))
 
 
 def _add_digest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="a file, a folder of class folders, or a catalogue of images")
+    parser.add_argument("--leave-out", action="store_true", help="as with download.on_error: leave_out")
 
 
 def _layers(options: argparse.Namespace) -> None:
@@ -47,6 +72,13 @@ def _add_layers(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS = (
+    Command(
+        "use",
+        "look at your own galaxies, and write into params.yaml where they are",
+        "galaxies use my_galaxies",
+        _use,
+        _add_use,
+    ),
     Command(
         "digest",
         "print the digest that download.sha256 or extract.weights_sha256 wants",

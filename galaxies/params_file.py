@@ -1,0 +1,78 @@
+"""Change single keys of params.yaml, and leave every other byte of it as it is: comments, order, blanks."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from galaxies.errors import InputError
+from galaxies.files import write_text
+
+Value = str | int | float | bool | None
+
+# A value, blanks, a comment and the end of the line; a sign of a comment in quotation marks is none.
+_REST = r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^#\n]*?)(?P<gap>[ \t]*)(?P<comment>#[^\r\n]*)?(?P<end>\r?\n?)"""
+_PLAIN = re.compile(r"[\w./~-]+")
+
+
+def change_section(path: Path, section: str, changes: Mapping[str, Value]) -> list[str]:
+    """Set keys of a section in the file at ``path``; return a line for each key that changed.
+
+    Raises InputError when there is no such file or section, or it is written so that its lines cannot be changed one by one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no {path.name} in {path.resolve().parent}; run from the repository's top folder.") from None
+    before = _load(path, text)
+    if not isinstance(before.get(section), dict):
+        raise InputError(f"{path} has no section `{section}`.")
+    changed = {key: value for key, value in changes.items() if key not in before[section] or before[section][key] != value}
+    for key, value in changed.items():
+        text = _set_line(text, section, key, _write(value))
+    wanted = {**before, section: {**before[section], **changed}}
+    if _load(path, text) != wanted:
+        lines = "\n".join(f"  {key}: {_write(value)}" for key, value in changed.items())
+        raise InputError(f"{path}: the section `{section}` is written in an unusual way; change it by hand:\n{lines}")
+    if changed:
+        write_text(path, text)
+    return [f"{section}.{key}: {_write(value)}" for key, value in changed.items()]
+
+
+def _load(path: Path, text: str) -> dict[str, Any]:
+    try:
+        found = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _set_line(text: str, section: str, key: str, value: str) -> str:
+    """Put a value into its line, the comment behind it at its column where there is room; add a line where there is none."""
+    lines = text.splitlines(keepends=True)
+    start = next((number for number, line in enumerate(lines) if re.match(rf"{section}:\s*(#.*)?$", line)), None)
+    if start is None:
+        return text
+    for number in range(start + 1, len(lines)):
+        if re.match(r"[^\s#]", lines[number]):
+            break
+        match = re.match(rf"(?P<key>\s+{key}:[ \t]*){_REST}$", lines[number])
+        if match:
+            column = len(match["key"] + match["value"] + match["gap"])
+            head = f"{match['key'].rstrip()} {value}"
+            comment = f"{head.ljust(column - 1)} {match['comment']}" if match["comment"] else head
+            lines[number] = f"{comment}{match['end']}"
+            return "".join(lines)
+    return "".join([*lines[: start + 1], f"  {key}: {value}\n", *lines[start + 1 :]])
+
+
+def _write(value: Value) -> str:
+    """Return a value as YAML reads it back: text that would be a number, such as a digest of digits, in quotation marks."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    is_plain = bool(_PLAIN.fullmatch(value)) and YAML(typ="safe").load(value) == value
+    return value if is_plain else json.dumps(value, ensure_ascii=False)

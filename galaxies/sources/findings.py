@@ -1,0 +1,136 @@
+"""Look at whatever a user has, and say what it is, what is in it, and which parameters would use it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.errors import InputError
+from galaxies.files import file_sha256
+from galaxies.sources.band_files import has_image_name
+from galaxies.sources.catalogues import CATALOGUE_SUFFIXES, is_image_catalogue, is_table
+from galaxies.sources.cutouts import list_cutouts
+from galaxies.sources.download_params import DownloadParams
+from galaxies.sources.image_catalogue import (
+    ImageCatalogue,
+    OnError,
+    digest_images,
+    make_catalogue,
+    read_catalogue,
+    refuse_wrong,
+)
+from galaxies.sources.image_import import ImportOptions, check_images
+from galaxies.sources.image_measures import Framing, Measures
+from galaxies.sources.inputs import HDF5_SUFFIXES
+
+_MOST_CLASSES = 12
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found."""
+
+    lines: tuple[str, ...]  # for a person
+    params: Mapping[str, str | int | None] = field(default_factory=dict)  # of the section `download`, that would use it
+
+
+def look_at(path: Path, *, on_error: OnError, num_threads: int) -> Findings:
+    """Look at a file in the Galaxy10 schema, a folder of class folders, a catalogue of images or one of positions.
+
+    Raises InputError when it is none, and with all that is wrong with it; ``leave_out`` counts galaxies that cannot be used.
+    """
+    if not path.exists():
+        raise InputError(f"There is no file or folder {path}.")
+    if path.is_file() and path.suffix.lower() in HDF5_SUFFIXES:
+        return _look_at_hdf5(path)
+    if path.is_dir() or is_image_catalogue(path):
+        return _look_at_images(path, on_error, num_threads)
+    if is_table(path):
+        return _look_at_positions(path, on_error)
+    known = ", ".join((*HDF5_SUFFIXES, *CATALOGUE_SUFFIXES))
+    hint = f" To predict it: `galaxies predict {path} --out predictions.csv`." if has_image_name(path) else ""
+    raise InputError(f"{path}: expected a folder with a sub-folder for each class, or one of {known}.{hint}")
+
+
+def _look_at_hdf5(path: Path) -> Findings:
+    with GalaxyFile(path) as galaxies:
+        galaxies.check_columns()
+        counts = Counter(galaxies.class_names[label] for label in galaxies.labels.tolist())
+        known = int(np.isfinite(galaxies.ra + galaxies.dec).sum())
+        lines = (
+            f"{path} is a file in the Galaxy10 schema: {galaxies.num_galaxies:,} galaxies.",
+            _say_classes(counts),
+            f"Images: {galaxies.image_size} x {galaxies.image_size} px, bands {', '.join(galaxies.bands)}.",
+            f"Positions: {_share(known, galaxies.num_galaxies)} known.",
+        )
+    return Findings(lines, {"source": "hdf5", "path": str(path), "sha256": file_sha256(path)})
+
+
+def _look_at_images(path: Path, on_error: OnError, num_threads: int) -> Findings:
+    if path.is_dir() and not any(entry.is_dir() for entry in path.iterdir()) and any(map(has_image_name, path.iterdir())):
+        raise InputError(
+            f"{path} holds images, but no folders that name their classes. To train, put them into a sub-folder for each "
+            f"class, or write a catalogue (id, path, label). To predict them: `galaxies predict {path} --out predictions.csv`."
+        )
+    catalogue = read_catalogue(path)
+    # Whatever the sizes are: with one that is asked for, all that can be wrong is a file.
+    checked = check_images(catalogue, ImportOptions(Framing(image_size=1), on_error, num_threads))
+    assert checked.measures is not None
+    sizes = Counter(checked.measures.side.tolist()).most_common()
+    kind = "a folder of class folders" if path.is_dir() else "a catalogue of images"
+    lines = [f"{path} is {kind}: {len(checked.catalogue.lines):,} galaxies."]
+    lines += [f"Left out: {len(checked.left_out):,}, such as {checked.left_out[0].reason}."] if checked.left_out else []
+    lines += [_say_classes(Counter(line.class_name for line in checked.catalogue.lines)), _say_files(checked.catalogue)]
+    lines += [_say_sizes(sizes, checked.measures)]
+    digest = digest_images(catalogue, on_error)
+    size = sizes[0][0] if len(sizes) > 1 else None
+    return Findings(
+        tuple(lines), {"source": "images", "path": str(path), "sha256": digest, "image_size": size, "on_error": on_error}
+    )
+
+
+def _look_at_positions(path: Path, on_error: OnError) -> Findings:
+    catalogue = make_catalogue(path, path.parent, list_cutouts(path, DownloadParams().service))
+    refuse_wrong(catalogue, on_error)
+    num_wrong = len(catalogue.wrong)
+    lines = [
+        f"{path} is a catalogue of positions: {len(catalogue.lines) - num_wrong:,} galaxies, whose cutouts will be fetched."
+    ]
+    lines += [f"Left out: {num_wrong:,}, such as {next(iter(catalogue.wrong.values()))}."] if num_wrong else []
+    used = [line for place, line in enumerate(catalogue.lines) if place not in catalogue.wrong]
+    lines += [_say_classes(Counter(line.class_name for line in used))]
+    params = {"source": "cutouts", "path": str(path), "sha256": file_sha256(path), "on_error": on_error}
+    return Findings(tuple(lines), params)
+
+
+def _say_classes(counts: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items())[:_MOST_CLASSES])
+    return f"Classes: {len(counts)}: {shown}{', …' if len(counts) > _MOST_CLASSES else ''}."
+
+
+def _say_files(catalogue: ImageCatalogue) -> str:
+    kinds = Counter(
+        "g, r and z apart" if len(line.paths) > 1 else "".join(Path(line.paths[0]).suffixes[-1:]).lower()
+        for line in catalogue.lines
+    )
+    positions = sum(np.isfinite(line.ra + line.dec) for line in catalogue.lines)
+    listing = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
+    return f"Files: {listing}; positions: {_share(int(positions), len(catalogue.lines))} known."
+
+
+def _say_sizes(sizes: list[tuple[int, int]], measures: Measures) -> str:
+    known = np.isfinite(measures.pxscale)
+    shown = ", ".join(f"{size} px ({count:,})" for size, count in sizes[:5]) + (", …" if len(sizes) > 5 else "")
+    scales = f"pixel scales: {_share(int(known.sum()), len(known))} known"
+    if known.any():
+        width = float(np.median((measures.side * measures.pxscale)[known]))
+        scales += f", the median image shows {width:.3g} arcsec"
+    brought = f" All are brought to {sizes[0][0]} px, the most frequent." if len(sizes) > 1 else ""
+    return f"Sizes: {shown}; {scales}.{brought}"
+
+
+def _share(number: int, total: int) -> str:
+    return "all" if number == total else "none" if not number else f"{number:,} of {total:,}"

@@ -1,0 +1,62 @@
+"""One key of params.yaml is changed, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from galaxies.errors import InputError
+from galaxies.params_file import Value, change_section
+from tests.pipelines import REPOSITORY
+
+
+def test_single_lines_change_and_comments_stay(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    before = (REPOSITORY / "params.yaml").read_text()
+    path.write_text(before)
+    digest = "a" * 64
+    changed = change_section(path, "download", {"source": "images", "path": "my galaxies/ä", "sha256": digest, "seed": 0})
+    assert changed == ["download.source: images", 'download.path: "my galaxies/ä"', f"download.sha256: {digest}"]
+    old, new = before.splitlines(), path.read_text().splitlines()
+    differing = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+    assert len(differing) == 3
+    for a, b in differing:
+        assert a.split("#", 1)[1] == b.split("#", 1)[1]
+    assert differing[0][0].index("#") == differing[0][1].index("#")
+    assert YAML(typ="safe").load(path.read_text())["download"]["path"] == "my galaxies/ä"
+    assert change_section(path, "download", {"source": "images"}) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["1" * 64, "12" * 31 + "e5", "null", "true", "a: b", "# no", "", "~", 7, 0.5, True, None, "x'y\"z"]
+)
+def test_every_value_comes_back_as_it_is(tmp_path: Path, value: Value) -> None:
+    """A digest of digits alone would be a number."""
+    path = tmp_path / "params.yaml"
+    path.write_text("# top\ndownload: # here\n  a: 1 # one\n\n  # of b\n  b: text\nsplit:\n  a: 5\n")
+    for key in ("a", "b", "c"):
+        change_section(path, "download", {key: "first # of all"})
+        change_section(path, "download", {key: value})
+    found = YAML(typ="safe").load(path.read_text())
+    assert found == {"download": dict.fromkeys("abc", value), "split": {"a": 5}}
+    for comment in ("# top", "# here", "# one", "  # of b"):
+        assert comment in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"There is no params\.yaml in .*run from the repository's top folder"),
+        ("split: {}\n", "has no section `download`"),
+        ("download: [\n", "is not valid YAML"),
+        ("download: {source: a}\n", "(?s)is written in an unusual way; change it by hand:.*source: images"),
+        ("download:\n  source: >\n    a\n    b\n", "is written in an unusual way"),
+    ],
+)
+def test_a_file_that_cannot_be_changed_line_by_line_is_left_alone(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        change_section(path, "download", {"source": "images"})
+    assert text is None or path.read_text() == text

@@ -18,7 +18,7 @@ from galaxies.files import replacing
 from galaxies.work_folder import discard_finished_work, open_work_folder, work_path
 
 # Raised when the code changes what a state means.
-_VERSION = 3
+_VERSION = 4
 
 _NAME = "checkpoint.pt"
 

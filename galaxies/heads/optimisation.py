@@ -14,10 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from galaxies.heads.train_params import TrainParams
 
 _MOMENTUM = 0.9
+_BETAS = (0.9, 0.999)
+_EPSILON = 1e-8
 
 # A validation loss counts as lower from this relative gain on, as in torch's ReduceLROnPlateau.
 _THRESHOLD = 1e-4
@@ -70,47 +74,57 @@ def weigh_classes(targets: Tensor, num_classes: int, class_weight: str) -> Tenso
 class Optimizer:
     """AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov momentum; each head has its own learning rate and weight decay.
 
-    One of torch's optimizers, in a single pass over memory, gives the steps of all heads at a rate of 1; then each head goes as
-    much of its own as its rate says. Only weights decay: a bias carries how frequent a class is, and shrinking it would be
-    wrong.
+    A function of torch gives the steps of all heads at a rate of 1, in a single pass over memory; then each head goes as much
+    of its own as its rate says. (torch's classes call the same, and add 40 µs to the 750 µs that a batch takes one head.) Only
+    weights decay: a bias carries how frequent a class is, and shrinking it would be wrong.
     """
 
     def __init__(self, kind: str, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
         """Take tensors of (S, G, ...), or of any shape where all share one rate and decay; at least one."""
-        self._kind = kind
-        self._parameters = [*weights, *biases]
-        self._num_weights = len(weights)
-        self._steps = [torch.zeros_like(parameter) for parameter in self._parameters]
-        self._torch: torch.optim.Optimizer = (
-            torch.optim.AdamW(self._steps, lr=1.0, weight_decay=0.0, fused=True)
-            if kind == "adamw"
-            else torch.optim.SGD(self._steps, lr=1.0, momentum=_MOMENTUM, nesterov=True, fused=True)
+        self._kind, self._parameters, self._num_weights = kind, [*weights, *biases], len(weights)
+        self._steps, self._first, self._second = (
+            [torch.zeros_like(parameter) for parameter in self._parameters] for _ in range(3)
         )
+        self._times = [torch.zeros((), device=parameter.device) for parameter in self._parameters]  # steps done
 
     @torch.no_grad()
     def step(self, rate: Tensor, decay: Tensor) -> None:
         """Move all parameters by their gradients, which are used up; ``rate`` and ``decay`` are (S, G), or scalars."""
-        for index, (parameter, step) in enumerate(zip(self._parameters, self._steps, strict=True)):
-            step.grad, parameter.grad = parameter.grad, None
+        gradients = [torch.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in self._parameters]
+        for index, (parameter, step, gradient) in enumerate(zip(self._parameters, self._steps, gradients, strict=True)):
             is_weight = index < self._num_weights
             if is_weight and self._kind == "adamw":
                 # Its decay is a part of the step that no moment remembers: so the step begins with it.
                 torch.mul(parameter, _expand(-decay, parameter), out=step)
                 continue
             step.zero_()
-            if is_weight and step.grad is not None:
-                step.grad.addcmul_(parameter, _expand(decay, parameter))
-        self._torch.step()
+            if is_weight:
+                gradient.addcmul_(parameter, _expand(decay, parameter))
+        self._add_steps(gradients)
         for parameter, step in zip(self._parameters, self._steps, strict=True):
             parameter.addcmul_(step, _expand(rate, parameter))
+            parameter.grad = None
 
-    def state(self) -> dict[str, Any]:
+    def _add_steps(self, gradients: list[Tensor]) -> None:
+        """Add the steps at a rate of 1, without decay."""
+        options: dict[str, Any] = {"lr": 1.0, "weight_decay": 0.0, "maximize": False, "fused": True}
+        if self._kind == "adamw":
+            options |= {"beta1": _BETAS[0], "beta2": _BETAS[1], "eps": _EPSILON, "amsgrad": False}
+            adamw(self._steps, gradients, self._first, self._second, [], self._times, **options)
+        else:
+            options |= {"momentum": _MOMENTUM, "dampening": 0.0, "nesterov": True}
+            sgd(self._steps, gradients, list(self._first), **options)
+
+    def state(self) -> dict[str, list[Tensor]]:
         """Return what a checkpoint needs."""
-        return self._torch.state_dict()
+        return {"first": self._first, "second": self._second, "times": self._times}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, list[Tensor]]) -> None:
         """Continue from a checkpoint."""
-        self._torch.load_state_dict(state)
+        for name, tensors in self.state().items():
+            for tensor, saved in zip(tensors, state[name], strict=True):
+                tensor.copy_(saved)
 
 
 def _expand(values: Tensor, parameter: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def _predict(options: argparse.Namespace) -> None:
         options.allow_outside,
         options.metrics,
         options.adapt,
-        ReadOptions(options.pixel_scale, options.as_is),
+        ReadOptions(options.zero_point, options.pixel_scale, options.as_is),
     )
     counts = predict_inputs(options.input, options.out, model, settings)
     print(f"{options.out}: {format_counts(counts)}")
@@ -43,8 +43,21 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_image_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--zero-point",
+        type=_magnitude,
+        metavar="MAG",
+        help="AB magnitude of a flux of 1, in FITS files whose header names no unit",
+    )
     parser.add_argument("--pixel-scale", type=_above_0, metavar="ARCSEC", help="arcsec/px of all images, whatever else is said")
     parser.add_argument("--as-is", action="store_true", help="take each image for the field: neither crop nor resample it")
+
+
+def _magnitude(text: str) -> float:
+    number = float(text)
+    if not -50 < number < 80:
+        raise argparse.ArgumentTypeError(f"found {text}, expected an AB magnitude, such as 22.5 for nanomaggies")
+    return number
 
 
 def _above_0(text: str) -> float:

@@ -29,6 +29,7 @@ from galaxies.data.galaxy_schema import (
     refuse_complaints,
     schema_complaints,
 )
+from galaxies.data.hdf5_files import one_line, open_hdf5, open_to_read
 from galaxies.errors import InputError
 from galaxies.files import replacing
 
@@ -87,7 +88,7 @@ def write_galaxies(
     """
     waiting = iter(blocks)
     first = next(waiting, None)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, open_hdf5(temporary, "w") as file:
         dtype, bands = (first.images.dtype, first.bands) if first else (np.uint8, RGB)
         images = file.create_dataset("images", (num_galaxies, image_size, image_size, len(bands)), dtype)
         labels = file.create_dataset("ans", (num_galaxies,), np.uint8)
@@ -131,15 +132,7 @@ class GalaxyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._file = h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES, rdcc_nslots=10007)
-        except FileNotFoundError:
-            raise InputError(f"There is no file {path}; `dvc repro download` makes data/galaxies.h5.") from None
-        except (PermissionError, IsADirectoryError) as error:
-            raise InputError(f"{path} is no file that you may read ({_one_line(error)}); expected is an HDF5 file.") from error
-        except OSError as error:
-            reason = _one_line(error)
-            raise InputError(f"{path} cannot be read as HDF5 ({reason}): it is truncated or not an HDF5 file.") from error
+        self._file = open_to_read(path, rdcc_nbytes=_CHUNK_CACHE_BYTES, rdcc_nslots=10007)
         try:
             with self._explaining_damage():
                 refuse_complaints(path, schema_complaints(self._file))
@@ -208,7 +201,7 @@ class GalaxyFile:
         try:
             yield
         except _DAMAGE as error:
-            raise InputError(f"{self.path} is damaged: {_one_line(error)}. Get it or make it again.") from error
+            raise InputError(f"{self.path} is damaged: {one_line(error)}. Get it or make it again.") from error
 
     def read_images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Return the images of ascending ``indices``: (B, S, S, C) uint8, or float16 from 0 to 1.
@@ -224,7 +217,7 @@ class GalaxyFile:
                 self._images.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
             except (OSError, RuntimeError) as error:
                 raise InputError(
-                    f"{self.path}: images {first} to {last} cannot be read ({_one_line(error)}); the file is damaged, or its "
+                    f"{self.path}: images {first} to {last} cannot be read ({one_line(error)}); the file is damaged, or its "
                     "compression is not installed here. Get it again (data/galaxies.h5: `dvc repro --force download`)."
                 ) from error
         return images
@@ -244,13 +237,12 @@ class GalaxyFile:
             block = slice(start, min(start + BLOCK_GALAXIES, len(indices)))
             yield block, self.read_images(indices[block])
 
+    def close(self) -> None:
+        """Close the file; what was read stays."""
+        self._file.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
-
-
-def _one_line(error: Exception) -> str:
-    """HDF5 tells its errors in several lines."""
-    return " ".join(str(error).split())
+        self.close()

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 BANDS = ("g", "r", "z")
 
+STRETCH_PXSCALE = 0.262
+"""arcsec: the side of the pixels whose nanomaggies are meant. Those of the survey's cutouts at another scale are
+interpolated, and so mean the same: the viewer (package imagine) leaves their numbers as they are."""
+
 # What a nanomaggy counts in each band, and the pedestal that keeps the noise of an empty sky visible.
 _SCALES = {"g": 6.0, "r": 3.4, "z": 2.2}
 _PEDESTAL = 0.03
@@ -18,7 +22,10 @@ _SOFTENING = 20.0
 
 
 def stretch_to_rgb(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Turn fluxes (..., 3, S, S) in nanomaggies a pixel, bands g, r, z, into images (..., S, S, 3), R = z, G = r, B = g."""
+    """Turn fluxes (..., 3, S, S) in nanomaggies a pixel, bands g, r, z, into images (..., S, S, 3), R = z, G = r, B = g.
+
+    A pixel is one of STRETCH_PXSCALE, whatever the image's own: what the colours show is a surface brightness.
+    """
     scales = np.array([_SCALES[band] for band in BANDS], np.float32)[:, None, None]
     scaled = fluxes * scales + np.float32(_PEDESTAL)
     intensity = np.clip(scaled, 0, None).mean(axis=-3, keepdims=True)

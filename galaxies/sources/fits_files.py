@@ -1,81 +1,104 @@
-"""Galaxies in FITS files: their fluxes in g, r and z become the colours of the survey's own pictures (``stretch``).
+"""FITS files as they lie on disk: opened, unpacked where they are packed, and no header believed before the file's size is.
 
-Fluxes are taken as nanomaggies a pixel, as the Legacy Surveys give them. H x W pixels.
+H x W pixels.
 """
 
+import bz2
+import errno
 import gzip
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import lzma
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO
 
-import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
-from numpy.typing import NDArray
 
-from galaxies.data.stretch import BANDS, stretch_grey, stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
+from galaxies.sources.fits_pixels import FitsImage
 from galaxies.sources.image_files import DAMAGE_ERRORS, MAX_PIXELS, say_damage
-from galaxies.sources.notes import Note
 
 # What astropy's decompressor raises on damaged bytes: a class that has a name in private modules alone.
 _DECOMPRESSION_ERROR = "CfitsioException"
-_GZIP_START = b"\x1f\x8b"
-# The largest image that is read has half of it.
-_MAX_UNPACKED_BYTES = 256 << 20
+_FITS_START = b"SIMPLE  ="
+_Unpacker = type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]
+_UNPACKERS: dict[bytes, _Unpacker] = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
+"""By the first bytes of a packed file. astropy unpacks too, but without a limit."""
+_LONGEST_START = max(len(start) for start in (_FITS_START, *_UNPACKERS))
+# What unpacks to more than this lies on disk, where it takes no memory.
+_MAX_BYTES_IN_MEMORY = 16 << 20
+_COPY_BYTES = 1 << 20
 # A header of the survey has some 200 cards of 80 bytes; one without an end would be read to the end of the file.
 _MAX_HEADER_BYTES = 1 << 20
 _CARD_BYTES = 80
-_MAX_HDUS = 16
-_SCALE_KEYWORDS = ("PIXSCALE", "PXSCALE", "PIXSCAL1", "SECPIX", "SECPIX1")
-_BAND_KEYWORDS = ("BAND", "FILTER")
-_PLAUSIBLE_ARCSEC = (1e-3, 1e3)
-# What stands beside an image in a file of its own extension: errors, quality, weights, coverage (HST, JWST, Legacy Surveys).
-_COMPANIONS = ("err", "dq", "wht", "con", "ctx", "var", "ivar", "invvar", "weight", "mask", "maskbits", "nexp", "area", "psf")
-# Counts or another unit make most of an image white; of the 2,488 galaxies of EFIGI none has more than 2 % of it.
-_MOST_WHITE = 0.25
-_SAME_SCALE = 0.01
+_MAX_HDUS = 64
+# A file that is read whole has half of it at most; of a mosaic, single galaxies are read.
+_MAX_BYTES = 512 << 20
+_MAX_UNPACKED_BYTES = 256 << 20
+_MAX_MOSAIC_BYTES = 256 << 30
+_MAX_MOSAIC_PIXELS = 1 << 33
 
 
-@dataclass(frozen=True)
-class _Plane:
-    """One image of the sky in one band."""
+class FitsFile:
+    """An open FITS file with all its images.
 
-    band: str | None  # None where the header does not say
-    fluxes: NDArray[np.float32]  # (H, W), rows from north to south where FITS's usual orientation holds
-    pxscale: float  # arcsec/px, NaN where unknown
-
-
-def read_fits(files: Sequence[Path]) -> tuple[NDArray[np.uint8], float, list[Note]]:
-    """Read one file (one plane, three planes, or a cube), or three with one plane each, in the order g, r, z.
-
-    Returns:
-        The image (H, W, 3), its pixel scale in arcsec (NaN where unknown), and notes on what was assumed.
-
-    Raises:
-        InputError: the file is damaged, holds no image, none in the right bands, or more pixels than the limit.
-        OSError: the file cannot be opened.
+    Attributes:
+        path: of the file.
+        images: those of the sky and others, as they stand in the file; their pixels are not read yet.
+        primary: the first header of the file, which says what holds for all of them.
     """
-    with _explain_damage():
-        planes, notes = _choose_planes([list(_read_planes(file)) for file in files])
-    _require_same_sky(planes)
-    fluxes = np.stack([plane.fluxes for plane in planes])
-    notes += _mend(fluxes, planes)
-    image = stretch_to_rgb(fluxes) if len(planes) == len(BANDS) else stretch_grey(fluxes[0])
-    white_fraction = np.count_nonzero(image == 255) / image.size
-    if white_fraction > _MOST_WHITE:
-        notes.append(Note(f"{white_fraction:.0%} of the image is white: are the fluxes nanomaggies a pixel?", is_doubt=True))
-    return image, planes[0].pxscale, notes
+
+    def __init__(self, path: Path, *, is_mosaic: bool) -> None:
+        """Open ``path``, as a mosaic where only parts of it will be read: then it may be larger.
+
+        Raises:
+            InputError: the file is damaged, too large, or no FITS file.
+            OSError: it cannot be opened.
+        """
+        self.path = path
+        with ExitStack() as stack, explain_damage():
+            # astropy leaves a file open that it opened itself and could not read to its end.
+            stream = stack.enter_context(_open(path, is_mosaic))
+            # Where it can be, a file is mapped into memory; True would refuse images with BSCALE, which cannot.
+            is_mapped = None if isinstance(stream, io.BufferedReader) else False
+            hdus = stack.enter_context(fits.open(stream, memmap=is_mapped, lazy_load_hdus=True))
+            self._num_bytes, self._is_mosaic = stream.seek(0, io.SEEK_END), is_mosaic
+            lock = threading.Lock()
+            self.images: list[FitsImage] = []
+            for number, hdu in enumerate(islice(hdus, _MAX_HDUS)):
+                # Asking a table for its shape is an error, and an empty primary HDU has none.
+                if isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)) and len(hdu.shape) >= 2:
+                    self.images.append(FitsImage(hdu, number, lock))
+            self.primary: fits.Header = hdus[0].header
+            self._stack = stack.pop_all()
+
+    def require_sound(self, image: FitsImage) -> None:
+        """Raise InputError unless the size that the header of ``image`` tells is one that can be read."""
+        where = f"the FITS image of {' x '.join(str(length) for length in reversed(image.shape))}"
+        num_pixels, limit = _count(image.shape), _MAX_MOSAIC_PIXELS if self._is_mosaic else MAX_PIXELS
+        if not 0 < num_pixels <= limit:
+            raise InputError(f"{where} has {num_pixels:,} pixels, allowed are 1 to {limit:,}")
+        if any(length > 1 for length in image.shape[:-3]):
+            raise InputError(f"{where} has {len(image.shape)} axes, allowed are 2 or 3")
+        if not image.is_compressed and num_pixels * abs(int(image.header["BITPIX"])) // 8 > self._num_bytes:
+            raise InputError(f"{where} is cut off: the file has {self._num_bytes:,} bytes")
+        if image.is_compressed and _count(image.tile_shape) > MAX_PIXELS:
+            raise InputError(
+                f"{where} is compressed in tiles of {_count(image.tile_shape):,} pixels, allowed are {MAX_PIXELS:,}"
+            )
+
+    def close(self) -> None:
+        """Close the file; pixels that were read stay."""
+        self._stack.close()
 
 
 @contextmanager
-def _explain_damage() -> Iterator[None]:
+def explain_damage() -> Iterator[None]:
     """Turn what astropy raises on damaged bytes into an InputError; each kind was met with files changed at random."""
     try:
         yield
@@ -87,75 +110,35 @@ def _explain_damage() -> Iterator[None]:
         raise InputError(f"the FITS file is damaged ({say_damage(error)})") from error
 
 
-def _choose_planes(files: list[list[_Plane]]) -> tuple[list[_Plane], list[Note]]:
-    """Return the planes g, r, z, or a single one, out of those of each file."""
-    if len(files) > 1:
-        counts = [len(planes) for planes in files]
-        if counts != [1] * len(BANDS):
-            raise InputError(f"found {counts} planes in the files of g, r and z, expected one in each")
-        wrong = [f"{p.band} for {band}" for (p,), band in zip(files, BANDS, strict=True) if p.band not in (None, band)]
-        if wrong:
-            raise InputError(f"the headers name other bands than the catalogue: {', '.join(wrong)}")
-        return [planes[0] for planes in files], []
-    (planes,) = files
-    if len(planes) == 1:
-        band = planes[0].band or "unnamed"
-        return planes, [Note(f"one band ({band}), shown in grey: the training images have colours")]
-    named = {plane.band: plane for plane in planes}
-    if all(band in named for band in BANDS):
-        return [named[band] for band in BANDS], []
-    if len(planes) == len(BANDS) and set(named) == {None}:
-        return planes, [Note("the bands have no names: the three planes are taken as g, r, z")]
-    names = ", ".join(str(plane.band or "unnamed") for plane in planes[:6]) or "none"
-    more = f" … ({len(planes)} planes of {' x '.join(map(str, planes[0].fluxes.shape[::-1]))})" if len(planes) > 6 else ""
-    raise InputError(f"found the bands {names}{more}, expected g, r and z, or three planes, or one")
+def is_fits(path: Path) -> bool:
+    """Tell by its first bytes whether a file is FITS, packed or not: a name can be wrong."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_START)
+    if start.startswith(_FITS_START):
+        return True
+    unpack = _find_unpacker(start)
+    if unpack is None:
+        return False
+    try:
+        with unpack(path) as packed:
+            return packed.read(len(_FITS_START)) == _FITS_START
+    except DAMAGE_ERRORS:
+        return False
 
 
-def _require_same_sky(planes: list[_Plane]) -> None:
-    if len({plane.fluxes.shape for plane in planes}) > 1:
-        raise InputError(f"the bands have different sizes: {', '.join(str(plane.fluxes.shape) for plane in planes)}")
-    scales = [plane.pxscale for plane in planes if np.isfinite(plane.pxscale)]
-    if scales and max(scales) > min(scales) * (1 + _SAME_SCALE):
-        raise InputError(f"the bands have different pixel scales: {', '.join(f'{scale:.4g}' for scale in scales)} arcsec")
+def _find_unpacker(start: bytes) -> _Unpacker | None:
+    return next((unpack for magic, unpack in _UNPACKERS.items() if start.startswith(magic)), None)
 
 
-def _mend(fluxes: NDArray[np.float32], planes: list[_Plane]) -> list[Note]:
-    """Put the sky's 0 where a flux is not finite, in place; return notes on that and on empty planes."""
-    broken = ~np.isfinite(fluxes)
-    fluxes[broken] = 0
-    notes = [Note(f"{broken.mean():.2%} of the fluxes are not finite: taken as empty sky")] if broken.any() else []
-    for number, plane in enumerate(planes):
-        if not (fluxes[number] > 0).any():
-            notes.append(Note(f"plane {number + 1} of {len(planes)} ({plane.band or 'unnamed'}) holds no light", is_doubt=True))
-    return notes
-
-
-def _read_planes(file: Path) -> Iterator[_Plane]:
-    """Yield the planes of a file, whatever HDUs they are in. Sizes are checked before anything is read."""
-    # astropy leaves a file open that it opened itself and could not read to its end.
-    with _open(file) as stream, fits.open(stream, memmap=False, lazy_load_hdus=True) as hdus:
-        file_bytes = stream.seek(0, io.SEEK_END)
-        for hdu in islice(hdus, _MAX_HDUS):
-            # Asking a table for its shape is an error, and an empty primary HDU has none.
-            if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)) or len(hdu.shape) < 2:
-                continue
-            if hdu.name.lower().replace("-", "_").split("_")[0] in _COMPANIONS:
-                continue
-            _check_size(hdu, file_bytes)
-            planes = np.asarray(hdu.data)
-            planes = planes.reshape(-1, *planes.shape[-2:])
-            pxscale = _read_scale(hdu.header)
-            for number, band in enumerate(_read_bands(hdu, len(planes))):
-                with np.errstate(over="ignore", invalid="ignore"):
-                    # FITS counts rows from the bottom of the picture.
-                    yield _Plane(band, planes[number, ::-1].astype(np.float32), pxscale)
-
-
-def _open(file: Path) -> BinaryIO:
-    """Return the bytes of a file whose first header is sound, unpacked where gzip packed it; astropy has no limit there."""
-    with file.open("rb") as packed:
-        is_packed = packed.read(len(_GZIP_START)) == _GZIP_START
-    stream: BinaryIO = _unpack(file) if is_packed else file.open("rb")
+def _open(path: Path, is_mosaic: bool) -> IO[bytes]:
+    """Return the bytes of a file whose first header is sound, unpacked where they were packed."""
+    num_bytes, limit = path.stat().st_size, _MAX_MOSAIC_BYTES if is_mosaic else _MAX_BYTES
+    if num_bytes > limit:
+        advice = "" if is_mosaic else "; of a mosaic with a WCS a catalogue with ra and dec cuts single galaxies"
+        raise InputError(f"the file has {format_bytes(num_bytes)}, allowed are {format_bytes(limit)}{advice}")
+    with path.open("rb") as file:
+        unpack = _find_unpacker(file.read(_LONGEST_START))
+    stream = _unpack(path, unpack, is_mosaic) if unpack else path.open("rb")
     try:
         _check_header(stream.read(_MAX_HEADER_BYTES))
     except BaseException:
@@ -165,56 +148,37 @@ def _open(file: Path) -> BinaryIO:
     return stream
 
 
-def _unpack(file: Path) -> io.BytesIO:
-    with gzip.open(file) as packed:
-        content = packed.read(_MAX_UNPACKED_BYTES + 1)
-    if len(content) > _MAX_UNPACKED_BYTES:
-        raise InputError(f"the file unpacks to more than {format_bytes(_MAX_UNPACKED_BYTES)}")
-    return io.BytesIO(content)
+def _unpack(path: Path, unpack: _Unpacker, is_mosaic: bool) -> IO[bytes]:
+    """Return the unpacked bytes, in memory, or where they are many in a file without a name."""
+    limit = _MAX_MOSAIC_BYTES if is_mosaic else _MAX_UNPACKED_BYTES
+    content: IO[bytes] = tempfile.SpooledTemporaryFile(_MAX_BYTES_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    try:
+        with unpack(path) as packed:
+            while block := packed.read(_COPY_BYTES):
+                content.write(block)
+                if content.tell() > limit:
+                    raise InputError(f"the file unpacks to more than {format_bytes(limit)}")
+    except BaseException as error:
+        content.close()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(
+                f"there is no room to unpack it in {tempfile.gettempdir()}; set TMPDIR to a folder with room, or unpack it"
+            ) from error
+        raise
+    content.seek(0)
+    return content
 
 
 def _check_header(start: bytes) -> None:
-    if not start.startswith(b"SIMPLE  ="):
-        raise InputError("not a FITS file: it does not begin with SIMPLE (bzip2, zip: unpack it first)")
+    if not start.startswith(_FITS_START):
+        raise InputError("not a FITS file: it does not begin with SIMPLE, nor is it one packed by gzip, bzip2 or xz")
     if not any(start[i : i + _CARD_BYTES].rstrip() == b"END" for i in range(0, len(start), _CARD_BYTES)):
         raise InputError(f"the FITS header does not end within {_MAX_HEADER_BYTES:,} bytes")
 
 
-def _check_size(hdu: Any, file_bytes: int) -> None:
-    shape = tuple(int(length) for length in hdu.shape)
-    num_pixels = int(np.prod(np.array(shape, dtype=object)))
-    where = f"the FITS image of {' x '.join(str(length) for length in reversed(shape))}"
-    if not 0 < num_pixels <= MAX_PIXELS:
-        raise InputError(f"{where} has {num_pixels:,} pixels, allowed are 1 to {MAX_PIXELS:,}")
-    if len(shape) > 3:
-        raise InputError(f"{where} has {len(shape)} axes, allowed are 2 or 3")
-    if not isinstance(hdu, fits.CompImageHDU) and num_pixels * abs(int(hdu.header["BITPIX"])) // 8 > file_bytes:
-        raise InputError(f"{where} is cut off: the file has {file_bytes:,} bytes")
-
-
-def _read_bands(hdu: Any, num_planes: int) -> list[str | None]:
-    """Return the name of each plane's band: BANDS = 'grz' as the survey's cutouts have it, BAND or FILTER, the extension."""
-    text = str(hdu.header.get("BANDS", "")).strip().lower().replace(",", "")
-    if len(text) == num_planes:
-        return list(text)
-    if num_planes == 1:
-        for name in (*(hdu.header.get(keyword) for keyword in _BAND_KEYWORDS), hdu.name):
-            # DECam writes 'r DECam SDSS c0002 6415.0 1480.0'.
-            first = str(name or "").strip().lower().split(" ")[0].removeprefix("image_").removeprefix("image-")
-            if first in ("u", "g", "r", "i", "z", "y"):
-                return [first]
-    return [None] * num_planes
-
-
-def _read_scale(header: fits.Header) -> float:
-    """Return the pixel scale in arcsec from the WCS, else from a keyword, else NaN."""
-    scale = float("nan")
-    try:
-        wcs = WCS(header)
-        if wcs.has_celestial:
-            scale = float(np.mean(proj_plane_pixel_scales(wcs.celestial))) * 3600
-    except (*DAMAGE_ERRORS, fits.VerifyError):
-        pass  # A header whose WCS is broken may still name its scale, and without one the image is taken as it is.
-    candidates = [scale, *(header.get(keyword) for keyword in _SCALE_KEYWORDS)]
-    numbers = [float(value) for value in candidates if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    return next((number for number in numbers if _PLAUSIBLE_ARCSEC[0] < number < _PLAUSIBLE_ARCSEC[1]), float("nan"))
+def _count(shape: tuple[int, ...]) -> int:
+    """Return the number of pixels; numpy's product of such a header's numbers may not fit into 64 bits."""
+    num_pixels = 1
+    for length in shape:
+        num_pixels *= max(length, 0)
+    return num_pixels

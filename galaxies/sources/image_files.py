@@ -1,5 +1,6 @@
 """Image files of any origin: which are read, how, and what to say of those that cannot be."""
 
+import lzma
 import struct
 import zlib
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".fits.gz", ".fit.gz")
-"""Fluxes, not pictures; prediction reads them (``fits_files``), labelled catalogues are pictures."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".jp2", ".ppm", ".pgm")
+FITS_SUFFIXES = (".fz", *(f"{fits}{packed}" for fits in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".bz2", ".xz")))
+"""Fluxes, not pictures (``fits_files``)."""
 
 # A PNG of some kilobytes can unpack to gigabytes; cutouts of galaxies are far below this.
 MAX_PIXELS = 4096 * 4096
@@ -30,18 +31,19 @@ DAMAGE_ERRORS = (
     MemoryError,
     struct.error,
     zlib.error,
+    lzma.LZMAError,
     Image.DecompressionBombError,
 )
 """What the readers of image files raise on damaged bytes; each kind was met with files changed at random."""
 
 # Pillow knows dozens of formats, and one of them starts another program; what is none of ours is no image here.
-_FORMATS = ("JPEG", "PNG", "TIFF")
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "JPEG2000", "PPM")
 # Modes that turn into RGB without a choice: grey levels repeat, a palette looks up, CMYK is what JPEG may hold.
 _CONVERTIBLE = ("RGB", "L", "P", "CMYK", "YCbCr", "RGBA", "LA", "1")
 
 
 def read_image(file: Path) -> NDArray[np.uint8]:
-    """Return the pixels of a JPEG, PNG or TIFF file, upright as its EXIF says: (H, W, 3) uint8.
+    """Return the pixels of a picture, upright as its EXIF says: (H, W, 3) uint8.
 
     Raises one of DAMAGE_ERRORS, for :func:`say_damage` to put in words, also for pixels that have no one way to 8-bit RGB.
     """
@@ -83,7 +85,7 @@ def say_damage(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):
-        return "not an image (JPEG, PNG or TIFF)"
+        return f"not an image ({', '.join(_FORMATS)})"
     text = str(error).splitlines()[0] if str(error) else ""
     # A KeyError says no more than the key.
     return f"{type(error).__name__}: {text}".rstrip(": ") if isinstance(error, LookupError) or not text else text

@@ -3,11 +3,10 @@
 Legend: S image size in pixels.
 """
 
-import functools
 import math
 import stat
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,19 +20,28 @@ from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
-from galaxies.sources.fits_files import read_fits
+from galaxies.sources.fits_files import is_fits
+from galaxies.sources.fits_planes import FileContents, choose_planes, open_contents
+from galaxies.sources.flux_images import NO_POSITION, Field, read_picture
 from galaxies.sources.framing import frame_image
 from galaxies.sources.image_files import FITS_SUFFIXES, read_image, read_size
-from galaxies.sources.notes import Note
+from galaxies.sources.notes import BLANK, Note
+from galaxies.sources.open_files import OpenFiles
+from galaxies.sources.pixel_grids import count_squares, measure_pixel
 
-# The pixel limit allows some 200 MB of fluxes in a file; anything larger is no cutout.
-_MAX_FILE_BYTES = 512 << 20
+# The pixel limit allows some 50 MB of colours; anything much larger is no cutout.
+_MAX_PICTURE_BYTES = 512 << 20
+# A catalogue that goes from mosaic to mosaic needs one; one that is sorted otherwise a few.
+_MOST_OPEN = 8
+# px around a position where neither the head nor the user says how much of the sky to show.
+_DEFAULT_SIZE = 256
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says of all images; it goes over what files and catalogues say."""
+    """What the user says of all images; the scale goes over what files and catalogues say."""
 
+    zero_point: float | None = None  # AB magnitude of a flux of 1, of files that name no unit of flux
     pxscale: float | None = None  # arcsec/px
     as_is: bool = False  # each image is the field: neither cropped nor resampled to that of the training images
     bands: tuple[str, ...] | None = None  # of a file in the Galaxy10 schema, in order; None: those of a picture
@@ -62,8 +70,8 @@ class ImageReader:
     def __init__(self, field: FieldOfView | None, options: ReadOptions | None = None) -> None:
         """Prepare for images that should show ``field``; None where that is unknown: then each is taken as it is."""
         self._field, self._options = field, options or ReadOptions()
-        self._stack = ExitStack()
-        self._open_galaxies = functools.cache(lambda path: self._stack.enter_context(GalaxyFile(path)))
+        self._galaxies = OpenFiles(lambda path: GalaxyFile(path), most=_MOST_OPEN)
+        self._mosaics = OpenFiles(lambda path: open_contents(path, is_mosaic=True), most=_MOST_OPEN)
 
     def read(
         self,
@@ -80,37 +88,56 @@ class ImageReader:
             files: a picture, a FITS file, three FITS files of g, r and z, or a file in the Galaxy10 schema.
             index: of the galaxy in a file in the Galaxy10 schema.
             pxscale: arcsec/px where the catalogue says it; it goes over what a header says.
-            ra: deg, where the catalogue says it.
+            ra: deg, where the catalogue says it: the galaxy is cut out there, where the file has a celestial WCS.
             dec: deg.
 
         Raises:
-            InputError: or one of DAMAGE_ERRORS, which ``say_damage`` puts in words: there is no image in the files.
+            InputError: or one of DAMAGE_ERRORS, which ``say_damage`` puts in words: the files hold no image of it.
         """
-        scale_said = pxscale if self._options.pxscale is None else self._options.pxscale
-        notes: list[Note] = []
+        said = pxscale if self._options.pxscale is None else self._options.pxscale
         if index is not None:
-            (path,) = files
-            pixels = self._read_from(self._open_galaxies(path), index)
-        elif len(files) > 1 or _is_fits(_require_regular(files[0])):
-            pixels, pxscale, notes = read_fits([_require_regular(file) for file in files])
+            with self._galaxies.use(files[0]) as galaxies:
+                pixels = self._read_from(galaxies, index)
+            pxscale, notes = said, _describe_picture(pixels)
+        elif _are_fits(files):
+            with self._open(files, is_mosaic=math.isfinite(ra + dec)) as contents:
+                pixels, pxscale, notes = read_picture(contents, self._ask(said, ra, dec))
         else:
-            pixels = read_image(files[0])
-        pxscale = scale_said if np.isfinite(scale_said) or scale_said <= 0 else pxscale
-        framed, framing_notes = frame_image(pixels, pxscale, self._field, as_is=self._options.as_is)
-        # The first row alone tells nearly always that an image is not blank, in a hundredth of the time.
-        if (framed[0] == framed[0, 0]).all() and (framed == framed[0, 0]).all():
-            notes.append(Note("blank: every pixel is the same", is_doubt=True))
-        return GalaxyImage(framed, pxscale, (*notes, *framing_notes))
+            pixels = read_image(_require_small(files[0]))
+            pxscale, notes = said, _describe_picture(pixels)
+            notes += [NO_POSITION] if math.isfinite(ra + dec) else []
+        pixels, framing_notes = frame_image(pixels, pxscale, self._field, as_is=self._options.as_is)
+        return GalaxyImage(pixels, pxscale, (*notes, *framing_notes))
 
     def measure(self, files: Sequence[Path], *, pxscale: float = math.nan) -> tuple[int, float]:
         """Return the shorter side of an image in px, before it is framed, and its scale in arcsec/px, NaN where unknown.
 
-        Of a picture the header alone is read. Raises as :meth:`read` does.
+        Headers alone are read; of a mosaic they tell of all of it. Raises as :meth:`read` does.
         """
-        if len(files) > 1 or _is_fits(_require_regular(files[0])):
-            pixels, found, _ = read_fits([_require_regular(file) for file in files])
-            return min(pixels.shape[:2]), pxscale if np.isfinite(pxscale) else found
-        return min(read_size(files[0])), pxscale
+        said = pxscale if self._options.pxscale is None else self._options.pxscale
+        if not _are_fits(files):
+            return min(read_size(_require_small(files[0]))), said
+        with self._open(files, is_mosaic=True) as contents:
+            (plane, *_), _ = choose_planes(contents)
+            height, width = plane.shape
+            shape = measure_pixel(plane, (width - 1) / 2, (height - 1) / 2)
+        return min(count_squares(shape, width, height)), (said if math.isfinite(said) else shape.pxscale) * shape.shrinkage
+
+    @contextmanager
+    def _open(self, files: Sequence[Path], *, is_mosaic: bool) -> Iterator[list[FileContents]]:
+        """Give the contents of FITS files; a mosaic stays open for the next galaxy in it."""
+        with ExitStack() as stack:
+            if is_mosaic:
+                yield [stack.enter_context(self._mosaics.use(file)) for file in files]
+            else:
+                yield [stack.enter_context(closing(open_contents(file, is_mosaic=False))) for file in files]
+
+    def _ask(self, pxscale: float, ra: float, dec: float) -> Field:
+        """Return what a picture of fluxes should show."""
+        field = self._field
+        arcsec = None if field is None or self._options.as_is else field.arcsec
+        size = _DEFAULT_SIZE if field is None else field.image_size
+        return Field(size, arcsec, ra, dec, pxscale, self._options.zero_point)
 
     def _read_from(self, galaxies: GalaxyFile, index: int) -> NDArray[np.uint8]:
         """Return the image at a place of a file in the Galaxy10 schema, (S, S, 3)."""
@@ -127,13 +154,28 @@ class ImageReader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._stack.close()
+        self._galaxies.close()
+        self._mosaics.close()
 
 
-def _is_fits(file: Path) -> bool:
-    """Tell by its first bytes whether a file is FITS: a name can be wrong."""
-    with file.open("rb") as stream:
-        return file.name.lower().endswith(FITS_SUFFIXES) or stream.read(10) == b"SIMPLE  = "
+def _describe_picture(pixels: NDArray[np.uint8]) -> list[Note]:
+    """Return what there is to say of a picture (H, W, 3)."""
+    # The first row alone tells nearly always that an image is neither blank nor grey, in a hundredth of the time.
+    if (pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all():
+        return [BLANK]
+    if _is_grey(pixels[0]) and _is_grey(pixels):
+        return [Note("one band, shown in grey: the training images have colours")]
+    return []
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
+
+
+def _are_fits(files: Sequence[Path]) -> bool:
+    """Tell whether files are FITS: by their first bytes, since a name can be wrong, and if not so by it."""
+    found = [is_fits(_require_regular(file)) or file.name.lower().endswith(FITS_SUFFIXES) for file in files]
+    return len(files) > 1 or found[0]
 
 
 def _require_regular(file: Path) -> Path:
@@ -145,6 +187,11 @@ def _require_regular(file: Path) -> Path:
         raise InputError("neither a file nor a folder, but a pipe, a socket or a device")
     if status.st_size == 0:
         raise InputError("the file is empty")
-    if status.st_size > _MAX_FILE_BYTES:
-        raise InputError(f"the file has {format_bytes(status.st_size)}, allowed are {format_bytes(_MAX_FILE_BYTES)}")
+    return file
+
+
+def _require_small(file: Path) -> Path:
+    num_bytes = file.stat().st_size
+    if num_bytes > _MAX_PICTURE_BYTES:
+        raise InputError(f"the file has {format_bytes(num_bytes)}, allowed are {format_bytes(_MAX_PICTURE_BYTES)}")
     return file

@@ -9,3 +9,6 @@ class Note:
 
     text: str
     is_doubt: bool = False  # the pixels may not show what they are taken for: whatever a network says of them, it abstains
+
+
+BLANK = Note("blank: every pixel is the same", is_doubt=True)

@@ -1,7 +1,12 @@
 """galaxies.h5 comes back as it was written, whatever its layout; what is not in the schema is refused in one message."""
 
+import errno
 import itertools
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,8 @@ from numpy.typing import NDArray
 from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.errors import InputError
-from tests.toys import toy_images
+from tests.pipelines import REPOSITORY
+from tests.toys import toy_images, write_toy_galaxies
 
 NUM_GALAXIES = 23
 IMAGES = toy_images(NUM_GALAXIES, size=8)
@@ -244,6 +250,54 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(tmp_path: Path, share: 
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(InputError, match=r"a\.h5 cannot be read as HDF5 .*: it is truncated or not an HDF5 file"):
         GalaxyFile(path)
+
+
+@contextmanager
+def held_open(path: Path, code: str) -> Iterator[None]:
+    """Run another program that opens ``path`` as ``code`` says and holds it."""
+    program = f"import h5py, sys; file = h5py.File(sys.argv[1], {code}; print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield
+        process.kill()
+
+
+def test_a_file_that_a_notebook_holds_open_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "a.h5")
+    with held_open(path, "'a')"):
+        with pytest.raises(
+            InputError, match=r"a\.h5 is open for writing in another program, .*close it there.*USE_FILE_LOCKING"
+        ):
+            GalaxyFile(path)
+        # What the message advises, in a program of its own: HDF5 reads its environment once.
+        code = "import sys, pathlib; from galaxies.data.galaxy_file import GalaxyFile; GalaxyFile(pathlib.Path(sys.argv[1]))"
+        environment = {**os.environ, "HDF5_USE_FILE_LOCKING": "FALSE"}
+        subprocess.run([sys.executable, "-c", code, str(path)], cwd=REPOSITORY, env=environment, check=True)
+    GalaxyFile(path).close()
+
+
+def test_a_file_whose_writer_was_killed_says_how_to_mark_it_as_closed(tmp_path: Path) -> None:
+    with held_open(tmp_path / "a.h5", "'w', libver='latest'); file['x'] = [1]; file.swmr_mode = True"):
+        pass
+    with pytest.raises(InputError, match=r"by one that was killed.*`h5clear -s .*a\.h5`"):
+        GalaxyFile(tmp_path / "a.h5")
+
+
+def test_a_file_system_without_locks_is_read_and_written_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As network file systems refuse them; none is at hand here, so what HDF5 then raises stands for it."""
+    opened = h5py.File
+
+    def refuse_locks(path: Path, mode: str, *, locking: bool | None = None, **options: Any) -> h5py.File:
+        if locking is None:
+            raise OSError(errno.ENOLCK, "Unable to synchronously open file (unable to lock file, errno = 37)")
+        return opened(path, mode, locking=locking, **options)
+
+    monkeypatch.setattr(h5py, "File", refuse_locks)
+    write_toy_galaxies(tmp_path / "a.h5", IMAGES)
+    with GalaxyFile(tmp_path / "a.h5") as galaxies:
+        assert np.array_equal(galaxies.read_images(np.arange(NUM_GALAXIES)), IMAGES)
 
 
 def flip_bytes(path: Path, around: bytes) -> None:

@@ -81,7 +81,7 @@ def test_every_input_is_a_row_in_order_also_the_broken_one(
     assert table["id"].tolist() == [f"{index:02d}" for index in range(11)]
     assert table["error"].notna().tolist() == [index == 7 for index in range(11)]
     broken, good = table.loc[7], table.drop(index=7)
-    assert broken["error"] == "not an image (JPEG, PNG or TIFF)"
+    assert broken["error"] == "not an image (JPEG, PNG, TIFF, WEBP, BMP, JPEG2000, PPM)"
     assert broken["abstain"]
     assert broken[["predicted", "confidence", "novelty"]].isna().all()
     assert good["confidence"].between(1 / 3, 1).all()

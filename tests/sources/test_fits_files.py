@@ -1,6 +1,7 @@
 """FITS files of every layout become the same image, and headers are never believed before the file's size is."""
 
 import gzip
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from galaxies.data.stretch import stretch_to_rgb
 from galaxies.errors import InputError
-from galaxies.sources import fits_files
+from galaxies.sources.fits_planes import open_contents
+from galaxies.sources.flux_images import Field, read_picture
 
 # As `decode` does: astropy warns of what becomes a note or an error here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -24,9 +26,11 @@ def toy_fluxes(size: int = 24) -> NDArray[np.float32]:
     return (np.array([0.1, 0.4, 0.9])[:, None, None] * blob).astype(np.float32)
 
 
-def read_fits(files: list[Path]) -> tuple[NDArray[np.uint8], float, list[str]]:
+def read_fits(files: list[Path], **field: Any) -> tuple[NDArray[np.uint8], float, list[str]]:
     """Return image, pixel scale and the notes' texts."""
-    image, pxscale, notes = fits_files.read_fits(files)
+    with ExitStack() as stack:
+        contents = [stack.enter_context(closing(open_contents(file, is_mosaic=False))) for file in files]
+        image, pxscale, notes = read_picture(contents, Field(24, None, **field))
     return image, pxscale, [note.text for note in notes]
 
 
@@ -43,31 +47,33 @@ def write(path: Path, *planes: Any, **header: Any) -> Path:
 EXPECTED = stretch_to_rgb(toy_fluxes()[:, ::-1])
 
 
-def test_a_cube_with_named_bands_needs_no_note(tmp_path: Path) -> None:
-    image, pxscale, notes = read_fits([write(tmp_path / "a.fits", toy_fluxes()[::-1], BANDS="zrg")])
+def test_a_cube_with_named_bands_and_a_unit_needs_no_note(tmp_path: Path) -> None:
+    image, pxscale, notes = read_fits([write(tmp_path / "a.fits", toy_fluxes()[::-1], BANDS="zrg", BUNIT="nanomaggy")])
     assert np.array_equal(image, EXPECTED)
     assert notes == []
     assert np.isnan(pxscale)
 
 
-def test_three_planes_without_names_are_taken_as_g_r_z_with_a_note(tmp_path: Path) -> None:
-    for path in (
-        write(tmp_path / "a.fits", toy_fluxes()),
-        write(tmp_path / "b.fits", *toy_fluxes()),
-    ):
-        image, _, notes = read_fits([path])
-        assert np.array_equal(image, EXPECTED)
-        assert "taken as g, r, z" in notes[0]
+def test_a_cube_of_three_planes_without_names_is_taken_as_g_r_z_with_a_note(tmp_path: Path) -> None:
+    image, _, notes = read_fits([write(tmp_path / "a.fits", toy_fluxes(), BUNIT="nanomaggy")])
+    assert np.array_equal(image, EXPECTED)
+    assert notes == ["the bands have no names: the three planes are taken as g, r, z"]
+
+
+def test_three_extensions_without_names_may_be_three_of_anything(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found the images PRIMARY, HDU 1, HDU 2, expected g, r and z by name"):
+        read_fits([write(tmp_path / "b.fits", *toy_fluxes())])
 
 
 def test_separate_files_are_one_image(tmp_path: Path) -> None:
     files = [
-        write(tmp_path / f"{band}.fits", plane, FILTER=f"{band} DECam") for band, plane in zip("grz", toy_fluxes(), strict=True)
+        write(tmp_path / f"{band}.fits", plane, FILTER=f"{band} DECam", BUNIT="nanomaggy")
+        for band, plane in zip("grz", toy_fluxes(), strict=True)
     ]
     image, _, notes = read_fits(files)
     assert np.array_equal(image, EXPECTED)
     assert notes == []
-    with pytest.raises(InputError, match="other bands than the catalogue: z for g, g for z"):
+    with pytest.raises(InputError, match="names another band than the catalogue: z for g"):
         read_fits(files[::-1])
 
 
@@ -76,6 +82,7 @@ def test_a_compressed_file_with_an_empty_primary_is_read(tmp_path: Path) -> None
         fits.PrimaryHDU(),
         fits.CompImageHDU(toy_fluxes()[1], name="IMAGE_R", quantize_level=0.0, compression_type="GZIP_1"),
     ]
+    hdus[1].header["BUNIT"] = "nanomaggy"
     fits.HDUList(hdus).writeto(tmp_path / "a.fits.fz")
     image, _, notes = read_fits([tmp_path / "a.fits.fz"])
     assert image.shape == (24, 24, 3)
@@ -116,29 +123,39 @@ def test_broken_fluxes_become_sky_and_empty_planes_are_noted(tmp_path: Path) -> 
     fluxes[0] = 0
     fluxes[1, :6] = np.nan
     fluxes[2, 0, 0] = np.inf
-    image, _, notes = read_fits([write(tmp_path / "a.fits", fluxes, BANDS="grz")])
-    assert notes == ["8.39% of the fluxes are not finite: taken as empty sky", "plane 1 of 3 (g) holds no light"]
+    image, _, notes = read_fits([write(tmp_path / "a.fits", fluxes, BANDS="grz", BUNIT="nanomaggy")])
+    assert notes == [
+        "8.39% of the fluxes are missing (not finite): taken as empty sky",
+        "plane 1 of 3 (g) holds no light",
+    ]
     mended = np.nan_to_num(fluxes, nan=0, posinf=0)
     assert np.array_equal(image, stretch_to_rgb(mended[:, ::-1]))
 
 
 def test_planes_without_any_light_above_the_sky_are_noted(tmp_path: Path) -> None:
-    notes = read_fits([write(tmp_path / "a.fits", -toy_fluxes(), BANDS="grz")])[2]
-    assert notes == [f"plane {number} of 3 ({band}) holds no light" for number, band in enumerate("grz", 1)]
+    notes = read_fits([write(tmp_path / "a.fits", -toy_fluxes(), BANDS="grz", BUNIT="nanomaggy")])[2]
+    assert notes[:3] == [f"plane {number} of 3 ({band}) holds no light" for number, band in enumerate("grz", 1)]
 
 
-def test_counts_are_no_fluxes_and_noted(tmp_path: Path) -> None:
-    assert read_fits([write(tmp_path / "a.fits", toy_fluxes(), BANDS="grz")])[2] == []
+def test_a_picture_too_bright_or_too_dark_for_a_galaxy_is_doubted(tmp_path: Path) -> None:
+    """Without a unit, counts and janskys are taken as nanomaggies; the picture tells that they are none."""
+    assert read_fits([write(tmp_path / "a.fits", toy_fluxes(), BANDS="grz")])[2] == [
+        "no unit in the header: taken as nanomaggies a pixel"
+    ]
     counts = (toy_fluxes() * 10_000).astype(np.int16)
-    (note,) = read_fits([write(tmp_path / "b.fits", counts, BANDS="grz")])[2]
-    assert "of the image is white: are the fluxes nanomaggies a pixel?" in note
+    assert (
+        "of the image is white: are the fluxes nanomaggies a pixel?" in read_fits([write(tmp_path / "b.fits", counts)])[2][-1]
+    )
+    janskys = toy_fluxes() * 3.631e-6
+    assert "0 grey levels above the sky: are the fluxes" in read_fits([write(tmp_path / "c.fits", janskys)])[2][-1]
 
 
 def test_errors_and_weights_beside_an_image_are_not_its_other_bands(tmp_path: Path) -> None:
     """As HST and JWST store them: SCI, ERR and DQ would be three planes."""
-    alone, _, note = read_fits([write(tmp_path / "alone.fits", toy_fluxes()[1])])
+    alone, _, note = read_fits([write(tmp_path / "alone.fits", toy_fluxes()[1], BUNIT="nanomaggy")])
     names = ("SCI", "ERR", "DQ", "WHT", "VAR_POISSON", "INVVAR-G")
     hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(toy_fluxes()[1] * 2**-i, name=name) for i, name in enumerate(names))]
+    hdus[1].header["BUNIT"] = "nanomaggy"
     fits.HDUList(hdus).writeto(tmp_path / "a.fits")
     image, _, notes = read_fits([tmp_path / "a.fits"])
     assert np.array_equal(image, alone)
@@ -150,7 +167,7 @@ def test_bands_of_different_scales_are_refused(tmp_path: Path) -> None:
         write(tmp_path / f"{band}.fits", plane, FILTER=band, PIXSCALE=scale)
         for band, plane, scale in zip("grz", toy_fluxes(), (0.262, 0.262, 0.4), strict=True)
     ]
-    with pytest.raises(InputError, match=r"different pixel scales: 0.262, 0.262, 0.4 arcsec"):
+    with pytest.raises(InputError, match=r"the bands g and z have different pixel scales, 0.262 and 0.4 arcsec, and no WCS"):
         read_fits(files)
     assert read_fits([files[0], files[1], write(tmp_path / "other.fits", toy_fluxes()[2], PIXSCALE=0.2621)])[1] == 0.262
 
@@ -173,7 +190,7 @@ def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keyword", "value", "reason"), [("BITPIX", 7, "KeyError: 7"), ("NAXIS1", -24, "Invalid argument|pixels")]
+    ("keyword", "value", "reason"), [("BITPIX", 7, "the FITS file is damaged"), ("NAXIS1", -24, "Invalid argument|pixels")]
 )
 def test_a_header_that_makes_no_sense_is_a_damaged_file(tmp_path: Path, keyword: str, value: int, reason: str) -> None:
     content = bytearray(write(tmp_path / "a.fits", toy_fluxes()).read_bytes())
@@ -215,17 +232,20 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, content: byt
 def test_what_is_no_galaxy_is_refused(tmp_path: Path) -> None:
     table = fits.BinTableHDU.from_columns([fits.Column("x", "D", array=np.arange(3))])
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "table.fits")
-    with pytest.raises(InputError, match="found the bands none"):
+    with pytest.raises(InputError, match="found no image of the sky"):
         read_fits([tmp_path / "table.fits"])
-    with pytest.raises(InputError, match="found the bands u, g, r, expected g, r and z"):
+    with pytest.raises(InputError, match="found the bands u, g, r, expected g, r and z by name"):
         read_fits([write(tmp_path / "ugr.fits", toy_fluxes(), BANDS="ugr")])
-    with pytest.raises(InputError, match="different sizes"):
-        read_fits([write(tmp_path / "sizes.fits", np.ones((4, 4)), np.ones((4, 5)), np.ones((4, 4)))])
+    sizes = [
+        write(tmp_path / f"{band}.fits", np.ones((4, width)), BAND=band) for band, width in zip("grz", (4, 5, 4), strict=True)
+    ]
+    with pytest.raises(InputError, match="the bands g and r have different sizes, 4 x 4 px and 5 x 4 px, and no WCS"):
+        read_fits(sizes)
     with pytest.raises(InputError, match="has 4 axes"):
         read_fits([write(tmp_path / "axes.fits", np.ones((2, 3, 4, 4)))])
-    with pytest.raises(InputError, match=r"unnamed … \(24 planes of 3 x 24\), expected g, r and z"):
+    with pytest.raises(InputError, match=r"unnamed … \(24 planes of 3 x 24\), expected g, r and z by name"):
         read_fits([write(tmp_path / "last.fits", np.moveaxis(toy_fluxes(), 0, -1))])
-    with pytest.raises(InputError, match=r"found \[3, 3, 3\] planes"):
+    with pytest.raises(InputError, match=r"found 3 images in the file of g \(plane 1 of PRIMARY, .*\), expected one"):
         read_fits([write(tmp_path / "cube.fits", toy_fluxes())] * 3)
 
 
@@ -243,5 +263,5 @@ def test_a_damaged_compressed_file_is_refused_whatever_its_decompressor_raises(t
 
 def test_a_file_whose_extension_is_missing_is_refused(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU()]).writeto(tmp_path / "a.fits")
-    with pytest.raises(InputError, match="found the bands none"):
+    with pytest.raises(InputError, match="found no image of the sky"):
         read_fits([tmp_path / "a.fits"])

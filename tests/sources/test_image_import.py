@@ -169,7 +169,7 @@ def test_everything_that_is_wrong_is_one_message(tmp_path: Path) -> None:
         "row 9 (2.png): no id",
         "row 9 (2.png): ra: found 'east', expected a number",
         "absent.png: there is no such file",
-        "text.png: not an image (JPEG, PNG or TIFF)",
+        "text.png: not an image (JPEG, PNG, TIFF, ",
         "cut.png: ",
         "the images have 2 sizes: 8 px (",
         "9 px (1, such as",
@@ -217,7 +217,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another format": (
         lambda folder: save(folder / "spiral" / "a.png", format="GIF"),
-        r"a\.png: not an image \(JPEG, PNG or TIFF",
+        r"a\.png: not an image \(JPEG, PNG, TIFF, ",
     ),
     "two sizes": (
         lambda folder: [save(folder / "spiral" / f"{index}.png", IMAGES[index][2:]) for index in range(6)],

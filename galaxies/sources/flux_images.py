@@ -1,0 +1,197 @@
+"""From the fluxes in FITS files to a picture in the colours of the survey's own, with a note on all that was assumed.
+
+K bands, H x W pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxies.data.stretch import BANDS, stretch_grey, stretch_to_rgb
+from galaxies.errors import InputError
+from galaxies.sources.fits_files import explain_damage
+from galaxies.sources.fits_planes import FileContents, Plane, choose_planes
+from galaxies.sources.flux_units import FluxScale, find_flux_scale, linearise
+from galaxies.sources.image_files import MAX_PIXELS
+from galaxies.sources.missing_pixels import find_flagged, find_missing
+from galaxies.sources.notes import BLANK, Note
+from galaxies.sources.pixel_grids import align_bands, make_square, measure_pixel
+from galaxies.sources.sky_cutouts import Cut, cut_position, cut_whole, say_edge
+
+# Counts or another unit make most of an image white; of the 2,488 galaxies of EFIGI none has more than 2 % of it.
+_MOST_WHITE = 0.25
+_LEAST_CONTRAST = 16
+_MOST_MISSING = 0.05
+_MOST_MISSING_INSIDE = 0.02
+# A pixel more shows no more of the sky than the training images differ by.
+_SAME_FIELD = 1e-3
+_SLANTED = 1.5  # so many more pixels hold the square in a slanted rectangle
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a picture should show, and what is known beside the files."""
+
+    size: int  # px, of a galaxy in a mosaic whose scale is unknown or does not matter
+    arcsec: float | None  # width on the sky, where it matters
+    ra: float = math.nan  # deg, of the galaxy, where the catalogue says it
+    dec: float = math.nan
+    pxscale: float = math.nan  # arcsec/px, where the catalogue or the user says it: the files' own do not count
+    zero_point: float | None = None  # AB magnitude of a number of 1, where the user says it
+
+
+def read_picture(files: Sequence[FileContents], field: Field) -> tuple[NDArray[np.uint8], float, list[Note]]:
+    """Read a galaxy from one file (one image, three bands, or a cube), or from three with one band each, in the order g, r, z.
+
+    Returns:
+        The picture (H, W, 3), red first, its pixel scale in arcsec (NaN where unknown), and notes.
+
+    Raises:
+        InputError: a file is damaged, holds no image, none in the right bands, more pixels than can be read, bands that do not
+            belong together, or not the position that is asked for.
+    """
+    with explain_damage():
+        planes, notes = choose_planes(files)
+        cuts, cut_notes = _cut(planes, field)
+        bands = [_read_band(cut, field) for cut in cuts]
+        fluxes = [band.fluxes for band in bands]
+        moved = align_bands(cuts, fluxes)
+    stack = np.stack(fluxes)  # (K, H, W)
+    mended = _mend(stack, planes, bands)
+    shape = measure_pixel(planes[0], *cuts[0].middle)
+    stack, squared = make_square(stack, shape)
+    # FITS counts rows from the bottom of the picture.
+    picture, doubts = _paint(stack[:, ::-1], [band.scale for band in bands])
+    pxscale = field.pxscale if math.isfinite(field.pxscale) else shape.pxscale
+    notes = [*notes, *cut_notes, *_join_notes(planes, bands), *moved, *mended, *squared, *doubts]
+    return picture, pxscale * shape.shrinkage, notes
+
+
+def _cut(planes: Sequence[Plane], field: Field) -> tuple[list[Cut], list[Note]]:
+    """Return what of each plane shows the galaxy: all of it, or the field around the position where one is given."""
+    notes = []
+    if not math.isfinite(field.ra + field.dec):
+        cuts = [cut_whole(plane) for plane in planes]
+    elif all(plane.wcs is not None for plane in planes):
+        cuts = [cut_position(plane, field.ra, field.dec, _count_pixels(plane, field)) for plane in planes]
+        notes = say_edge(cuts[0])
+    else:
+        cuts, notes = [cut_whole(plane) for plane in planes], [NO_POSITION]
+    for cut in cuts:
+        if cut.height * cut.width > MAX_PIXELS:
+            raise InputError(
+                f"the image has {cut.width} x {cut.height} px, of which {MAX_PIXELS:,} can be read; {_GIVE_POSITION}"
+            )
+    return cuts, notes
+
+
+NO_POSITION = Note("the position is not used: there is no celestial WCS in which to find it")
+_GIVE_POSITION = "with a WCS, a catalogue with ra and dec cuts out single galaxies"
+
+
+def _count_pixels(plane: Plane, field: Field) -> float:
+    """Return how many pixels of a plane show the field."""
+    height, width = plane.shape
+    shape = measure_pixel(plane, (width - 1) / 2, (height - 1) / 2)
+    if field.arcsec is None or not math.isfinite(shape.pxscale):
+        return field.size
+    # Where another scale is said, the sides keep their proportion.
+    said = field.pxscale / shape.pxscale if math.isfinite(field.pxscale) else 1.0
+    slanted = 1.0 if shape.is_square else _SLANTED
+    return field.arcsec / (shape.sides[1] * said) * (1 - _SAME_FIELD) * slanted
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One band of a galaxy."""
+
+    fluxes: NDArray[np.float32]  # (H, W) nanomaggies in a pixel of the stretch, NaN where none was measured
+    scale: FluxScale
+    reasons: tuple[str, ...]  # what stands where none was measured
+    notes: tuple[Note, ...]
+
+
+def _read_band(cut: Cut, field: Field) -> _Band:
+    plane, (rows, columns) = cut.plane, cut.inside
+    pixels = plane.image.read(plane.place, rows, columns)
+    missing, reasons = find_missing(pixels, is_integer=plane.image.is_integer)
+    flagged, flag_reasons = find_flagged(plane, rows, columns)
+    if flagged is not None:
+        missing |= flagged
+    if missing.all() and math.isfinite(field.ra + field.dec):
+        raise InputError(f"the image holds no measurement at ra {field.ra:g}, dec {field.dec:g} ({', '.join(reasons)})")
+    pixels, linear_notes = linearise(pixels, plane.find)
+    pxscale = field.pxscale if math.isfinite(field.pxscale) else measure_pixel(plane, *cut.middle).pxscale
+    scale = find_flux_scale(plane.find, pxscale=pxscale, zero_point=field.zero_point)
+    with np.errstate(over="ignore", invalid="ignore"):
+        pixels *= np.float32(scale.factor)
+    pixels[missing] = np.nan
+    return _Band(cut.embed(pixels, 0.0), scale, (*reasons, *flag_reasons), (*linear_notes, *scale.notes))
+
+
+def _join_notes(planes: Sequence[Plane], bands: Sequence[_Band]) -> list[Note]:
+    """Return each note once, with the bands that it is true of where it is not of all."""
+    said: dict[Note, list[str]] = {}
+    for plane, band in zip(planes, bands, strict=True):
+        for note in band.notes:
+            said.setdefault(note, []).append(plane.label)
+    return [
+        note if len(labels) == len(bands) else Note(f"{', '.join(labels)}: {note.text}", is_doubt=note.is_doubt)
+        for note, labels in said.items()
+    ]
+
+
+def _mend(fluxes: NDArray[np.float32], planes: Sequence[Plane], bands: Sequence[_Band]) -> list[Note]:
+    """Put the sky's 0 where no flux was measured, in place; return notes on that and on empty bands."""
+    missing = ~np.isfinite(fluxes)
+    fluxes[missing] = 0
+    notes = []
+    if missing.any():
+        reasons = ", ".join(dict.fromkeys(reason for band in bands for reason in band.reasons)) or "beyond the edge of a band"
+        gone: NDArray[np.bool_] = np.logical_or.reduce(missing)  # (H, W)
+        height, width = gone.shape
+        inside = gone[height // 4 : height - height // 4, width // 4 : width - width // 4]
+        is_doubt = gone.mean() > _MOST_MISSING or inside.mean() > _MOST_MISSING_INSIDE
+        notes = [
+            Note(f"{missing.mean():.2%} of the fluxes are missing ({reasons}): taken as empty sky", is_doubt=bool(is_doubt))
+        ]
+    if all((band == band[0, 0]).all() for band in fluxes):
+        return [*notes, BLANK]
+    for number, (plane, band) in enumerate(zip(planes, fluxes, strict=True), 1):
+        if not (band > 0).any():
+            notes.append(Note(f"plane {number} of {len(planes)} ({plane.label}) holds no light", is_doubt=True))
+    return notes
+
+
+def _paint(fluxes: NDArray[np.float32], scales: Sequence[FluxScale]) -> tuple[NDArray[np.uint8], list[Note]]:
+    """Return the picture (H, W, 3) of bands (K, H, W), and doubts where it is too bright or too dark for one of a galaxy."""
+    picture = _stretch(fluxes)
+    white_fraction = _measure_white(picture)
+    if white_fraction > _MOST_WHITE:
+        # Fluxes that were resampled to smaller pixels by interpolation are not those of smaller pixels.
+        factors = np.array([scale.area_factor for scale in scales], np.float32)[:, None, None]
+        plainer = _stretch(fluxes / factors)
+        if (factors != 1).any() and _measure_white(plainer) <= _MOST_WHITE:
+            text = f"with the size of its pixels {white_fraction:.0%} of the image would be white: taken without it"
+            return plainer, [Note(text, is_doubt=True)]
+        return picture, [
+            Note(f"{white_fraction:.0%} of the image is white: are the fluxes nanomaggies a pixel?", is_doubt=True)
+        ]
+    # Some pixels tell the sky's level, in a tenth of the time.
+    contrast = int(picture.max()) - int(np.median(picture[::4, ::4]))
+    if contrast < _LEAST_CONTRAST and (fluxes != fluxes[:, :1, :1]).any():
+        text = f"the brightest pixel is {contrast} grey levels above the sky: are the fluxes nanomaggies a pixel?"
+        return picture, [Note(text, is_doubt=True)]
+    return picture, []
+
+
+def _stretch(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return stretch_to_rgb(fluxes) if len(fluxes) == len(BANDS) else stretch_grey(fluxes[0])
+
+
+def _measure_white(picture: NDArray[np.uint8]) -> float:
+    """Return how many of the numbers of a picture are the highest."""
+    return np.count_nonzero(picture == 255) / picture.size

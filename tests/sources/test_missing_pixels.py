@@ -1,0 +1,107 @@
+"""A number that stands for no measurement is none, whatever it is; a faint or a saturated galaxy is one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from tests.sources.fluxes import SIZE, read_fits, tan_header, toy_galaxy, write_cube
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+QUARTER = SIZE // 4
+
+
+@pytest.mark.parametrize(
+    "value", [np.nan, np.inf, -99, -999, -9999, -9e18, -9.223372e18, 1e20, 1e30, 3.4e38, -3.4e38, 0, -1, -32768, 99999]
+)
+def test_a_sentinel_is_missing_as_nan_is(tmp_path: Path, value: float) -> None:
+    fluxes = toy_galaxy()
+    fluxes[:, :QUARTER] = np.nan
+    expected = read_fits([write_cube(tmp_path / "nan.fits", fluxes, BUNIT="nanomaggy")])
+    fluxes[:, :QUARTER] = value
+    found = read_fits([write_cube(tmp_path / "a.fits", fluxes, BUNIT="nanomaggy")])
+    assert np.array_equal(found[0], expected[0])
+    (note,) = found[2]
+    assert note.startswith("25.00% of the fluxes are missing (")
+    assert note.endswith("): taken as empty sky")
+    assert found[3]
+    assert expected[3]
+
+
+def test_a_sentinel_amid_the_noise_of_counts_is_found_where_many_are_the_same(tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).normal(0, 200, (SIZE, SIZE)).astype(np.float32)
+    counts[:QUARTER] = -99
+    fits.PrimaryHDU(counts, tan_header(BUNIT="count", MAGZERO=30.0)).writeto(tmp_path / "a.fits")
+    assert "25.00% of the fluxes are missing (-99)" in " ".join(read_fits([tmp_path / "a.fits"])[2])
+
+
+def test_several_reasons_are_all_said(tmp_path: Path) -> None:
+    fluxes = toy_galaxy()
+    fluxes[:, :2], fluxes[:, 2:4], fluxes[:, 4:6] = np.nan, -999, 1e30
+    (note,) = read_fits([write_cube(tmp_path / "a.fits", fluxes, BUNIT="nanomaggy")])[2]
+    assert note == "9.38% of the fluxes are missing (not finite, 1e+30, -999): taken as empty sky"
+
+
+def test_a_few_missing_pixels_beside_the_galaxy_leave_the_answer_standing(tmp_path: Path) -> None:
+    fluxes = toy_galaxy()
+    fluxes[:, 0, :] = np.nan
+    assert not read_fits([write_cube(tmp_path / "a.fits", fluxes, BUNIT="nanomaggy")])[3]
+    fluxes = toy_galaxy()
+    fluxes[:, SIZE // 2 - 5 : SIZE // 2 + 5, SIZE // 2 - 5 : SIZE // 2 + 5] = np.nan
+    assert read_fits([write_cube(tmp_path / "b.fits", fluxes, BUNIT="nanomaggy")])[3]
+
+
+WHOLE: dict[str, Any] = {
+    "a saturated core": np.minimum(toy_galaxy() * 5, 0.9),
+    "no noise": np.where(toy_galaxy() > 0.03, toy_galaxy(), 0),
+    "cut off at 0": np.maximum(toy_galaxy(), 0),
+    "whole numbers": (toy_galaxy() * 300).astype(np.int16),
+    "a disc": np.where(np.hypot(*np.indices((SIZE, SIZE)) - SIZE / 2) < 9, 1.0, 0.01).astype(np.float32)
+    * np.ones((3, 1, 1), "f4"),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_was_measured_is_not_missing(tmp_path: Path, kind: str) -> None:
+    notes = read_fits([write_cube(tmp_path / "a.fits", WHOLE[kind], BUNIT="nanomaggy")])[2]
+    assert not any("missing" in note for note in notes)
+
+
+def write_with(path: Path, name: str, companion: Any, **cards: Any) -> Path:
+    hdus = [fits.PrimaryHDU(header=fits.Header({"TELESCOP": cards.pop("TELESCOP", "")}))]
+    hdus += [fits.ImageHDU(toy_galaxy()[1], tan_header(BUNIT="nanomaggy"), name="SCI")]
+    hdus += [fits.ImageHDU(companion, fits.Header(cards), name=name)]
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+def half(value: float, other: float, dtype: Any) -> Any:
+    pixels = np.full((SIZE, SIZE), other, dtype)
+    pixels[: SIZE // 2] = value
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "companion", "cards", "reason"),
+    [
+        ("DQ", half(1, 4, np.uint32), {"TELESCOP": "JWST"}, "flagged in DQ"),
+        ("DQ", half(2**30 + 1, 2**30, np.uint32), {"TELESCOP": "JWST"}, "flagged in DQ"),
+        ("DQ", half(4, 16, np.int16), {"TELESCOP": "HST"}, "flagged in DQ"),
+        ("MASK", half(2**8, 2**5, np.int32), {"MP_NO_DATA": 8}, "flagged in MASK"),
+        ("WHT", half(0, 3, np.float32), {}, "without weight in WHT"),
+        ("INVVAR", half(0, 100, np.float32), {}, "without weight in INVVAR"),
+    ],
+)
+def test_flags_whose_meaning_is_known_are_used(tmp_path: Path, name: str, companion: Any, cards: Any, reason: str) -> None:
+    _, _, notes, is_doubtful = read_fits([write_with(tmp_path / "a.fits", name, companion, **cards)])
+    assert notes[-1] == f"50.00% of the fluxes are missing ({reason}): taken as empty sky"
+    assert is_doubtful
+
+
+@pytest.mark.parametrize("name", ["MASK", "DQ", "FLAGS", "MASKBITS", "SEGMAP", "ERR"])
+def test_flags_whose_meaning_is_unknown_are_left_alone(tmp_path: Path, name: str) -> None:
+    notes = read_fits([write_with(tmp_path / "a.fits", name, half(1, 0, np.int32))])[2]
+    assert not any("missing" in note for note in notes)

@@ -39,6 +39,9 @@ class CutoutServer(ThreadingHTTPServer):
         self.agents: set[str] = set()
         self.lock = threading.Lock()
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep quiet: who was killed hangs up."""
+
     def url(self, kind: str = "jpg") -> str:
         """Return the template of the address."""
         return f"http://127.0.0.1:{self.server_port}{TEMPLATE.format(kind=kind)}"

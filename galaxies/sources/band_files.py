@@ -7,7 +7,7 @@ from pathlib import Path
 from galaxies.data.stretch import BANDS
 from galaxies.sources.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
 
-_BAND_FILE = re.compile(r"(?P<stem>.+)[-_.](?P<band>[grz])(\.(fits|fit|fts|fits\.fz|fits\.gz|fit\.gz))", re.IGNORECASE)
+_BAND_FILE = re.compile(r"(?P<stem>.+)[-_.](?P<band>[grz])(\.(fits|fit|fts)(\.(fz|gz|bz2|xz))?)", re.IGNORECASE)
 
 
 def has_image_name(file: Path) -> bool:

@@ -50,7 +50,8 @@ class FitsImage:
     def wcs(self) -> WCS | None:
         """Where on the sky its pixels are, None where the header does not tell or makes no sense."""
         try:
-            wcs = WCS(self.header)
+            # A cube's first two axes are its planes'; with more, astropy refuses the distortions of some.
+            wcs = WCS(self.header, naxis=2)
             return wcs.celestial if wcs.has_celestial else None
         except (*DAMAGE_ERRORS, fits.VerifyError):
             return None

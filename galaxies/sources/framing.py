@@ -14,6 +14,8 @@ from galaxies.sources.notes import Note
 # A larger image only costs memory: the backbone sees some 224 px of it.
 _LARGEST_SIZE = 1024
 _FEWEST_PIXELS = 8
+# An image that falls short of the field by less shows it: over 256 px it is a quarter of a pixel.
+_SAME_FIELD = 1e-3
 
 
 def frame_image(
@@ -83,8 +85,8 @@ def _resample(image: NDArray[np.uint8], pxscale: float, image_size: int, arcsec:
             f"at {pxscale:g} arcsec/px the image shows {size * pxscale:.2g} arcsec, the training images show {arcsec:.1f}; is "
             "the pixel scale right?"
         )
-    if wanted <= size:
-        margin = (size - wanted) / 2
+    if wanted <= size * (1 + _SAME_FIELD):
+        margin = max(0.0, (size - wanted) / 2)
         box = (margin, margin, size - margin, size - margin)
         return _resize(image, image_size, box), f"cropped and resampled from {size * pxscale:.1f} to {arcsec:.1f} arcsec"
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])  # (4 S', 3)

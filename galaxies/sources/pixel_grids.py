@@ -66,9 +66,10 @@ def measure_pixel(plane: Plane, x: float, y: float) -> PixelShape:
     """Return the shape of the pixel at a place in a plane: from the WCS, else from a keyword, else unknown."""
     if plane.wcs is not None:
         corners = np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]])
-        world = np.radians(plane.wcs.all_pix2world(corners, 0, ra_dec_order=True))
-        ra, dec = world[:, 0], world[:, 1]
-        points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+        world = np.radians(plane.wcs.all_pix2world(corners, 0))
+        longitude, latitude = world[:, plane.wcs.wcs.lng], world[:, plane.wcs.wcs.lat]
+        x, y = np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude)
+        points = np.stack([x, y, np.sin(latitude)], axis=1)  # (4, 3)
         steps = (points[1::2] - points[::2]) * _ARCSEC  # (2, 3): one px along x, one along y
         shape = _shape_of(steps @ steps.T)
         if shape is not None:

@@ -5,17 +5,16 @@ from typing import NoReturn
 
 from galaxies.errors import InputError
 
-_UNKNOWN = frozenset(("", "nan", "none", "n/a", "na", "null", "--", "<na>"))
+_UNKNOWN = frozenset(("", "nan", "none", "n/a", "na", "null", "--", "<na>", "#n/a", "nat"))
 # The longest of them: a longer cell need not be looked up, which is nearly every id and path of a million.
 _MOST_LETTERS = max(map(len, _UNKNOWN))
 
-_WHOLE_NUMBER = re.compile(r"[+-]?\d+\.0*")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # Only with a point: the letters and digits of a hash may read 12345e67.
 _FLOAT = re.compile(r"[+-]?\d+\.\d*([eE][+-]?\d+)?")
 _SEXAGESIMAL = re.compile(
     r"(?P<sign>[+\-−]?)\s*(?P<whole>\d{1,3})\s*(?P<mark>[:hd°\s])\s*"
-    r"(?P<minutes>\d{1,2})\s*([:m'′\s]\s*)?(?P<seconds>\d{1,2}(\.\d*)?)?\s*(s|\"|″|'')?",
+    r"(?P<minutes>\d{1,2}(\.\d*)?)(\s*[:m'′\s]\s*(?P<seconds>\d{1,2}(\.\d*)?)\s*(s|\"|″|'')?|\s*[:m'′]?)",
     re.IGNORECASE,
 )
 
@@ -45,7 +44,7 @@ def read_number(text: str) -> float:
 
 
 def read_angle(text: str, *, is_hours: bool) -> float:
-    """Return an angle in degrees, from degrees or sexagesimal: 187.5, 12:30:00, 12 30 00, 12h30m00s, +12d30m, 12°30′.
+    """Return an angle in degrees, from degrees or sexagesimal: 187.5, 12:30:00, 12 30 00, 12h30m00s, 12:30.0, 12°30′.
 
     Args:
         text: the cell.
@@ -58,7 +57,7 @@ def read_angle(text: str, *, is_hours: bool) -> float:
     if match is None:
         return read_number(text)
     mark = match["mark"].lower()
-    parts = int(match["whole"]), int(match["minutes"]), float(match["seconds"] or 0)
+    parts = int(match["whole"]), float(match["minutes"]), float(match["seconds"] or 0)
     in_hours = mark == "h" or (is_hours and mark not in "d°")
     if parts[1] >= 60 or parts[2] >= 60 or (in_hours and parts[0] >= 24):
         unit = "hours below 24" if in_hours else "degrees"
@@ -77,12 +76,18 @@ def read_position(text: str, name: str) -> float:
 
 
 def read_label(text: str) -> str:
-    """Return the name of a class: ``3.0`` is what a table makes of ``3`` where a label of the column is missing."""
-    return str(int(float(text))) if _WHOLE_NUMBER.fullmatch(text) else text
+    """Return the name of a class: ``3.0`` is what a table makes of ``3`` where a label of the column is missing.
+
+    Numpy writes it as 3.000000000000000000e+00.
+    """
+    is_whole = _FLOAT.fullmatch(text) and abs(float(text)) < _LAST_EXACT_FLOAT and float(text).is_integer()
+    return str(int(float(text))) if is_whole else text
 
 
 def is_no_class(label: str) -> bool:
     """Tell whether a label is a number that names no class: a fraction of votes, a measured value, or below 0."""
+    if _DECIMAL_COMMA.fullmatch(label):
+        return True
     try:
         number = read_number(label)
     except ValueError:

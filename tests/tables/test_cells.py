@@ -18,7 +18,7 @@ from galaxies.tables.cells import (
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "nan", "NaN", "None", "NONE", "N/A", "n/a", "NA", "null", "NULL", "--", " -- ", "<NA>"]
+    "text", ["", "  ", "nan", "NaN", "None", "NONE", "N/A", "n/a", "NA", "null", "NULL", "--", " -- ", "<NA>", "#N/A", "NaT"]
 )
 def test_what_says_that_nothing_is_known_is_empty(text: str) -> None:
     assert is_unknown(text)
@@ -93,18 +93,32 @@ def test_what_is_no_position_is_named(text: str, name: str, message: str) -> Non
         read_position(text, name)
 
 
+def test_minutes_may_have_a_fraction_instead_of_seconds() -> None:
+    """12:30.5 was read as 12:03:00.5, seven degrees away."""
+    assert read_position("12:30.5", "ra") == pytest.approx(187.625)
+    assert read_position("-0:30.5", "dec") == pytest.approx(-0.5083333333)
+    with pytest.raises(ValueError, match="expected a number"):
+        read_position("12:305", "dec")
+
+
 def test_an_angle_that_says_degrees_is_not_taken_for_hours() -> None:
     assert read_angle("187d42m21s", is_hours=True) == pytest.approx(187.705833333)
 
 
 @pytest.mark.parametrize(
-    ("text", "label"), [("3.0", "3"), ("3.", "3"), ("03.0", "3"), ("3", "3"), ("3.5", "3.5"), ("E3.0", "E3.0"), ("-1.0", "-1")]
+    ("text", "label"),
+    [
+        *(("3.0", "3"), ("3.", "3"), ("03.0", "3"), ("3", "3"), ("3.5", "3.5"), ("E3.0", "E3.0"), ("-1.0", "-1")),
+        *(("3.000000000000000000e+00", "3"), ("2.500e+01", "25"), ("2.5e+00", "2.5e+00"), ("1.0e400", "1.0e400")),
+    ],
 )
 def test_a_whole_number_that_was_a_float_is_the_same_label(text: str, label: str) -> None:
     assert read_label(text) == label
 
 
-@pytest.mark.parametrize(("label", "expected"), [("0.2", True), ("-1", True), ("1e-3", True), ("3", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("label", "expected"), [("0.2", True), ("0,2", True), ("-1", True), ("1e-3", True), ("3", False), ("0", False)]
+)
 def test_a_number_that_is_no_class(label: str, expected: bool) -> None:
     assert is_no_class(label) is expected
     assert not is_no_class(f"Sb {label}")

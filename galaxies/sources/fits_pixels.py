@@ -28,6 +28,7 @@ class FitsImage:
         shape: of the array: (H, W), or with axes before these.
         is_compressed: in tiles, as in ``.fits.fz``.
         tile_shape: of one of these, else empty.
+        is_whole: whether it is stored as whole numbers, of which fluxes may be made by BSCALE.
         is_integer: whether its values are whole numbers.
     """
 
@@ -39,10 +40,13 @@ class FitsImage:
         self.tile_shape = tuple(int(length) for length in hdu.tile_shape) if self.is_compressed else ()
         # Asked now: astropy takes these cards away when it reads the pixels.
         scale = self.header.get("BSCALE", 1)
-        self.is_integer = int(self.header["BITPIX"]) > 0 and scale == 1
+        self.is_whole = int(self.header["BITPIX"]) > 0
+        self.is_integer = self.is_whole and scale == 1
         self._is_plain = (
             not self.is_compressed and scale == 1 and self.header.get("BZERO", 0) == 0 and "BLANK" not in self.header
         )
+        # astropy reads a BLANK of 0 as if there were none.
+        self._blank = self.header.get("BZERO", 0) if self.is_whole and self.header.get("BLANK") == 0 else None
         self._hdu, self._lock = hdu, lock
         self._strips: dict[tuple[int, ...], _Strips] = {}
 
@@ -75,7 +79,10 @@ class FitsImage:
         # A plain array is mapped into memory, of which the system takes back what it needs.
         pixels = self._hdu.data if self._is_plain else self._hdu.section
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.array(pixels[(*place, rows, columns)], dtype)
+            read = np.array(pixels[(*place, rows, columns)], dtype)
+        if self._blank is not None and dtype is np.float32:
+            read[read == np.float32(self._blank)] = np.nan
+        return read
 
 
 class _Strips:

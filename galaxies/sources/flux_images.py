@@ -66,7 +66,7 @@ def read_picture(files: Sequence[FileContents], field: Field) -> tuple[NDArray[n
     # FITS counts rows from the bottom of the picture.
     picture, doubts = _paint(stack[:, ::-1], [band.scale for band in bands])
     pxscale = field.pxscale if math.isfinite(field.pxscale) else shape.pxscale
-    notes = [*notes, *cut_notes, *_join_notes(planes, bands), *moved, *mended, *squared, *doubts]
+    notes = [*notes, *cut_notes, *_join_notes(planes, bands), *_compare_units(bands), *moved, *mended, *squared, *doubts]
     return picture, pxscale * shape.shrinkage, notes
 
 
@@ -117,7 +117,7 @@ class _Band:
 def _read_band(cut: Cut, field: Field) -> _Band:
     plane, (rows, columns) = cut.plane, cut.inside
     pixels = plane.image.read(plane.place, rows, columns)
-    missing, reasons = find_missing(pixels, is_integer=plane.image.is_integer)
+    missing, reasons = find_missing(pixels, is_whole=plane.image.is_whole)
     flagged, flag_reasons = find_flagged(plane, rows, columns)
     if flagged is not None:
         missing |= flagged
@@ -130,6 +130,13 @@ def _read_band(cut: Cut, field: Field) -> _Band:
         pixels *= np.float32(scale.factor)
     pixels[missing] = np.nan
     return _Band(cut.embed(pixels, 0.0), scale, (*reasons, *flag_reasons), (*linear_notes, *scale.notes))
+
+
+def _compare_units(bands: Sequence[_Band]) -> list[Note]:
+    """Return a doubt where some bands have a unit and others none: what is assumed of those makes the colours."""
+    if len({band.scale.is_assumed for band in bands}) == 1:
+        return []
+    return [Note("some bands have a unit and others none: the colours mean nothing", is_doubt=True)]
 
 
 def _join_notes(planes: Sequence[Plane], bands: Sequence[_Band]) -> list[Note]:

@@ -21,6 +21,7 @@ from galaxies.sources.notes import Note
 _AB_ZERO = 3631 * units.Jy  # the flux of a source of AB magnitude 0: a maggy
 _JANSKYS = 3.631e-6  # in a nanomaggy
 _MAGNITUDE = 22.5  # of a nanomaggy
+_STRETCH_AREA = float((STRETCH_PXSCALE * units.arcsec).to_value(units.rad)) ** 2  # sr, of a pixel
 _PER_ANGSTROM = units.erg / units.s / units.cm**2 / units.AA
 _COUNTS = frozenset((units.ct, units.adu, units.DN, units.electron, units.photon))
 # Factors closer to 1 than the one are no matter of colour: less than a grey level. Pixels whose sides differ by less than 1 %
@@ -64,7 +65,8 @@ _ZERO_POINT_KEYWORDS = (
     "ZEROPOINT",
     "PHOTZP",  # CFHT
 )
-_PLAUSIBLE_ZERO_POINTS = (-30.0, 60.0)
+# From those of janskys, 8.9, to those of the deepest counts; a 0, a -1, a 99 stand for none.
+_PLAUSIBLE_ZERO_POINTS = (5.0, 45.0)
 # The zero points in the headers of these are Vega's, two magnitudes off in some bands.
 _VEGA_TELESCOPES = ("wise", "2mass", "ukirt", "vista")
 _HOW_TO_SAY = "FLUXMAG0, MAGZERO, MAGZPT, ZP, PHOTZP, PHOTFLAM with PHOTPLAM, or the option --zero-point"
@@ -80,6 +82,7 @@ class FluxScale:
     factor: float  # nanomaggies in a pixel of the stretch for a number of 1; 1 where that is not known
     area_factor: float  # the part of it that comes from the pixels' size alone
     notes: tuple[Note, ...]
+    is_assumed: bool = False  # whether the header says nothing of it
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,16 @@ def find_flux_scale(find: Find, *, pxscale: float, zero_point: float | None) -> 
     text = " ".join(str(find("BUNIT") or "").split())
     unit = _read_unit(text)
     if unit.kind == "other" and zero_point is None:
-        return _unknown(f"the unit {text!r} is none of flux: brightness and colours mean nothing", is_doubt=True)
+        return _unknown(f"the unit {text!r} is none of flux: brightness and colours mean nothing")
     if unit.kind == "flux":
         if not unit.is_per_area:
             return _scale_to_stretch(unit.factor / _JANSKYS, text, pxscale)
-        # The pixel's area goes in, and, where the stretch has other pixels, out again.
-        scale = _scale_to_stretch(unit.factor / _JANSKYS * _find_pixel_area(find, pxscale), text, pxscale)
-        return FluxScale(scale.factor, 1.0, scale.notes)
+        # The stretch is one of a surface brightness: the size of the image's own pixels does not matter.
+        return _scale_to_stretch(unit.factor / _JANSKYS * _STRETCH_AREA, text, math.nan)
     if unit.kind == "flux per wavelength":
         wavelength = _number(find("PHOTPLAM"))
         if wavelength is None or unit.is_per_area:
-            return _unknown(f"the unit {text!r} is per wavelength, and the header has no PHOTPLAM", is_doubt=True)
+            return _unknown(f"the unit {text!r} is per wavelength, and the header has no PHOTPLAM")
         return _scale_to_stretch(_per_angstrom_to_nanomaggies(unit.factor, wavelength), text, pxscale)
     counted = _find_count(find, unit, zero_point)
     if counted is not None:
@@ -119,8 +121,8 @@ def find_flux_scale(find: Find, *, pxscale: float, zero_point: float | None) -> 
         what = text or "numbers without a unit"
         return _scale_to_stretch(nanomaggies, f"{what} ({source})", pxscale)
     if unit.kind == "none":
-        return _unknown("no unit in the header: taken as nanomaggies a pixel", is_doubt=False)
-    return _unknown(f"the unit {text!r} has no zero point ({_HOW_TO_SAY}): brightness and colours mean nothing", is_doubt=True)
+        return FluxScale(1.0, 1.0, (Note("no unit in the header: taken as nanomaggies a pixel"),), is_assumed=True)
+    return _unknown(f"the unit {text!r} has no zero point ({_HOW_TO_SAY}): brightness and colours mean nothing")
 
 
 def linearise(pixels: NDArray[np.float32], find: Find) -> tuple[NDArray[np.float32], tuple[Note, ...]]:
@@ -136,8 +138,8 @@ def linearise(pixels: NDArray[np.float32], find: Find) -> tuple[NDArray[np.float
     return linear.astype(np.float32), (Note("asinh magnitudes (BSOFTEN, BOFFSET) turned into linear fluxes"),)
 
 
-def _unknown(text: str, *, is_doubt: bool) -> FluxScale:
-    return FluxScale(1.0, 1.0, (Note(text, is_doubt=is_doubt),))
+def _unknown(text: str) -> FluxScale:
+    return FluxScale(1.0, 1.0, (Note(text, is_doubt=True),))
 
 
 def _scale_to_stretch(nanomaggies: float, what: str, pxscale: float) -> FluxScale:
@@ -149,13 +151,6 @@ def _scale_to_stretch(nanomaggies: float, what: str, pxscale: float) -> FluxScal
         return FluxScale(1.0, area_factor, ())
     area = f" of pixels of {pxscale:.3g} arcsec" if area_factor != 1 else ""
     return FluxScale(factor, area_factor, (Note(f"{what}{area} turned into nanomaggies a pixel (x {factor:.4g})"),))
-
-
-def _find_pixel_area(find: Find, pxscale: float) -> float:
-    """Return the area of a pixel in sr: that of the header, else of its scale, else of the stretch."""
-    area = _number(find("PIXAR_SR"))
-    side = pxscale if math.isfinite(pxscale) else STRETCH_PXSCALE
-    return area or float((side * units.arcsec).to_value(units.rad)) ** 2
 
 
 def _find_count(find: Find, unit: _Unit, zero_point: float | None) -> tuple[float, str] | None:

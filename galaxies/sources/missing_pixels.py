@@ -34,12 +34,12 @@ _NO_DATA_KEYWORD = "MP_NO_DATA"
 _MOST_FLAGGED = 0.999
 
 
-def find_missing(pixels: NDArray[np.float32], *, is_integer: bool) -> tuple[NDArray[np.bool_], list[str]]:
+def find_missing(pixels: NDArray[np.float32], *, is_whole: bool) -> tuple[NDArray[np.bool_], list[str]]:
     """Return which pixels (H, W) hold no measurement by their own numbers, and in words what stands there instead.
 
     Args:
         pixels: in the file's unit.
-        is_integer: whether the file holds whole numbers, of which many are the same.
+        is_whole: whether the file holds whole numbers, scaled or not, of which many are the same.
     """
     missing = ~np.isfinite(pixels)
     reasons = ["not finite"] if missing.any() else []
@@ -48,7 +48,7 @@ def find_missing(pixels: NDArray[np.float32], *, is_integer: bool) -> tuple[NDAr
     if huge.any():
         reasons.append(f"{pixels[huge][0]:.3g}")
         missing |= huge
-    for value in _constants(pixels, missing, is_integer):
+    for value in _constants(pixels, missing, is_whole):
         missing |= pixels == np.float32(value)
         reasons.append(f"{value:g}")
     return missing, reasons
@@ -94,7 +94,7 @@ def _find_bits(plane: Plane, image: FitsImage) -> int:
     return _FLAG_BITS.get(str(plane.find("TELESCOP") or "").strip().upper(), 0)
 
 
-def _constants(pixels: NDArray[np.float32], missing: NDArray[np.bool_], is_integer: bool) -> Iterator[float]:
+def _constants(pixels: NDArray[np.float32], missing: NDArray[np.bool_], is_whole: bool) -> Iterator[float]:
     """Yield the numbers that stand for no measurement, beside those that are ``missing`` already."""
     enough = max(_FEWEST_PIXELS, _LEAST_FRACTION * pixels.size)
     measured = pixels[~missing] if missing.any() else pixels.ravel()
@@ -104,10 +104,10 @@ def _constants(pixels: NDArray[np.float32], missing: NDArray[np.bool_], is_integ
         if is_value.any() and not is_value.all():
             others = measured[~is_value]
             level, noise = _measure_sky(others)
-            if value < level - _FAR_SIGMAS * noise or (not is_integer and is_value.sum() >= enough):
+            if value < level - _FAR_SIGMAS * noise or (not is_whole and is_value.sum() >= enough):
                 yield value
                 measured = others
-    if not is_integer and _is_blank_at_0(measured, enough):
+    if not is_whole and _is_blank_at_0(measured, enough):
         yield 0.0
         measured = measured[measured != 0]
     for _ in range(_MOST_CONSTANTS):

@@ -74,8 +74,8 @@ def measure_pixel(plane: Plane, x: float, y: float) -> PixelShape:
         shape = _shape_of(steps @ steps.T)
         if shape is not None:
             return shape
-    area = plane.find("PIXAR_A2")
-    candidates = [(math.sqrt(area),)] if isinstance(area, float) and area > 0 else []
+    areas = [(plane.find("PIXAR_A2"), 1.0), (plane.find("PIXAR_SR"), _ARCSEC)]
+    candidates = [(math.sqrt(area) * unit,) for area, unit in areas if isinstance(area, float) and area > 0]
     for sides in (*candidates, *(tuple(map(plane.find, keywords)) for keywords in _SCALE_KEYWORDS)):
         if all(isinstance(side, (int, float)) and not isinstance(side, bool) and side > 0 for side in sides):
             shape = _shape_of(np.diag(np.square([sides[0], sides[-1]])))

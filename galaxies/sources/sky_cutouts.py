@@ -23,8 +23,9 @@ from galaxies.sources.notes import Note
 _SAME_PIXEL = 1.0
 # A galaxy nearer to the edge has more than a quarter of its field cut off.
 _NEAREST_EDGE = 0.25  # of the field
-# Equinoxes whose axes are those of the catalogue to a few hundredths of an arcsec.
+# The axes of these are those of the catalogue to a few hundredths of an arcsec, those of FK5 at its usual equinox alone.
 _SAME_AXES = ("", "ICRS", "FK5")
+_USUAL_EQUINOX = 2000.0
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,16 @@ def _find_pixel(plane: Plane, ra: float, dec: float) -> tuple[float, float]:
     wcs = plane.wcs
     assert wcs is not None  # Asked only of planes that have one.
     try:
-        if wcs.wcs.lngtyp == "RA" and wcs.wcs.radesys.strip() in _SAME_AXES:
+        if _has_same_axes(wcs):
             x, y = (float(place) for place in wcs.all_world2pix(ra, dec, 0, ra_dec_order=True))
         else:
             x, y = (float(place) for place in skycoord_to_pixel(SkyCoord(ra, dec, unit=units.deg), wcs, origin=0))
     except (NoConvergence, ValueError):
         return math.nan, math.nan
     return x, y
+
+
+def _has_same_axes(wcs: WCS) -> bool:
+    system = wcs.wcs.radesys.strip()
+    is_precessed = system == "FK5" and math.isfinite(wcs.wcs.equinox) and wcs.wcs.equinox != _USUAL_EQUINOX
+    return wcs.wcs.lngtyp == "RA" and system in _SAME_AXES and not is_precessed

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from galaxies.sources.flux_units import find_flux_scale
 from tests.sources.fluxes import read_fits, tan_header, toy_galaxy, write_bands, write_cube
@@ -31,7 +32,8 @@ DEFINED: dict[str, tuple[float, dict[str, Any]]] = {
     "mJy/pixel": (3.631e-3, {}),
     "Jy": (3.631e-6, {}),
     "MJy/sr": (3.631e-12 / PIXEL_SR, {}),
-    "MJY/SR": (3.631e-12 / 2.1e-12, {"PIXAR_SR": 2.1e-12}),
+    # What a resampled image still says of its old pixels does not matter: the unit is one of a surface brightness.
+    "MJY/SR": (3.631e-12 / PIXEL_SR, {"PIXAR_SR": PIXEL_SR / 76}),
     "uJy/arcsec2": (3.631 / 0.262**2, {}),
     "erg/s/cm2/Hz": (3.631e-29, {}),
     "W/m2/Hz": (3.631e-32, {}),
@@ -45,6 +47,7 @@ DEFINED: dict[str, tuple[float, dict[str, Any]]] = {
     "ELECTRONS": (PER_ANGSTROM / 7e-20 * 500, {"PHOTFLAM": 7e-20, "PHOTPLAM": 6400.0, "EXPTIME": 500.0}),
     "e-/s": (3.631e-6 / 2e-7, {"PHOTFNU": 2e-7}),
     "": (10**1.8, {"FLUXMAG0": 10**10.8}),
+    "photon": (10**1.8, {"MAGZERO": 0.0, "PHOTZP": 27.0}),
     "cps": (40 * 10 ** ((25 - 22.5) / 2.5), {"TELESCOP": "PS1", "EXPTIME": 40.0}),
 }
 
@@ -75,6 +78,11 @@ UNDEFINED: dict[str, dict[str, Any]] = {
     "ELECTRONS": {"PHOTFLAM": 7e-20, "PHOTPLAM": 6400.0},
     "DN": {"MAGZP": 20.5, "TELESCOP": "WISE"},
     "adu": {"MAGZERO": "unknown"},
+    # A number that stands for no zero point made an image a thousand million times too bright.
+    "ADU": {"ZP": 0.0},
+    "ct": {"MAGZERO": -1},
+    "counts": {"PHOTZP": -27.0},
+    "photons": {"MAGZPT": 99.0},
     "K": {},
     "Jy/beam": {},
     "mag/arcsec2": {},
@@ -119,6 +127,20 @@ def test_each_band_may_have_its_own_unit(tmp_path: Path) -> None:
     picture, _, notes, _ = read_fits(write_bands(tmp_path, toy_galaxy() * factors, headers))
     assert np.abs(picture.astype(int) - expected).max() <= 1
     assert [note.split(":")[0] for note in notes] == ["r", "z"]
+
+
+def test_bands_with_and_without_a_unit_are_doubted(tmp_path: Path) -> None:
+    headers = [tan_header(FILTER="g", BUNIT="uJy"), tan_header(FILTER="r", BUNIT="uJy"), tan_header(FILTER="z")]
+    _, _, notes, is_doubtful = read_fits(write_bands(tmp_path, toy_galaxy() * 3.631, headers))
+    assert is_doubtful
+    assert "some bands have a unit and others none: the colours mean nothing" in notes
+
+
+def test_the_scale_is_known_from_the_area_in_steradians(tmp_path: Path) -> None:
+    cards = {"BUNIT": "MJy/sr", "BANDS": "grz", "PIXAR_SR": PIXEL_SR}
+    fluxes = (toy_galaxy() * 3.631e-12 / PIXEL_SR).astype(np.float32)
+    fits.PrimaryHDU(fluxes, fits.Header(cards)).writeto(tmp_path / "a.fits")
+    assert read_fits([tmp_path / "a.fits"])[1] == pytest.approx(0.262, abs=1e-5)
 
 
 def test_the_same_sky_is_as_bright_in_pixels_of_another_size() -> None:

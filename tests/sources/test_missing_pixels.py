@@ -105,3 +105,19 @@ def test_flags_whose_meaning_is_known_are_used(tmp_path: Path, name: str, compan
 def test_flags_whose_meaning_is_unknown_are_left_alone(tmp_path: Path, name: str) -> None:
     notes = read_fits([write_with(tmp_path / "a.fits", name, half(1, 0, np.int32))])[2]
     assert not any("missing" in note for note in notes)
+
+
+def test_a_blank_of_0_is_missing(tmp_path: Path) -> None:
+    """Astropy passes it over, and a corner without an exposure was sky."""
+    numbers = np.maximum(1, 500 + toy_galaxy() * 1000).astype(np.int16)
+    numbers[:, :QUARTER] = 0
+    path = write_cube(tmp_path / "a.fits", numbers, BUNIT="0.001 nanomaggy", BLANK=0)
+    assert "25.00% of the fluxes are missing (not finite): taken as empty sky" in read_fits([path])[2]
+
+
+def test_a_0_of_scaled_whole_numbers_is_one_of_many(tmp_path: Path) -> None:
+    """With BSCALE the sky has few levels, of which 0 is one: 7 % of a whole galaxy counted as missing."""
+    hdu = fits.PrimaryHDU(toy_galaxy().copy(), tan_header(BANDS="grz", BUNIT="nanomaggy"))
+    hdu.scale("int16", bscale=2e-3, bzero=0.5)
+    hdu.writeto(tmp_path / "a.fits")
+    assert read_fits([tmp_path / "a.fits"])[2:] == ([], False)

@@ -173,12 +173,14 @@ def test_how_much_is_cut_follows_the_field(tmp_path: Path) -> None:
     assert said.entry.pxscale == 2 * PXSCALE
 
 
-@pytest.mark.parametrize("kind", ["galactic", "swapped axes", "SIP"])
+@pytest.mark.parametrize("kind", ["galactic", "equinox 1975", "swapped axes", "SIP"])
 def test_every_celestial_wcs_finds_the_position(tmp_path: Path, kind: str) -> None:
     header = tan_header(size=MOSAIC, BANDS="grz", BUNIT="nanomaggy")
     if kind == "galactic":
         middle = SkyCoord(150.0, 2.0, unit="deg").galactic
         header.update({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRVAL1": middle.l.deg, "CRVAL2": middle.b.deg})
+    if kind == "equinox 1975":
+        header.update({"RADESYS": "FK5", "EQUINOX": 1975.0})
     if kind == "swapped axes":
         header.update({"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 2.0, "CRVAL2": 150.0})
     if kind == "SIP":
@@ -186,7 +188,7 @@ def test_every_celestial_wcs_finds_the_position(tmp_path: Path, kind: str) -> No
             {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-5, "B_0_2": 1e-5}
         )
     x, y = PLACES[1][0] + (SIZE - 1) / 2, PLACES[1][1] + (SIZE - 1) / 2
-    if kind == "galactic":
+    if kind in ("galactic", "equinox 1975"):
         there = WCS(header).celestial.pixel_to_world(x, y).icrs
         ra, dec = there.ra.deg, there.dec.deg
     else:

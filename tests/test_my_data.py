@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.commands.test_use import save_mosaic
 from tests.cutout_server import CutoutServer, serve_cutouts, write_positions
 from tests.documents import PAGES, Block, add_command, read_blocks
 from tests.pipelines import Pipeline, make_pipeline, write_params
@@ -33,7 +34,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
     )
     add_command(made)
     folder = made.folder
-    ignored = "/my_galaxies\n/images\n/*.csv\n"
+    ignored = "/my_galaxies\n/images\n/mosaic.fits\n/*.csv\n"
     (folder / ".git" / "info" / "exclude").write_text(ignored)
     for number in range(NUM_GALAXIES):
         save_fits(folder / "my_galaxies" / ("round", "spiral")[number % 2] / f"{number}.fits", 40 + number % 3 * 8, number)
@@ -46,6 +47,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
     (folder / "catalogue.csv").write_text("\n".join(lines) + "\n")
     (folder / "others.csv").write_text("\n".join(line.rsplit(";", 3)[0] for line in lines) + "\n")
     write_positions(folder / "positions.csv", NUM_GALAXIES)
+    save_mosaic(folder, NUM_GALAXIES)
     return made
 
 

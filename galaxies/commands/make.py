@@ -11,12 +11,13 @@ def _use(options: argparse.Namespace) -> None:
     from galaxies.params_file import change_section
     from galaxies.runtime import RuntimeParams
     from galaxies.sources.findings import look_at
+    from galaxies.sources.image_catalogue import OnError
+    from galaxies.sources.image_import import ImportOptions
+    from galaxies.sources.image_measures import Framing
 
-    findings = look_at(
-        options.path,
-        on_error="leave_out" if options.leave_out else "refuse",
-        num_threads=RuntimeParams().count_workers(),
-    )
+    on_error: OnError = "leave_out" if options.leave_out else "refuse"
+    framing = Framing(options.image_size, options.field_arcsec)
+    findings = look_at(options.path, ImportOptions(framing, on_error, RuntimeParams().count_workers()))
     for line in findings.lines:
         print(line)
     changed = change_section(Path("params.yaml"), "download", findings.params)
@@ -29,6 +30,8 @@ def _use(options: argparse.Namespace) -> None:
 def _add_use(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="an .h5 file, a folder of class folders, a catalogue of images or of positions")
     parser.add_argument("--leave-out", action="store_true", help="leave out the galaxies that cannot be used")
+    parser.add_argument("--image-size", type=count, metavar="PX", help="bring all images to this size")
+    parser.add_argument("--field-arcsec", type=float, metavar="ARCSEC", help="the width of sky that each shows")
 
 
 def _digest(options: argparse.Namespace) -> None:

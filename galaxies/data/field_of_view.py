@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from galaxies.errors import InputError
 from galaxies.files import write_json
 
-# Two scales closer than this show the same: over 256 px it is a quarter of a pixel.
-_SAME_SCALE = 1e-3
+SAME_SCALE = 1e-3
+"""Two scales closer than this show the same: over 256 px it is a quarter of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ class FieldOfView:
         """Tell whether training images had this size and scale: such a one is taken as it is, as they were."""
         if self.finest is None or self.coarsest is None:
             return False
-        return image_size == self.image_size and (
-            self.finest * (1 - _SAME_SCALE) <= pxscale <= self.coarsest * (1 + _SAME_SCALE)
-        )
+        return image_size == self.image_size and (self.finest * (1 - SAME_SCALE) <= pxscale <= self.coarsest * (1 + SAME_SCALE))
 
 
 def find_field(

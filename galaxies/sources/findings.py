@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from galaxies.sources.cutouts import list_cutouts
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.image_catalogue import (
     ImageCatalogue,
-    OnError,
     digest_images,
     make_catalogue,
     read_catalogue,
@@ -34,22 +33,27 @@ class Findings:
     """What was found."""
 
     lines: tuple[str, ...]  # for a person
-    params: Mapping[str, str | int | None] = field(default_factory=dict)  # of the section `download`, that would use it
+    params: Mapping[str, str | int | float | None] = field(default_factory=dict)  # of the section `download`, that would use it
 
 
-def look_at(path: Path, *, on_error: OnError, num_threads: int) -> Findings:
+def look_at(path: Path, options: ImportOptions) -> Findings:
     """Look at a file in the Galaxy10 schema, a folder of class folders, a catalogue of images or one of positions.
 
-    Raises InputError when it is none, and with all that is wrong with it; ``leave_out`` counts galaxies that cannot be used.
+    Args:
+        path: of it.
+        options: how it would be imported; a size or field that is not asked for is found.
+
+    Raises:
+        InputError: it is none of these, or everything that is wrong with it.
     """
     if not path.exists():
         raise InputError(f"There is no file or folder {path}.")
     if path.is_file() and path.suffix.lower() in HDF5_SUFFIXES:
         return _look_at_hdf5(path)
     if path.is_dir() or is_image_catalogue(path):
-        return _look_at_images(path, on_error, num_threads)
+        return _look_at_images(path, options)
     if is_table(path):
-        return _look_at_positions(path, on_error)
+        return _look_at_positions(path, options)
     known = ", ".join((*HDF5_SUFFIXES, *CATALOGUE_SUFFIXES))
     hint = f" To predict it: `galaxies predict {path} --out predictions.csv`." if has_image_name(path) else ""
     raise InputError(f"{path}: expected a folder with a sub-folder for each class, or one of {known}.{hint}")
@@ -69,32 +73,34 @@ def _look_at_hdf5(path: Path) -> Findings:
     return Findings(lines, {"source": "hdf5", "path": str(path), "sha256": file_sha256(path)})
 
 
-def _look_at_images(path: Path, on_error: OnError, num_threads: int) -> Findings:
+def _look_at_images(path: Path, options: ImportOptions) -> Findings:
     if path.is_dir() and not any(entry.is_dir() for entry in path.iterdir()) and any(map(has_image_name, path.iterdir())):
         raise InputError(
             f"{path} holds images, but no folders that name their classes. To train, put them into a sub-folder for each "
             f"class, or write a catalogue (id, path, label). To predict them: `galaxies predict {path} --out predictions.csv`."
         )
     catalogue = read_catalogue(path)
-    # Whatever the sizes are: with one that is asked for, all that can be wrong is a file.
-    checked = check_images(catalogue, ImportOptions(Framing(image_size=1), on_error, num_threads))
-    assert checked.measures is not None
-    sizes = Counter(checked.measures.side.tolist()).most_common()
+    framing = options.framing
+    # With a size that is asked for, whatever it is, several sizes are no error.
+    measured = replace(options, framing=Framing(framing.image_size or 1, framing.field_arcsec if framing.is_complete else None))
+    checked = check_images(catalogue, measured)
     kind = "a folder of class folders" if path.is_dir() else "a catalogue of images"
     lines = [f"{path} is {kind}: {len(checked.catalogue.lines):,} galaxies."]
     lines += [f"Left out: {len(checked.left_out):,}, such as {checked.left_out[0].reason}."] if checked.left_out else []
     lines += [_say_classes(Counter(line.class_name for line in checked.catalogue.lines)), _say_files(checked.catalogue)]
-    lines += [_say_sizes(sizes, checked.measures)]
-    digest = digest_images(catalogue, on_error)
-    size = sizes[0][0] if len(sizes) > 1 else None
-    return Findings(
-        tuple(lines), {"source": "images", "path": str(path), "sha256": digest, "image_size": size, "on_error": on_error}
-    )
+    size = framing.image_size
+    if checked.measures is not None:
+        sizes = Counter(checked.measures.side.tolist()).most_common()
+        size = size or (sizes[0][0] if len(sizes) > 1 else None)
+        lines += [_say_sizes(sizes, checked.measures)]
+    lines += [f"All are brought to {size} px."] if size is not None else []
+    params = {"source": "images", "path": str(path), "sha256": digest_images(catalogue, options.on_error)}
+    return Findings(tuple(lines), {**params, **_say_options(options, size)})
 
 
-def _look_at_positions(path: Path, on_error: OnError) -> Findings:
+def _look_at_positions(path: Path, options: ImportOptions) -> Findings:
     catalogue = make_catalogue(path, path.parent, list_cutouts(path, DownloadParams().service))
-    refuse_wrong(catalogue, on_error)
+    refuse_wrong(catalogue, options.on_error)
     num_wrong = len(catalogue.wrong)
     lines = [
         f"{path} is a catalogue of positions: {len(catalogue.lines) - num_wrong:,} galaxies, whose cutouts will be fetched."
@@ -102,8 +108,12 @@ def _look_at_positions(path: Path, on_error: OnError) -> Findings:
     lines += [f"Left out: {num_wrong:,}, such as {next(iter(catalogue.wrong.values()))}."] if num_wrong else []
     used = [line for place, line in enumerate(catalogue.lines) if place not in catalogue.wrong]
     lines += [_say_classes(Counter(line.class_name for line in used))]
-    params = {"source": "cutouts", "path": str(path), "sha256": file_sha256(path), "on_error": on_error}
-    return Findings(tuple(lines), params)
+    params = {"source": "cutouts", "path": str(path), "sha256": file_sha256(path)}
+    return Findings(tuple(lines), {**params, **_say_options(options, options.framing.image_size)})
+
+
+def _say_options(options: ImportOptions, image_size: int | None) -> dict[str, str | int | float | None]:
+    return {"image_size": image_size, "field_arcsec": options.framing.field_arcsec, "on_error": options.on_error}
 
 
 def _say_classes(counts: Mapping[str, int]) -> str:
@@ -128,8 +138,7 @@ def _say_sizes(sizes: list[tuple[int, int]], measures: Measures) -> str:
     if known.any():
         width = float(np.median((measures.side * measures.pxscale)[known]))
         scales += f", the median image shows {width:.3g} arcsec"
-    brought = f" All are brought to {sizes[0][0]} px, the most frequent." if len(sizes) > 1 else ""
-    return f"Sizes: {shown}; {scales}.{brought}"
+    return f"Sizes: {shown}; {scales}."
 
 
 def _share(number: int, total: int) -> str:

@@ -57,6 +57,10 @@ class ImageCatalogue:
         """Return the files of a galaxy: one, or those of the bands g, r, z; none where the catalogue gives none."""
         return tuple(self.folder / name for name in self.lines[place].paths)
 
+    def has_place(self, place: int) -> bool:
+        """Tell whether a galaxy is cut out of its file at its position: the file is FITS, and ra and dec are known."""
+        return _has_place(self.lines[place])
+
     def inputs(self, skip: Collection[int] = ()) -> Iterator[Input]:
         """Yield the galaxies as prediction lists them; those at the places ``skip`` with an error."""
         for place, line in enumerate(self.lines):
@@ -210,8 +214,11 @@ def _repeated_files(folder: Path, lines: Sequence[CatalogueLine]) -> list[str]:
 def _shown_sky(folder: Path, line: CatalogueLine) -> tuple[str, ...]:
     """Return what no two galaxies may share: a file, or a place in the mosaic that a FITS file may be."""
     names = tuple(os.path.realpath(folder / name) for name in line.paths if "\0" not in name)
-    is_place = math.isfinite(line.ra + line.dec) and any(name.lower().endswith(FITS_SUFFIXES) for name in names)
-    return (*names, f"{line.ra} {line.dec}") if is_place else names
+    return (*names, f"{line.ra} {line.dec}") if _has_place(line) else names
+
+
+def _has_place(line: CatalogueLine) -> bool:
+    return math.isfinite(line.ra + line.dec) and any(name.lower().endswith(FITS_SUFFIXES) for name in line.paths)
 
 
 _Key = TypeVar("_Key", bound=Hashable)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from galaxies.data.field_of_view import FieldOfView
+from galaxies.data.field_of_view import SAME_SCALE, FieldOfView
 from galaxies.errors import InputError
 from galaxies.sources.decoding import batched, silent_readers
 from galaxies.sources.image_catalogue import ImageCatalogue
@@ -42,16 +42,24 @@ class Measures:
 
     side: NDArray[np.int64]  # (M,) px, the shorter one; 0 where unknown
     pxscale: NDArray[np.float64]  # (M,) arcsec/px, NaN where unknown
+    has_place: NDArray[np.bool_]  # (M,) whether it is cut out of its file at its position
 
     def take(self, places: Sequence[int]) -> "Measures":
         """Return those of some images."""
-        return Measures(self.side[places], self.pxscale[places])
+        return Measures(self.side[places], self.pxscale[places], self.has_place[places])
+
+    @property
+    def are_alike(self) -> bool:
+        """Tell whether cutting all of them to one width of sky would leave them as they are."""
+        known = self.pxscale[np.isfinite(self.pxscale)]
+        return not self.has_place.any() or not len(known) or bool(known.max() <= known.min() * (1 + SAME_SCALE))
 
 
 def measure_images(catalogue: ImageCatalogue, num_threads: int) -> tuple[Measures, dict[int, str]]:
     """Return sizes and scales of all images, of pictures from their headers, and by place why some have none."""
     num_images = len(catalogue.lines)
-    measures = Measures(np.zeros(num_images, np.int64), np.full(num_images, np.nan))
+    has_place = np.array([catalogue.has_place(place) for place in range(num_images)], bool)
+    measures = Measures(np.zeros(num_images, np.int64), np.full(num_images, np.nan), has_place)
     errors: dict[int, str] = {}
     place = 0
     inputs = tqdm(catalogue.inputs(skip=catalogue.wrong), "check images", num_images, unit="galaxy")
@@ -67,8 +75,18 @@ def measure_images(catalogue: ImageCatalogue, num_threads: int) -> tuple[Measure
 
 
 def find_size_complaints(measures: Measures | None, framing: Framing, catalogue: ImageCatalogue) -> Iterator[str]:
-    """Yield why images of several sizes cannot become galaxies of one."""
-    if measures is None or framing.image_size is not None:
+    """Yield why images cannot become galaxies of one size: there are several, or many galaxies in one."""
+    if measures is None:
+        return
+    counts_of_files = Counter(line.paths for place, line in enumerate(catalogue.lines) if measures.has_place[place])
+    mosaics = [(paths[0], count) for paths, count in counts_of_files.most_common() if count > 1]
+    if mosaics:
+        name, count = mosaics[0]
+        yield (
+            f"{name} holds {count} galaxies, each at its position: say how large an image of each is and which width of the "
+            "sky it shows: `-S download.image_size=256 -S download.field_arcsec=67`, say"
+        )
+    if mosaics or framing.image_size is not None:
         return
     counts = Counter(measures.side[measures.side > 0].tolist()).most_common()
     if len(counts) > 1:
@@ -91,7 +109,7 @@ def choose_field(measures: Measures | None, framing: Framing, path: Path) -> Fie
         assert framing.image_size is not None  # Only then is nothing measured.
         return _frame(framing.image_size, framing.field_arcsec)
     size = framing.image_size or int(measures.side[0])
-    if framing.image_size is None and framing.field_arcsec is None:
+    if framing.image_size is None and framing.field_arcsec is None and measures.are_alike:
         return FieldOfView.of_images(size, measures.pxscale)
     shown = (measures.side * measures.pxscale)[np.isfinite(measures.pxscale)]
     if framing.field_arcsec is not None and not len(shown):

@@ -3,16 +3,22 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
 from ruamel.yaml import YAML
 
 from galaxies.__main__ import main
+from galaxies.data.field_of_view import find_field
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.sources.decoding import decode, silent_readers
 from galaxies.sources.download_params import DownloadParams
+from galaxies.sources.inputs import list_inputs
 from stages import download, read_params
 from tests.cutout_server import write_positions
 from tests.pipelines import REPOSITORY
-from tests.sources.test_training_like_prediction import broken, save_fits, save_picture
+from tests.sources.test_training_like_prediction import broken, fluxes, save_fits, save_picture
 from tests.toys import toy_images, write_toy_galaxies
 
 
@@ -38,7 +44,7 @@ def test_a_folder_of_fits_of_several_sizes_is_brought_to_one(folder: Path, capsy
     assert "Classes: 2: a (2), b (2)." in printed
     assert "Files: .fits (4); positions: none known." in printed
     assert "Sizes: 40 px (3), 64 px (1); pixel scales: all known" in printed
-    assert "All are brought to 40 px, the most frequent." in printed
+    assert "All are brought to 40 px." in printed
     assert "  download.image_size: 40" in printed
     assert printed.endswith("The next command is `dvc repro`.\n")
     download.main()
@@ -59,6 +65,40 @@ def test_another_input_takes_back_what_the_first_one_wanted(folder: Path, capsys
     assert "mine.h5 is a file in the Galaxy10 schema: 6 galaxies." in printed
     assert "Images: 32 x 32 px" in printed
     download.main()
+
+
+def save_mosaic(folder: Path, num_galaxies: int = 4) -> Path:
+    """Write a mosaic with galaxies on noise, and the catalogue of their positions."""
+    save_fits(folder / "mosaic.fits", 400, 0, pxscale=1.5)  # So that 50 px are more than split.group_radius_arcsec.
+    places = [(x, y) for y in range(50, 400, 50) for x in range(50, 400, 50)]
+    with fits.open(folder / "mosaic.fits", "update") as hdus, silent_readers():
+        wcs = WCS(hdus[0].header).celestial
+        hdus[0].data[:] = np.random.default_rng(0).normal(0, 0.01, hdus[0].data.shape)
+        lines = ["id,path,ra,dec,label"]
+        for number, (x, y) in enumerate(places[:num_galaxies]):
+            hdus[0].data[:, y - 20 : y + 20, x - 20 : x + 20] += fluxes(40, number)
+            ra, dec = wcs.all_pix2world(x - 0.5, y - 0.5, 0)
+            lines.append(f"g{number},mosaic.fits,{float(ra):.7f},{float(dec):.7f},{'ab'[number % 2]}")
+    (folder / "sources.csv").write_text("\n".join(lines) + "\n")
+    return folder / "sources.csv"
+
+
+def test_a_mosaic_with_a_catalogue_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_mosaic(folder)
+    assert main(["use", "sources.csv"]) == 1
+    assert "mosaic.fits holds 4 galaxies, each at its position: say how large an image of each is" in capsys.readouterr().err
+    printed = use(capsys, "sources.csv", "--image-size", "48", "--field-arcsec", "60")
+    assert "Files: .fits (4); positions: all known." in printed
+    download.main()
+    with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
+        images = galaxies.read_images(np.arange(4))
+        field = find_field(48, galaxies.pxscale, galaxies.pxscale, galaxies.framed_pxscale)
+    assert field.arcsec == pytest.approx(60)
+    for image in images:  # Each galaxy is in the middle of its own image.
+        brightness = image.sum(axis=2)
+        assert brightness[20:28, 20:28].mean() > 1.5 * np.median(brightness)
+    for one, image in zip(decode(list(list_inputs("sources.csv")), field), images, strict=True):
+        np.testing.assert_array_equal(one.image, image)
 
 
 def test_a_list_of_coordinates_will_be_cutouts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

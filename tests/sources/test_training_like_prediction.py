@@ -151,6 +151,20 @@ def test_images_of_one_size_stay_as_they_are_with_their_own_scales(tmp_path: Pat
     assert read(tmp_path / "out.h5")[1].is_framed is False
 
 
+@pytest.mark.parametrize("scales", [(0.262, 0.262), (0.2, 0.262, 0.4)], ids=str)
+def test_cutouts_whose_positions_are_known_are_the_same_too(tmp_path: Path, scales: tuple[float, ...]) -> None:
+    """A position is looked for in a WCS; at another scale than the median the field is a part of the image, or more."""
+    lines = ["id,path,ra,dec,label"]
+    for number in range(9):
+        save_fits(tmp_path / f"{number}.fits", 40, number, scales[number % len(scales)])
+        lines.append(f"{number},{number}.fits,150,2,{'ab'[number % 2]}")
+    (tmp_path / "c.csv").write_text("\n".join(lines) + "\n")
+    import_into(tmp_path / "out.h5", tmp_path / "c.csv")
+    images, field = read(tmp_path / "out.h5")
+    assert field.is_framed == (len(set(scales)) > 1)
+    require_equal(tmp_path / "c.csv", images, field)
+
+
 def test_three_bands_in_a_class_folder_are_one_galaxy(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for band, plane in zip("grz", fluxes(40, 1), strict=True):

@@ -2,10 +2,10 @@
 
 The folders follow one galaxy from its file to a metric, and each uses those before it:
 
-``data`` holds galaxies, the catalog and the splits; ``simulation`` draws them, ``sources`` brings them from elsewhere;
-``backbones`` are frozen networks, and ``features`` their activations, in stores; ``heads`` are trained on these;
-``evaluation`` says how good a head is, ``gallery`` shows it, ``prediction`` asks it about other galaxies; ``repository``
-speaks to DVC and Git, and ``commands`` is the command line.
+``tables`` reads what others wrote; ``data`` holds galaxies, the catalog and the splits; ``simulation`` draws them, ``sources``
+brings them from elsewhere; ``backbones`` are frozen networks, and ``features`` their activations, in stores; ``heads`` are
+trained on these; ``evaluation`` says how good a head is, ``gallery`` shows it, ``prediction`` asks it about other galaxies;
+``repository`` speaks to DVC and Git, and ``commands`` is the command line.
 
 ``galaxies.load("models")`` gives a trained model, and its ``predict(images)`` the classes of images (B, H, W, 3) uint8; see
 ``prediction/model.py``. Importing this package alone imports nothing else.

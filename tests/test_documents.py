@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import galaxies
 from galaxies.commands.command_line import make_parser
 from tests.belongings import bring_belongings
 from tests.documents import PAGES, Block, Command, add_command, all_blocks, find_difference, put_back, read_blocks, run_command
 from tests.pipelines import REPOSITORY, Pipeline, make_pipeline
+from tests.test_architecture import LAYERS
 
 BLOCKS = list(all_blocks())
 COMMANDS = [(block, command) for block in BLOCKS if block.is_code for command in block.commands]
@@ -39,6 +41,19 @@ def test_every_block_of_code_says_how_it_is_run() -> None:
             assert block.words in ways or block.words[0].startswith("skip="), block.place
             assert block.commands, block.place
     assert sum(block.words == ("run",) for block in BLOCKS) >= 3
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    pages = {f"docs/{name}" for name in PAGES if name != "README.md"}
+    assert pages <= set(re.findall(r"^\| \[[^\]]+\]\(([^)]+)\) \|", TEXTS["README.md"], re.MULTILINE))
+
+
+def test_the_folders_of_the_library_stand_in_the_documents_in_their_order() -> None:
+    """The README once lacked ``tables``."""
+    assert tuple(re.findall(r"^  (\w+)/  ", TEXTS["README.md"], re.MULTILINE)) == LAYERS
+    rooms = TEXTS["architecture.md"].partition("## The rooms")[2].split("```")[1]
+    assert tuple(re.findall(r"^(\w+)  ", rooms, re.MULTILINE)) == LAYERS
+    assert tuple(name for name in re.findall(r"``(\w+)``", galaxies.__doc__ or "") if name in LAYERS) == LAYERS
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -34,4 +34,6 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which trained model answers, and on which device."""
     parser.add_argument("--model-dir", type=Path, default=HEAD.parent, help="the folder with head.pt, or the file (models)")
     parser.add_argument("--weights", type=Path, help="the backbone's weights, where they are not where training took them")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="to compute on (auto: a GPU if there is one)"
+    )

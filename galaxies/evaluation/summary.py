@@ -65,7 +65,7 @@ def _read(path: Path, *, required: bool = False) -> dict[str, Any]:
     """Return a JSON file's content, and nothing where there is none."""
     if not path.is_file():
         if required:
-            raise InputError(f"There is no {path}; `dvc repro` makes it.")
+            raise InputError(f"There is no {path} in {Path.cwd()}; `dvc repro` makes it in the repository's top folder.")
         return {}
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content

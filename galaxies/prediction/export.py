@@ -50,7 +50,10 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
         InputError: another ending.
     """
     if out.suffix.lower() not in EXPORT_SUFFIXES:
-        raise InputError(f"--out: found the ending {out.suffix or 'none'} in {out}, expected {' or '.join(EXPORT_SUFFIXES)}.")
+        raise InputError(
+            f"found the ending {out.suffix or 'none'} in {out}, expected {' or '.join(EXPORT_SUFFIXES)}, "
+            "or .parquet for the features."
+        )
     image_size = image_size or model.trained.field.image_size
     about = describe_export(model, image_size)
     num_bands = len(model.trained.identity.backbone.bands or RGB)

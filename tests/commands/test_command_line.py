@@ -50,6 +50,16 @@ def test_a_mistyped_command_is_answered_with_all_there_are(capsys: pytest.Captur
     assert all(name in printed for name in COMMANDS)
 
 
+def test_metrics_that_are_not_here_are_looked_for_in_the_right_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in docs/ of a repository whose pipeline has run."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["show"]) == 1
+    expected = f"There is no metrics/test.json in {tmp_path}; `dvc repro` makes it in the repository's top folder."
+    assert expected in capsys.readouterr().err
+
+
 def test_a_number_of_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["layers", "resnet18", "--num-galaxies", "0"])

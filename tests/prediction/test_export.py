@@ -147,7 +147,9 @@ def test_resizing_by_products_is_the_transforms_resize(mode: str, sizes: tuple[i
 
 
 def test_what_cannot_be_exported_is_refused(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"found the ending \.h5"):
+    with pytest.raises(
+        InputError, match=r"found the ending \.h5 in .*, expected \.pt2 or \.onnx, or \.parquet for the features"
+    ):
         export_model(model, tmp_path / "model.h5")
     with pytest.raises(InputError, match="interpolates by 'nearest'"):
         resize_weights(40, 32, "nearest")

@@ -16,16 +16,19 @@ from galaxies.sources.fits_files import explain_damage
 from galaxies.sources.fits_planes import FileContents, Plane, choose_planes
 from galaxies.sources.flux_units import FluxScale, find_flux_scale, linearise
 from galaxies.sources.image_files import MAX_PIXELS
-from galaxies.sources.missing_pixels import find_flagged, find_missing
+from galaxies.sources.missing_pixels import fill_holes, find_flagged, find_missing
 from galaxies.sources.notes import BLANK, Note
 from galaxies.sources.pixel_grids import align_bands, make_square, measure_pixel
 from galaxies.sources.sky_cutouts import Cut, cut_position, cut_whole, say_edge
 
 # Counts or another unit make most of an image white; of the 2,488 galaxies of EFIGI none has more than 2 % of it.
 _MOST_WHITE = 0.25
+# Of 3,538 real galaxies (EFIGI, Galaxy10 DECaLS, Galaxy Zoo) none is less than 54 grey levels brighter than its sky.
 _LEAST_CONTRAST = 16
+# With a strip of 5 % at the edge taken for sky all of 50 galaxies of Galaxy10 DECaLS keep their class; with a hole of 1.2 % of
+# the middle, 30 px from the core, 39 do.
 _MOST_MISSING = 0.05
-_MOST_MISSING_INSIDE = 0.02
+_MOST_MISSING_INSIDE = 0.005
 # A pixel more shows no more of the sky than the training images differ by.
 _SAME_FIELD = 1e-3
 _SLANTED = 1.5  # so many more pixels hold the square in a slanted rectangle
@@ -154,16 +157,19 @@ def _join_notes(planes: Sequence[Plane], bands: Sequence[_Band]) -> list[Note]:
 def _mend(fluxes: NDArray[np.float32], planes: Sequence[Plane], bands: Sequence[_Band]) -> list[Note]:
     """Put the sky's 0 where no flux was measured, in place; return notes on that and on empty bands."""
     missing = ~np.isfinite(fluxes)
-    fluxes[missing] = 0
     notes = []
     if missing.any():
+        num_missing = np.count_nonzero(missing)
+        missing = np.stack([fill_holes(band, gone) for band, gone in zip(fluxes, missing, strict=True)])
+        fluxes[missing] = 0
         reasons = ", ".join(dict.fromkeys(reason for band in bands for reason in band.reasons)) or "beyond the edge of a band"
         gone: NDArray[np.bool_] = np.logical_or.reduce(missing)  # (H, W)
         height, width = gone.shape
         inside = gone[height // 4 : height - height // 4, width // 4 : width - width // 4]
+        how = "taken as empty sky" if missing.any() else "filled in from around them"
         is_doubt = gone.mean() > _MOST_MISSING or inside.mean() > _MOST_MISSING_INSIDE
         notes = [
-            Note(f"{missing.mean():.2%} of the fluxes are missing ({reasons}): taken as empty sky", is_doubt=bool(is_doubt))
+            Note(f"{num_missing / missing.size:.2%} of the fluxes are missing ({reasons}): {how}", is_doubt=bool(is_doubt))
         ]
     if all((band == band[0, 0]).all() for band in fluxes):
         return [*notes, BLANK]

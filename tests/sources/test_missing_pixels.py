@@ -50,8 +50,22 @@ def test_a_few_missing_pixels_beside_the_galaxy_leave_the_answer_standing(tmp_pa
     fluxes[:, 0, :] = np.nan
     assert not read_fits([write_cube(tmp_path / "a.fits", fluxes, BUNIT="nanomaggy")])[3]
     fluxes = toy_galaxy()
-    fluxes[:, SIZE // 2 - 5 : SIZE // 2 + 5, SIZE // 2 - 5 : SIZE // 2 + 5] = np.nan
+    fluxes[:, SIZE // 2 - 9 : SIZE // 2 + 9, SIZE // 2 - 9 : SIZE // 2 + 9] = np.nan
     assert read_fits([write_cube(tmp_path / "b.fits", fluxes, BUNIT="nanomaggy")])[3]
+
+
+def test_a_saturated_core_is_filled_in_from_around_it(tmp_path: Path) -> None:
+    """As JWST leaves them, not finite: taken for sky it would be a ring galaxy."""
+    fluxes = toy_galaxy()
+    expected = read_fits([write_cube(tmp_path / "a.fits", fluxes, BUNIT="nanomaggy")])[0]
+    fluxes[:, 31:33, 31:33] = np.nan
+    picture, _, notes, is_doubtful = read_fits([write_cube(tmp_path / "b.fits", fluxes, BUNIT="nanomaggy")])
+    assert notes == ["0.10% of the fluxes are missing (not finite): filled in from around them"]
+    assert not is_doubtful
+    assert picture[31:33, 31:33].min() > 0.8 * expected[31:33, 31:33].min()
+    outside = np.ones((SIZE, SIZE), bool)
+    outside[31:33, 31:33] = False
+    assert np.array_equal(picture[outside], expected[outside])
 
 
 WHOLE: dict[str, Any] = {

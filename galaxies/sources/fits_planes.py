@@ -5,6 +5,7 @@ is its companion. H x W pixels.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ _PLAIN_NAMES = ("", "PRIMARY", "SCI", "SCIENCE", "IMAGE", "DATA", "IMG", "FLUX",
 # GALFIT names the blocks of its result in OBJECT, where other files name the target.
 _GALFIT_OBJECTS = ("model", "residual map")
 _MOST_NAMED = 6
+# Where a cube may list its bands as BANDS does.
+_LISTING_KEYWORDS = ("BAND", "FILTER", "FILTERS")
+# What a third axis can be but bands (Greisen et al. 2006, A&A 446, 747).
+_OTHER_AXIS = re.compile("STOKES|FREQ|ENER|WAVN|VRAD|WAVE|VOPT|ZOPT|AWAV|VELO|BETA|FELO|TIME|UTC")
 # A cube of more is one of spectra; a header may tell of millions.
 _MOST_PLANES = 64
 
@@ -108,7 +113,7 @@ def _sort_images(file: FitsFile) -> FileContents:
             place = (0,) * (len(image.shape) - 2)
             planes.append(Plane(_name(image), _read_band(file, image), file, image, place, companions))
             continue
-        for number, band in enumerate(_read_cube_bands(image, num_planes)):
+        for number, band in enumerate(_read_cube_bands(file, image, num_planes)):
             if band is None or not names_companion(band):
                 place = (*(0,) * (len(image.shape) - 3), number)
                 planes.append(Plane(f"plane {number + 1} of {_name(image)}", band, file, image, place, companions))
@@ -192,8 +197,11 @@ def _read_band(file: FitsFile, image: FitsImage) -> str | None:
     return find_band(own, image.name) or find_band(shared, "")
 
 
-def _read_cube_bands(image: FitsImage, num_planes: int) -> list[str | None]:
-    """Return the name of each plane of a cube: from BANDS, or from BAND0, BAND1 and so on."""
+def _read_cube_bands(file: FitsFile, image: FitsImage, num_planes: int) -> list[str | None]:
+    """Return the name of each plane of a cube: from BANDS, from BAND0, BAND1 and so on, from FILTER, or from what its axis is.
+
+    The planes of a cube of one filter, or of wavelengths or polarisations, are no bands without a name.
+    """
     listed = split_bands(str(image.header.get("BANDS", "")))
     if len(listed) == num_planes:
         return [find_letter(name) or name for name in listed]
@@ -202,4 +210,11 @@ def _read_cube_bands(image: FitsImage, num_planes: int) -> list[str | None]:
             names = [str(image.header.get(f"{keyword}{first + number}", "")).strip() for number in range(num_planes)]
             if all(names):
                 return [find_letter(name) or name for name in names]
-    return [None] * num_planes
+    for keyword in _LISTING_KEYWORDS:
+        letters = [find_letter(name) for name in split_bands(str(image.header.get(keyword, "")))]
+        if len(letters) == num_planes and all(letters):
+            return letters
+    axis = str(image.header.get("CTYPE3", "")).strip().upper()
+    if _OTHER_AXIS.match(axis):
+        return [f"{axis} {number}" for number in range(1, num_planes + 1)]
+    return [_read_band(file, image)] * num_planes

@@ -100,6 +100,31 @@ def test_a_cube_of_other_bands_is_refused(tmp_path: Path) -> None:
         read_fits([path])
 
 
+@pytest.mark.parametrize("cards", [{"FILTER": "zrg"}, {"BAND": "z,r,g"}, {"FILTERS": "z r g"}])
+def test_a_cube_may_list_its_bands_in_the_filter(tmp_path: Path, cards: dict[str, Any]) -> None:
+    """They were said to have no names, and red and blue were exchanged."""
+    expected = read_fits([write_cube(tmp_path / "a.fits", toy_galaxy(), BUNIT="nanomaggy")])[0]
+    fits.PrimaryHDU(toy_galaxy()[::-1], tan_header(BUNIT="nanomaggy", **cards)).writeto(tmp_path / "b.fits")
+    picture, _, notes, _ = read_fits([tmp_path / "b.fits"])
+    assert np.array_equal(picture, expected)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("cards", "found"),
+    [
+        ({"FILTER": "r"}, "r, r, r"),
+        ({"FILTER": "F814W"}, "F814W, F814W, F814W"),
+        ({"CTYPE3": "STOKES"}, "STOKES 1, STOKES 2, STOKES 3"),
+        ({"CTYPE3": "WAVE-LOG"}, "WAVE-LOG 1, WAVE-LOG 2, WAVE-LOG 3"),
+    ],
+)
+def test_three_planes_of_one_filter_are_no_colours(tmp_path: Path, cards: dict[str, Any], found: str) -> None:
+    fits.PrimaryHDU(toy_galaxy(), tan_header(BUNIT="nanomaggy", **cards)).writeto(tmp_path / "a.fits")
+    with pytest.raises(InputError, match=f"found the bands {found}, expected g, r and z by name"):
+        read_fits([tmp_path / "a.fits"])
+
+
 def test_axes_of_one_do_not_matter(tmp_path: Path) -> None:
     expected = read_fits([write_cube(tmp_path / "a.fits", toy_galaxy())])[0]
     assert np.array_equal(read_fits([write_cube(tmp_path / "b.fits", toy_galaxy()[None])])[0], expected)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,23 @@ def test_a_module_at_the_top_uses_no_layer() -> None:
         last = AT_THE_TOP.get(path.stem)
         allowed = LAYERS[: LAYERS.index(last) + 1] if last else ()
         assert set(used_layers(path)) <= set(allowed), path.name
+
+
+def used_modules(path: Path) -> set[str]:
+    """Return the modules of the library that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("galaxies"):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_no_modules_use_each_other() -> None:
+    """An import inside a function once hid that a model and its adaptation did."""
+    files = {".".join(path.relative_to(REPOSITORY).with_suffix("").parts): path for path in LIBRARY.rglob("*.py")}
+    used = {name: used_modules(path) & set(files) for name, path in files.items()}
+    assert sum(map(len, used.values())) > 200
+    assert "galaxies.prediction.adaptation" in used["galaxies.prediction.model"]
+    list(TopologicalSorter(used).static_order())  # CycleError names them.

@@ -12,18 +12,18 @@ and 0.471 with it. With an earlier, weaker backbone (0.290 without it) statistic
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from galaxies.errors import InputError
 from galaxies.features.standardisation import measure_features
 from galaxies.files import write_json
-from galaxies.prediction.model import Model
 
 FEWEST_IMAGES = 20
 LARGEST_SAMPLE = 1024
@@ -32,12 +32,11 @@ LARGEST_SAMPLE = 1024
 Element = TypeVar("Element")
 
 
-def adapt(model: Model, batches: Iterable[Sequence[NDArray[np.uint8]]], *, where: Path | None = None) -> Model:
-    """Return the model that standardises features by those of some images of the survey it shall predict.
+def measure_survey(batches: Iterable[Tensor], *, where: Path | None = None) -> tuple[Tensor, Tensor]:
+    """Return the mean and the deviation, (C,) each, of the features of some images of the survey to predict.
 
     Args:
-        model: the trained one; it is not changed.
-        batches: of images (H, W, 3), at least 20 in all.
+        batches: of features (B, C), of at least 20 images in all; they are asked for only if something is to be measured.
         where: a file that keeps what was measured; one that is there is taken instead of measuring.
 
     Raises:
@@ -45,15 +44,14 @@ def adapt(model: Model, batches: Iterable[Sequence[NDArray[np.uint8]]], *, where
     """
     if where is not None and where.is_file():
         saved = json.loads(where.read_text(encoding="utf-8"))
-        return model.standardised_by(torch.tensor(saved["mean"]), torch.tensor(saved["std"]))
+        return torch.tensor(saved["mean"]), torch.tensor(saved["std"])
     num_images = 0
 
     def features() -> Iterator[NDArray[np.float32]]:
         nonlocal num_images
         for batch in batches:
-            if len(batch):
-                num_images += len(batch)
-                yield model.compute_features(batch).cpu().numpy()
+            num_images += len(batch)
+            yield batch.cpu().numpy()
 
     mean, std = map(torch.from_numpy, measure_features(features()))
     if num_images < FEWEST_IMAGES:
@@ -64,7 +62,7 @@ def adapt(model: Model, batches: Iterable[Sequence[NDArray[np.uint8]]], *, where
     if where is not None:
         # Python writes as many digits as bring the same float back.
         write_json(where, {"mean": mean.tolist(), "std": std.tolist()})
-    return model.standardised_by(mean, std)
+    return mean, std
 
 
 def spread(elements: Iterable[Element], number: int) -> Iterator[Element]:

@@ -6,7 +6,7 @@ into the head. Legend: B images, H x W and S pixels, C features, K classes.
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.heads.head import TrainedHead, load_head
 from galaxies.paths import HEAD
+from galaxies.prediction.adaptation import measure_survey
 from galaxies.prediction.predictions import Predictions, join_predictions, predict_features
 from galaxies.runtime import RuntimeParams
 
@@ -81,9 +82,12 @@ class Model:
 
     def adapt(self, images: NDArray[np.uint8]) -> "Model":
         """Return a model for the survey that images (B, H, W, 3) uint8 are of, at least 20; see ``adaptation``."""
-        from galaxies.prediction.adaptation import adapt
+        return self.adapt_to(list(images[start : start + 64]) for start in range(0, len(images), 64))
 
-        return adapt(self, (list(images[start : start + 64]) for start in range(0, len(images), 64)))
+    def adapt_to(self, batches: Iterable[Sequence[NDArray[np.uint8]]], *, where: Path | None = None) -> "Model":
+        """Return a model for the survey that batches of images (H, W, 3) are of, as ``adaptation.measure_survey`` finds it."""
+        features = (self.compute_features(batch) for batch in batches if len(batch))
+        return self.standardised_by(*measure_survey(features, where=where))
 
     def standardised_by(self, mean: Tensor, std: Tensor) -> "Model":
         """Return a model with the same networks that standardises features by another mean and deviation, (C,)."""

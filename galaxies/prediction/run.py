@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-from galaxies.prediction.adaptation import adapt, spread
+from galaxies.prediction.adaptation import spread
 from galaxies.prediction.metrics import measure_parts
 from galaxies.prediction.model import Model
 from galaxies.prediction.result_file import count_rows, join_parts, require_result_name, require_result_place, write_part
@@ -139,7 +139,7 @@ def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> I
 def _adapt(source: str, model: Model, options: PredictOptions, num_inputs: int, *, where: Path) -> Model:
     batches = _decode(spread(_list(source, options), num_inputs), model, options)
     images = ([decoded.image for decoded in batch if decoded.image is not None] for batch in batches)
-    return adapt(model, images, where=where)
+    return model.adapt_to(images, where=where)
 
 
 def _plan_parts(folder: Path, num_inputs: int, options: PredictOptions) -> dict[Path, range]:

@@ -82,7 +82,7 @@ def measure(
         catalog = write_digests(path.with_name("catalog.parquet"), list(map(image_sha256, images)))
         with GalaxyFile(path) as galaxies:
             chosen, backbone = CatalogImages(galaxies, catalog), load_backbone(params.spec, layers=params.layers)
-            stores = run_extraction(Path(name), chosen, backbone, params, runtime=RuntimeParams("cpu", batch_size))
+            stores = run_extraction(Path(name), chosen, backbone, params, runtime=RuntimeParams("cpu", batch_size=batch_size))
         for layer, store in zip(params.layers, stores, strict=True):
             activations = np.asarray(Store(store).activations[:])
             raw = 4 * activations.size / len(images)

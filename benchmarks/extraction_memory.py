@@ -56,7 +56,7 @@ def measure_peak(params: ExtractParams, num_galaxies: int, batch_size: int) -> i
         catalog = write_noise(folder / "galaxies.h5", num_galaxies, params.image_size)
         with GalaxyFile(folder / "galaxies.h5") as galaxies:
             images, backbone = CatalogImages(galaxies, catalog), load_backbone(params.spec, layers=params.layers)
-            run_extraction(folder, images, backbone, params, runtime=RuntimeParams("cpu", batch_size))
+            run_extraction(folder, images, backbone, params, runtime=RuntimeParams("cpu", batch_size=batch_size))
     return peak_bytes()
 
 

@@ -99,7 +99,7 @@ def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> d
 
 def _run_this(folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int) -> Path:
     with GalaxyFile(source) as galaxies:
-        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams("cpu", batch_size)
+        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams("cpu", batch_size=batch_size)
         (store,) = run_extraction(folder, images, backbone, params, runtime=runtime)
     return store
 

@@ -130,7 +130,7 @@ def stage_rate(folder: Path, params: ExtractParams, batch_size: int) -> float:
     """Return images/s of the stage on the galaxies in ``folder``, from the first batch on."""
     backbone, catalog = load_backbone(params.spec, layers=params.layers), Catalog(folder / "catalog.parquet")
     with tempfile.TemporaryDirectory(dir=folder) as scratch, _TimedFile(folder / "galaxies.h5") as galaxies:
-        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams("auto", batch_size)
+        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams(batch_size=batch_size)
         run_extraction(Path(scratch), images, backbone, params, runtime=runtime)
         assert galaxies.started is not None
         return len(catalog) / (time.perf_counter() - galaxies.started)

@@ -27,6 +27,7 @@ def main() -> int:
     """Print one line for each kill that went wrong, and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, default=10, help="kills")
+    parser.add_argument("--forward", choices=("torch", "onnxruntime"), default="onnxruntime", help="what runs the network")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no kill after this time")
     arguments = parser.parse_args()
@@ -35,7 +36,7 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kills.") as name:
         folder = Path(name)
-        fresh = make_fresh_pipeline(folder / "fresh")
+        fresh = make_fresh_pipeline(folder / "fresh", library=arguments.forward)
         digest = expected_digest(fresh, folder / "whole")
         for number in tqdm(range(arguments.number), desc="kills", unit="kill"):
             if time.monotonic() - started > arguments.minutes * 60:

@@ -109,7 +109,7 @@ def make_model(params: ExtractParams, device: torch.device) -> Model:
 
 def measure_case(folder: Path, model: Model, batch_size: int, num_rounds: int) -> dict[str, list[float]]:
     """Return images/s in each round of decoding, of the forward pass, and of the whole prediction."""
-    num_threads = RuntimeParams("auto", 1, "auto").count_workers()
+    num_threads = RuntimeParams().count_workers()
     num_images = len(list(folder.iterdir()))
 
     def decode() -> list[list[NDArray[np.uint8]]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 GALAXIES = Path("data", "galaxies.h5")
 CATALOG = Path("data", "catalog.parquet")
+CHECKSUMS = Path("data", "checksums.parquet")
 SPLITS = Path("data", "splits.parquet")
 FIELD_OF_VIEW = Path("data", "field_of_view.json")
 MEASUREMENTS = Path("data", "measurements.parquet")

@@ -8,11 +8,12 @@ from galaxies.backbones.spec import ExtractParams
 from galaxies.data.bands import find_bands
 from galaxies.data.catalog import Catalog
 from galaxies.data.catalog_images import CatalogImages
+from galaxies.data.checksums import open_checksums
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
 from galaxies.features.unfinished import open_unfinished
-from galaxies.paths import CATALOG, GALAXIES, store_path
+from galaxies.paths import CATALOG, CHECKSUMS, GALAXIES, store_path
 from galaxies.runtime import RuntimeParams
 from stages import main_repository, read_params, run_stage
 
@@ -33,7 +34,7 @@ def main() -> None:
         if chosen := stores.choose_layers(layer, identities, places):
             with GalaxyFile(GALAXIES) as galaxies:
                 extract(
-                    CatalogImages(galaxies, catalog, params.bands),
+                    CatalogImages(galaxies, catalog, params.bands, open_checksums(CHECKSUMS, catalog=catalog.digest)),
                     backbone=backbone,
                     identities=chosen,
                     stores=stores,

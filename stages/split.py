@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from galaxies.data.catalog import CatalogRows, write_catalog
 from galaxies.data.census import count_classes, describe_data
+from galaxies.data.checksums import write_checksums
 from galaxies.data.corrections import correct_labels
 from galaxies.data.division import make_splits
 from galaxies.data.field_of_view import find_field, write_field
@@ -13,7 +14,7 @@ from galaxies.data.scan import scan_images
 from galaxies.data.selection import Candidates, SplitParams, select_galaxies
 from galaxies.data.splits import write_splits
 from galaxies.files import write_json, write_text
-from galaxies.paths import CATALOG, FIELD_OF_VIEW, GALAXIES, METRICS, SPLITS
+from galaxies.paths import CATALOG, CHECKSUMS, FIELD_OF_VIEW, GALAXIES, METRICS, SPLITS
 from galaxies.runtime import RuntimeParams
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.sources import discard_galaxy10
@@ -28,16 +29,17 @@ def main() -> None:
         if source.source == "galaxy10_decals":
             # The file is recorded and sound, so nobody needs to publish it again.
             discard_galaxy10(url=source.url, sha256=source.sha256, root=main_repository())
-        digests, is_blank = scan_images(galaxies, num_workers=runtime.count_workers())
-        candidates = Candidates(galaxies.labels.astype(np.int64), digests, is_blank, galaxies.ra, galaxies.dec)
+        scan = scan_images(galaxies, num_workers=runtime.count_workers())
+        candidates = Candidates(galaxies.labels.astype(np.int64), scan.digests, scan.is_blank, galaxies.ra, galaxies.dec)
         labels = _correct(galaxies, params)
         selection = select_galaxies(candidates, labels, params)
         splits = make_splits(selection, labels, galaxies.class_names, params)
         pxscale = galaxies.pxscale[selection.used]
         field = find_field(galaxies.image_size, pxscale, pxscale[splits.rows("train")], galaxies.framed_pxscale)
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
-        rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), digests[selection.used])
-    write_catalog(CATALOG, rows)
+        rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), scan.digests[selection.used])
+    digest = write_catalog(CATALOG, rows)
+    write_checksums(CHECKSUMS, scan.checksums[selection.used], catalog=digest)
     write_splits(SPLITS, splits)
     write_field(FIELD_OF_VIEW, field)
     write_json(METRICS / "data.json", report)

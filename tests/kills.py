@@ -16,7 +16,9 @@ import numpy as np
 import psutil
 from ruamel.yaml import YAML
 
+from galaxies.backbones.onnx_network import kept_graphs
 from galaxies.features.unfinished import UnfinishedStore
+from galaxies.runtime import Library
 from tests.pipelines import Pipeline, make_pipeline
 from tests.toys import toy_images, write_toy_galaxies
 
@@ -69,10 +71,10 @@ def draw_kill(generator: np.random.Generator) -> Kill:
     )
 
 
-def make_fresh_pipeline(folder: Path) -> Pipeline:
+def make_fresh_pipeline(folder: Path, *, library: Library) -> Pipeline:
     """Return a repository in which everything before ``extract`` has run, committed."""
     write_toy_galaxies(folder / "toy.h5", toy_images(NUM_GALAXIES))
-    pipeline = make_pipeline(folder, extract={"layers": [_LAYER]})
+    pipeline = make_pipeline(folder, extract={"layers": [_LAYER]}, runtime={"forward": library})
     pipeline.run("dvc", "repro", "split")
     _commit(pipeline)
     return pipeline
@@ -206,7 +208,8 @@ def _leftovers(pipeline: Pipeline) -> Iterator[str]:
         if path.name not in (".gitkeep", f"{_LAYER}.zarr"):
             yield str(path.relative_to(pipeline.folder))
     for path in (pipeline.folder / ".dvc" / "tmp" / "extract").glob("*/*"):
-        if path.name not in ("conditions.json", *UnfinishedStore(path.parent, _LAYER).names):
+        names = ("conditions.json", *UnfinishedStore(path.parent, _LAYER).names, *kept_graphs(path.parent))
+        if path.name not in names:
             yield str(path.relative_to(pipeline.folder))
 
 

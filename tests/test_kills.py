@@ -11,9 +11,9 @@ from tests.pipelines import Pipeline
 pytestmark = pytest.mark.pipeline
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return make_fresh_pipeline(tmp_path_factory.mktemp("kills") / "fresh")
+@pytest.fixture(scope="module", params=["torch", "onnxruntime"])
+def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return make_fresh_pipeline(tmp_path_factory.mktemp("kills") / "fresh", library=request.param)
 
 
 @pytest.fixture(scope="module")

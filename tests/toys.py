@@ -18,8 +18,9 @@ from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
 from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
-from galaxies.features.unfinished import UnfinishedStores, open_unfinished
-from galaxies.runtime import RuntimeParams
+from galaxies.features.shard_writer import Shard, ShardWriter
+from galaxies.features.unfinished import UnfinishedStore, UnfinishedStores, open_unfinished
+from galaxies.runtime import Library, RuntimeParams
 
 EXTRACT: dict[str, Any] = {
     **asdict(ExtractParams()),
@@ -100,7 +101,9 @@ def identify(params: ExtractParams, layer: str, catalog: Catalog, backbone: Back
     return Identity.expected(params, layer, catalog.digest).found(backbone.weights_digest, backbone.transform)
 
 
-def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8, **changes: Any) -> dict[str, Path]:
+def run_extract(
+    folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8, library: Library = "auto", **changes: Any
+) -> dict[str, Path]:
     """Extract under ``folder`` with EXTRACT and ``changes``; return the published store of each layer."""
     params = ExtractParams(**{**EXTRACT, **changes})
     catalog, backbone = toy_catalog(images), load_backbone(params.spec, layers=params.layers)
@@ -109,7 +112,7 @@ def run_extract(folder: Path, images: NDArray[np.uint8], *, batch_size: int = 8,
     identities = {layer: identify(params, layer, catalog, backbone) for layer in params.layers}
     outs = {layer: folder / "features" / f"{layer}.zarr" for layer in params.layers}
     with open_unfinished(folder, identities[params.layers[0]]) as stores:
-        fill(folder, stores, catalog, backbone, identities, batch_size=batch_size)
+        fill(folder, stores, catalog, backbone, identities, runtime=RuntimeParams("cpu", library, batch_size))
         for layer, out in outs.items():
             stores[layer].publish(out)
     return outs
@@ -122,11 +125,10 @@ def fill(
     backbone: Backbone,
     identities: dict[str, Identity],
     *,
-    batch_size: int,
+    runtime: RuntimeParams,
 ) -> None:
     """Call the engine with the galaxies of ``folder``."""
     with GalaxyFile(folder / "galaxies.h5") as galaxies:
-        runtime = RuntimeParams("cpu", batch_size)
         extract(
             CatalogImages(galaxies, catalog, next(iter(identities.values())).backbone.bands),
             backbone=backbone,
@@ -134,6 +136,11 @@ def fill(
             stores=stores,
             runtime=runtime,
         )
+
+
+def write_toy_shard(store: UnfinishedStore, number: int, rows: NDArray[Any]) -> None:
+    """Write one shard of an opened store, (R, V, ...), and put it on record."""
+    ShardWriter(store, "float32").write(Shard(number, rows))
 
 
 def tree_bytes(folder: Path) -> dict[str, bytes]:

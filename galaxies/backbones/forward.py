@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, fx
@@ -24,7 +25,8 @@ from galaxies.backbones.transform import normalize, resize, stack_views
 Network = Callable[[Tensor], Mapping[str, Tensor]]
 """From normalised pixels, (B, 3, s, s), to the activation of each node, (B, ...)."""
 
-TORCH, ONNXRUNTIME = "torch", "onnxruntime"
+TORCH: Final = "torch"
+ONNXRUNTIME: Final = "onnxruntime"
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,7 +57,9 @@ class Forward:
     """From images, (B, S, S, 3) uint8, to what is kept of each layer on the device, (B, V, ...) float32; of ``input`` uint8."""
 
     compute: Callable[[Tensor], dict[str, Tensor]]
-    library: str  # that runs the network: torch, or onnxruntime with its version
+    device: torch.device
+    library: str = TORCH  # that runs the network: torch, or onnxruntime with its version
+    num_at_once: int = 1  # batches that go through together, so that no core waits for the end of one
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Send images through."""
@@ -84,16 +88,16 @@ def make_forward(
     """
     nodes = layer_nodes(asked.layers)
     if not nodes:
-        return Forward(_make_compute(backbone.transform, asked, lambda pixels: {}, {}, device), TORCH)
+        return Forward(_make_compute(backbone.transform, asked, lambda pixels: {}, {}, device), device)
     prefix = fold_batch_norms(cut(backbone.module, nodes)).to(device)
     positions = plan_pooling(backbone, prefix, layer_nodes(asked.pooled), asked.pool, device)
     onnx = _try_onnx(prefix, backbone, asked, device, folder) if library == ONNXRUNTIME else None
     compute = _make_compute(backbone.transform, asked, onnx or _in_torch(prefix, asked, device), positions, device)
     if onnx is None:
-        return Forward(compute, TORCH)
+        return Forward(compute, device)
     part_size = max(1, _PART_IMAGES * 224**2 // (asked.views * backbone.transform.image_size**2))
     in_parts = compute_in_parts(compute, part_size=part_size, num_threads=torch.get_num_threads())
-    return Forward(in_parts, f"{ONNXRUNTIME} {onnx.version}")
+    return Forward(in_parts, device, f"{ONNXRUNTIME} {onnx.version}", num_at_once=2)
 
 
 def _make_compute(
@@ -145,9 +149,10 @@ def _try_onnx(
     try:
         if device.type != "cpu" or asked.precision != "float32":
             raise CannotExport(f"it computes in float32 on a CPU, and this is {asked.precision} on {device.type}")
-        nodes, image_size = layer_nodes(asked.layers), backbone.transform.image_size
+        nodes, transform = layer_nodes(asked.layers), backbone.transform
+        shape = (transform.channels, transform.image_size, transform.image_size)
         with nullcontext(folder) if folder else tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-            return open_onnx_network(prefix, nodes, image_size=image_size, folder=Path(place))
+            return open_onnx_network(prefix, nodes, image_shape=shape, folder=Path(place))
     except CannotExport as error:
         _logger.warning("PyTorch runs %s, for ONNX Runtime cannot: %s", backbone.name, error)
         return None

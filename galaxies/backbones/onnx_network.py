@@ -3,7 +3,7 @@
 ONNX Runtime brings the weights into the order its kernels want once, when it loads the graph; PyTorch does so at every call.
 Its error against PyTorch is that of rounding: 1e-6 to 3e-6 of the largest value (measured on seven architectures).
 
-Legend: B images, s image size of the backbone.
+Legend: B images, c channels, s image size of the backbone.
 """
 
 import json
@@ -37,7 +37,7 @@ class CannotExport(Exception):
 
 
 class OnnxNetwork:
-    """Maps pixels, (B, 3, s, s) float32, to the activation of each node; several threads may call it at the same time.
+    """Maps pixels, (B, c, s, s) float32, to the activation of each node; several threads may call it at the same time.
 
     A call computes on the thread that makes it: parts of a batch in several threads use several cores better than one call
     does (by 1.0 on ResNets to 1.3 on MobileNetV2, measured on two cores), and give the same numbers on any number of them.
@@ -67,22 +67,24 @@ class OnnxNetwork:
         return dict(zip(self._nodes, map(torch.from_numpy, activations), strict=True))
 
 
-def open_onnx_network(network: nn.Module, nodes: Sequence[str], *, image_size: int, folder: Path) -> OnnxNetwork:
+def open_onnx_network(
+    network: nn.Module, nodes: Sequence[str], *, image_shape: tuple[int, int, int], folder: Path
+) -> OnnxNetwork:
     """Return ``network`` in ONNX Runtime, exported into ``folder`` unless its graph stands there whole.
 
     Args:
         network: maps pixels to a dict of node -> activation; in evaluation mode, on the CPU.
         nodes: the keys of that.
-        image_size: s.
+        image_shape: (c, s, s).
         folder: to keep the graph in. Whoever names it answers for the weights: they are not compared.
 
     Raises CannotExport where the exporter or ONNX Runtime lacks an operator, or the graph gives other numbers.
     """
     versions = {name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
-    key = hash_json({"nodes": list(nodes), "image_size": image_size, **versions})
+    key = hash_json({"nodes": list(nodes), "image_shape": list(image_shape), **versions})
     kept = folder / f"{key[:16]}{_FOLDER_SUFFIX}"
     if not _is_whole(kept):
-        _export(network, nodes, image_size, kept)
+        _export(network, nodes, image_shape, kept)
     return OnnxNetwork(kept, nodes)
 
 
@@ -91,11 +93,12 @@ def kept_graphs(folder: Path) -> list[str]:
     return [path.name for path in folder.glob(f"*{_FOLDER_SUFFIX}")]
 
 
-def _export(network: nn.Module, nodes: Sequence[str], image_size: int, kept: Path) -> None:
+def _export(network: nn.Module, nodes: Sequence[str], image_shape: tuple[int, int, int], kept: Path) -> None:
     """Write the folder ``kept``: whole, tried and with the digests of its files, or not at all."""
-    channels = next((part.in_channels for part in network.modules() if isinstance(part, nn.Conv2d)), 3)
-    pixels = torch.rand(_NUM_TRIED, channels, image_size, image_size, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    pixels = torch.rand(_NUM_TRIED, *image_shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
     kept.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in kept.parent.glob(f".{kept.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # Of a run that was killed here.
     temporary = Path(tempfile.mkdtemp(prefix=f".{kept.name}.", dir=kept.parent))
     try:
         _write_graph(_Outputs(network, nodes), pixels[:_NUM_TRACED], temporary / _GRAPH)

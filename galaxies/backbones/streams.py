@@ -6,6 +6,8 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from galaxies.stations import in_order
+
 Results = Mapping[str, tuple[Tensor, ...]]
 
 _WITH_STREAMS = ("cuda", "xpu")  # mps has one queue and shares its memory with the CPU.
@@ -16,15 +18,18 @@ def has_streams(device: torch.device) -> bool:
     return device.type in _WITH_STREAMS
 
 
-def forward_batches(compute: Callable[[Tensor], Results], batches: Iterable[Tensor], device: torch.device) -> Iterator[Results]:
+def forward_batches(
+    compute: Callable[[Tensor], Results], batches: Iterable[Tensor], device: torch.device, *, num_at_once: int = 1
+) -> Iterator[Results]:
     """Yield what ``compute`` makes of each batch of images, on the CPU, in order.
 
-    On a device with streams the images should be in pinned memory: three streams copy the next batch there, compute this one
-    and copy the last one back at the same time, and results come one batch late.
+    Without streams, threads call ``compute`` with ``num_at_once`` batches at the same time. On a device with streams the images
+    should be in pinned memory: three streams copy the next batch there, compute this one and copy the last one back at the same
+    time, and results come one batch late.
     """
     if not has_streams(device):
-        for images in batches:
-            yield {name: tuple(tensor.cpu() for tensor in tensors) for name, tensors in compute(images).items()}
+        for results in in_order(compute, batches, num_threads=num_at_once) if num_at_once > 1 else map(compute, batches):
+            yield {name: tuple(tensor.cpu() for tensor in tensors) for name, tensors in results.items()}
         return
     main = torch.accelerator.current_stream(device)
     upload, download = torch.Stream(device), torch.Stream(device)

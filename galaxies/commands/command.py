@@ -4,8 +4,10 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from galaxies.paths import HEAD
+from galaxies.runtime import Device, Library
 
 
 @dataclass(frozen=True)
@@ -35,5 +37,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-dir", type=Path, default=HEAD.parent, help="the folder with head.pt, or the file (models)")
     parser.add_argument("--weights", type=Path, help="the backbone's weights, where they are not where training took them")
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="to compute on (auto: a GPU if there is one)"
+        "--device", choices=get_args(Device), default="auto", help="to compute on (auto: a CUDA GPU if there is one)"
+    )
+    parser.add_argument(
+        "--forward", choices=get_args(Library), default="auto", help="what runs the backbone (auto: what takes less time)"
     )

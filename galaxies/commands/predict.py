@@ -14,8 +14,8 @@ def _predict(options: argparse.Namespace) -> None:
     from galaxies.runtime import RuntimeParams
     from galaxies.sources.image_reader import ReadOptions
 
-    model = load(options.model_dir, weights=options.weights, device=options.device)
-    num_workers = RuntimeParams("auto", 1, "auto" if options.num_workers is None else options.num_workers).count_workers()
+    model = load(options.model_dir, weights=options.weights, device=options.device, forward=options.forward)
+    num_workers = RuntimeParams(num_workers="auto" if options.num_workers is None else options.num_workers).count_workers()
     settings = PredictOptions(
         options.batch_size,
         num_workers,
@@ -71,7 +71,7 @@ def _similar(options: argparse.Namespace) -> None:
     from galaxies.prediction.model import load
     from galaxies.prediction.similarity import draw_similar, find_similar, format_similar
 
-    model = load(options.model_dir, weights=options.weights, device=options.device)
+    model = load(options.model_dir, weights=options.weights, device=options.device, forward=options.forward)
     image, found = find_similar(options.image, model, folder=Path(), number=options.number)
     draw_similar(options.out, image, found, title=f"Most similar to {options.image}")
     for line in format_similar(found):

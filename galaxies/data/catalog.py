@@ -77,8 +77,9 @@ class Catalog:
         return CatalogRows(table["galaxy"].to_numpy(), ids, content[digests.offset : digests.offset + len(digests)])
 
 
-def write_catalog(path: Path, rows: CatalogRows) -> None:
-    """Write ``catalog.parquet``; ``rows`` are all of them."""
+def write_catalog(path: Path, rows: CatalogRows) -> str:
+    """Write ``catalog.parquet``, of which ``rows`` are all, and return its digest."""
+    digest = digest_images(rows.image_sha256)
     tables = (
         pa.table(
             [
@@ -91,7 +92,8 @@ def write_catalog(path: Path, rows: CatalogRows) -> None:
         )
         for span in slice_groups(len(rows))
     )
-    write_table(path, _SCHEMA, tables, encodings=_ENCODINGS, about={"digest": digest_images(rows.image_sha256)})
+    write_table(path, _SCHEMA, tables, encodings=_ENCODINGS, about={"digest": digest})
+    return digest
 
 
 def image_sha256(image: NDArray[Any]) -> bytes:

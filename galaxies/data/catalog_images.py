@@ -1,4 +1,4 @@
-"""The images of the rows of the catalog, each checked against its digest.
+"""The images of the rows of the catalog, each checked: against its checksum where there is one, else against its digest.
 
 Legend: N rows of the catalog, B some of them, S image size in the file, C bands.
 """
@@ -6,12 +6,24 @@ Legend: N rows of the catalog, B some of them, S image size in the file, C bands
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.bands import find_bands
 from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.checksums import Checksums, image_crc32c
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Rows whose images are to be read, with what tells that they are the right ones."""
+
+    start: int  # the first row
+    galaxy: NDArray[np.int64]  # (B,) index in galaxies.h5
+    image_sha256: NDArray[np.uint8]  # (B, 32)
+    crc32c: NDArray[np.uint32] | None  # (B,)
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,7 @@ class CatalogImages:
     galaxies: GalaxyFile
     catalog: Catalog
     bands: tuple[str, ...] | None = None  # by name; None: all, in the file's order
+    checksums: Checksums | None = None
 
     def __len__(self) -> int:
         return len(self.catalog)
@@ -30,17 +43,29 @@ class CatalogImages:
         """Where the bands stand in the file; None: all. Raises InputError for a band that the file lacks."""
         return None if self.bands is None else find_bands(self.galaxies.bands, self.bands, self.galaxies.path)
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return the images of rows ``start`` to ``stop``, (B, S, S, C) uint8, or float16 from 0 to 1.
+    def find(self, start: int, stop: int) -> ImageRows:
+        """Look rows ``start`` to ``stop`` up in the tables, for :meth:`load`; one thread at a time may do so."""
+        rows = self.catalog.read(start, stop)
+        return ImageRows(start, rows.galaxy, rows.image_sha256, self.checksums.read(start, stop) if self.checksums else None)
+
+    def load(self, rows: ImageRows) -> NDArray[Any]:
+        """Return the images of rows, (B, S, S, C) uint8, or float16 from 0 to 1; any number of threads may do so at once.
 
         Raises InputError when an image is not the one that ``split`` saw: its activation would stand under a wrong identity.
         """
-        rows = self.catalog.read(start, stop)
         images = self.galaxies.read_images(rows.galaxy)
         for position, image in enumerate(images):
-            if image_sha256(image) != rows.image_sha256[position].tobytes():
+            if rows.crc32c is not None:
+                is_right = image_crc32c(image) == rows.crc32c[position]
+            else:
+                is_right = image_sha256(image) == rows.image_sha256[position].tobytes()
+            if not is_right:
                 raise InputError(
-                    f"{self.galaxies.path}: the image of galaxy {rows.galaxy[position]} (row {start + position}) is not the "
-                    "one in the catalog; the file changed after `split` had run. Run `dvc repro`."
+                    f"{self.galaxies.path}: the image of galaxy {rows.galaxy[position]} (row {rows.start + position}) is not "
+                    "the one in the catalog; the file changed after `split` had run. Run `dvc repro`."
                 )
         return images if self.places is None else images[..., self.places]
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return the images of rows ``start`` to ``stop``, as :meth:`load` does."""
+        return self.load(self.find(start, stop))

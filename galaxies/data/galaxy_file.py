@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.bands import RGB, to_pictures
+from galaxies.data.contiguous_images import open_contiguous
 from galaxies.data.galaxy_schema import (
     POSITION_COLUMNS,
     class_complaints,
@@ -146,6 +147,7 @@ class GalaxyFile:
         framed = self._file.attrs.get(FRAMED_PXSCALE)
         self.framed_pxscale = None if framed is None else float(framed)
         self.image_bytes = int(self._images.nbytes) // self.num_galaxies
+        self._contiguous = open_contiguous(path, self._images)
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
@@ -204,7 +206,7 @@ class GalaxyFile:
             raise InputError(f"{self.path} is damaged: {one_line(error)}. Get it or make it again.") from error
 
     def read_images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the images of ascending ``indices``: (B, S, S, C) uint8, or float16 from 0 to 1.
+        """Return the images of ascending ``indices``: (B, S, S, C) uint8, or float16 from 0 to 1; threads may read at once.
 
         Reads runs of neighbours as slices: h5py's own list indexing is 13 to 58 times slower (measured).
         """
@@ -214,7 +216,10 @@ class GalaxyFile:
         for start, stop in zip(starts, stops, strict=True):
             first, last = int(indices[start]), int(indices[stop - 1])
             try:
-                self._images.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
+                if self._contiguous:
+                    self._contiguous.read_into(images[start:stop], first)
+                else:
+                    self._images.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
             except (OSError, RuntimeError) as error:
                 raise InputError(
                     f"{self.path}: images {first} to {last} cannot be read ({one_line(error)}); the file is damaged, or its "
@@ -240,6 +245,8 @@ class GalaxyFile:
     def close(self) -> None:
         """Close the file; what was read stays."""
         self._file.close()
+        if self._contiguous:
+            self._contiguous.close()
 
     def __enter__(self) -> Self:
         return self

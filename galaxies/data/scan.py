@@ -1,9 +1,9 @@
-"""One look at every image of a file: its digest, and whether it shows anything.
+"""One look at every image of a file: its digest and checksum, and whether it shows anything.
 
-Legend: M galaxies in the file, S image size in pixels.
+Legend: M galaxies in the file, B galaxies in a block, S image size in pixels.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,41 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from galaxies.data.catalog import DIGEST_BYTES, image_sha256
-from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.checksums import image_crc32c
+from galaxies.data.galaxy_file import BLOCK_GALAXIES, GalaxyFile
+from galaxies.stations import in_order
 
 
-def scan_images(galaxies: GalaxyFile, *, num_workers: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return each image's digest, (M, 32), and whether it is constant, (M,). ``num_workers`` threads digest."""
-    digests = np.empty((galaxies.num_galaxies, DIGEST_BYTES), np.uint8)
-    is_blank = np.zeros(galaxies.num_galaxies, bool)
-    with (
-        ThreadPoolExecutor(max(1, num_workers)) as pool,
-        tqdm(total=galaxies.num_galaxies, desc="split", unit="galaxy") as progress,
-    ):
-        for rows, images in galaxies.blocks():
-            # hashlib lets go of Python's lock.
-            digests[rows] = np.frombuffer(b"".join(pool.map(image_sha256, images)), np.uint8).reshape(-1, DIGEST_BYTES)
-            is_blank[rows] = [_is_constant(image) for image in images]
-            progress.update(len(images))
-    return digests, is_blank
+@dataclass(frozen=True)
+class Scan:
+    """What every image is."""
+
+    digests: NDArray[np.uint8]  # (M, 32) sha256 of shape and pixels
+    checksums: NDArray[np.uint32]  # (M,) CRC32C of the pixels
+    is_blank: NDArray[np.bool_]  # (M,) all its pixels are equal
+
+
+def scan_images(galaxies: GalaxyFile, *, num_workers: int) -> Scan:
+    """Look at every image; ``num_workers`` threads, at least one, read and digest a block each."""
+    num_galaxies = galaxies.num_galaxies
+    digests, checksums = np.empty((num_galaxies, DIGEST_BYTES), np.uint8), np.empty(num_galaxies, np.uint32)
+    is_blank = np.zeros(num_galaxies, bool)
+
+    def scan(indices: range) -> int:
+        images = galaxies.read_images(np.arange(indices.start, indices.stop))
+        # hashlib lets go of Python's lock.
+        for index, image in zip(indices, images, strict=True):
+            digests[index] = np.frombuffer(image_sha256(image), np.uint8)
+            checksums[index] = image_crc32c(image)
+            is_blank[index] = _is_constant(image)
+        return len(indices)
+
+    starts = range(0, num_galaxies, BLOCK_GALAXIES)
+    blocks = (range(start, min(start + BLOCK_GALAXIES, num_galaxies)) for start in starts)
+    with tqdm(total=num_galaxies, desc="split", unit="galaxy") as progress:
+        for num_scanned in in_order(scan, blocks, num_threads=max(1, num_workers)):
+            progress.update(num_scanned)
+    return Scan(digests, checksums, is_blank)
 
 
 def _is_constant(image: NDArray[Any]) -> bool:

@@ -1,7 +1,7 @@
 """Run a frozen backbone over the galaxies of the catalog, once, and keep the activations of its layers in stores.
 
-Three stations with bounded queues between them (a thread that reads images, the forward pass, a thread that writes shards)
-keep memory constant whatever N is. The unit of work is a block of rows: whole shards, which any process may fill.
+Three stations with bounded queues between them (threads that read images, the forward pass, threads that write shards) keep
+memory constant whatever N is. The unit of work is a block of rows: whole shards, which any process may fill.
 
 Legend: N rows, B rows in a batch, S image size in the file, V views.
 """
@@ -16,20 +16,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from galaxies.backbones.backbone import Backbone
+from galaxies.backbones.choice import choose_library
 from galaxies.backbones.forward import Forward, ForwardPass, make_forward
+from galaxies.backbones.onnx_network import kept_graphs
 from galaxies.backbones.spec import INPUT
-from galaxies.backbones.streams import forward_batches
-from galaxies.data.catalog_images import CatalogImages
+from galaxies.backbones.streams import forward_batches, has_streams
+from galaxies.data.catalog_images import CatalogImages, ImageRows
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.memory import return_freed_memory
 from galaxies.features.selfcheck import check_forward
 from galaxies.features.shard_writer import Packed, ShardWriter, pack
-from galaxies.features.stations import in_advance, in_background
 from galaxies.features.store import Layout, plan_layout
 from galaxies.features.unfinished import UnfinishedStores
 from galaxies.files import format_bytes, require_free_disk
 from galaxies.runtime import RuntimeParams
+from galaxies.stations import in_background, in_order
 
 _NUM_CHECKED = 4  # galaxies of the self-check
 _LARGE_ROW_BYTES = 128 << 10  # Maps of a ResNet-50 at 224 px have 200 KB and more.
@@ -52,7 +54,7 @@ def extract(
         backbone: the frozen network.
         identities: of the stores, by layer; they differ in the layer alone.
         stores: where they stand until they are published.
-        runtime: device and batch size of the forward pass; batches are smaller where the shards are shorter.
+        runtime: device, library and batch size of the forward pass; batches are smaller where the shards are shorter.
 
     Raises:
         InputError: galaxies.h5 is not the one of the catalog, the self-check finds the backbone unsound, an activation is not
@@ -61,21 +63,29 @@ def extract(
     if not len(images):
         raise InputError("data/catalog.parquet names no galaxies; look at metrics/data.json for why `split` left none.")
     (shared,), device = {replace(identity, layer="") for identity in identities.values()}, runtime.pick_device()
-    asked = ForwardPass(tuple(identities), shared.pool, shared.views, shared.precision)
-    forward = make_forward(backbone, asked, device=device)
+    asked, folder = ForwardPass(tuple(identities), shared.pool, shared.views, shared.precision), stores.work.path
+    library = choose_library(runtime.forward, backbone, asked, device=device, num_images=len(images) * shared.views)
+    forward = make_forward(backbone, asked, device=device, library=library, folder=folder)
     first = torch.from_numpy(images.read(0, min(_NUM_CHECKED, len(images))))
     _require_channels(images, first, backbone, asked)
     checked = check_forward(forward, backbone.module, first, precision=shared.precision)
     layouts = {layer: plan_layout(activation.numpy(), shared.dtype) for layer, activation in checked.items()}
     batch_rows = _plan_batch(layouts.values(), max(1, runtime.batch_size // shared.views))
-    stores.begin(_conditions(device, batch_rows))
+    stores.begin(_conditions(forward, device, batch_rows), keep=kept_graphs(folder))
     writers = _open_writers(stores, identities, layouts, len(images))
     blocks = _missing_blocks(writers.values(), len(images), min(layout.shard_rows for layout in layouts.values()))
     num_missing = sum(map(len, blocks))
-    _require_room(stores.work.path, layouts, checked, len(images), num_missing)
+    _require_room(folder, layouts, checked, len(images), num_missing)
     with tqdm(total=len(images), initial=len(images) - num_missing, desc="extract", unit="galaxy", smoothing=0.05) as progress:
-        for rows in fill_blocks(images, forward=forward, writers=writers, blocks=blocks, batch_rows=batch_rows, device=device):
-            progress.update(rows)
+        for num_rows in fill_blocks(
+            images,
+            forward=forward,
+            writers=writers,
+            blocks=blocks,
+            batch_rows=batch_rows,
+            num_workers=runtime.count_workers(),
+        ):
+            progress.update(num_rows)
 
 
 def fill_blocks(
@@ -85,7 +95,7 @@ def fill_blocks(
     writers: Mapping[str, ShardWriter],
     blocks: Sequence[range],
     batch_rows: int,
-    device: torch.device,
+    num_workers: int = 1,
 ) -> Iterator[int]:
     """Compute the activations of blocks of rows and write them; yield the number of rows of each batch that is computed.
 
@@ -98,22 +108,37 @@ def fill_blocks(
         writers: of each layer's store, which also keep its record.
         blocks: rows to fill; each begins and ends where a shard of every layer does.
         batch_rows: B; batches begin with the block, so a block always makes the same ones.
-        device: of the forward pass.
+        num_workers: threads that read and write, about.
     """
-    spans = [
-        (start, min(start + batch_rows, block.stop)) for block in blocks for start in range(block.start, block.stop, batch_rows)
-    ]
-    batches = in_advance(_read_batch(images, start, stop, device) for start, stop in spans)
+    starts = [start for block in blocks for start in range(block.start, block.stop, batch_rows)]
+    stops = [min(start + batch_rows, block.stop) for block in blocks for start in range(block.start, block.stop, batch_rows)]
+    num_readers, num_writers = _share_threads(num_workers, forward, writers.values())
+
+    def read(rows: ImageRows) -> Tensor:
+        batch = torch.from_numpy(images.load(rows))
+        # A device fetches only from page-locked memory while the CPU goes on.
+        return batch.pin_memory() if has_streams(forward.device) else batch
 
     @torch.inference_mode()
     def compute(batch: Tensor) -> dict[str, Packed]:
         return {layer: pack(activation, writers[layer].dtype) for layer, activation in forward(batch).items()}
 
-    with in_background() as write:
-        for (start, stop), packed in zip(spans, forward_batches(compute, batches, device), strict=True):
+    batches = in_order(read, map(images.find, starts, stops), num_threads=num_readers)
+    with in_background(num_writers) as write:
+        results = forward_batches(compute, batches, forward.device, num_at_once=forward.num_at_once)
+        for start, stop, packed in zip(starts, stops, results, strict=True):
             for layer, (rows, largest) in packed.items():
-                write(writers[layer].add, start, rows, largest)
+                shard = writers[layer].add(start, rows, largest)
+                if shard:
+                    write(writers[layer].write, shard)
             yield stop - start
+
+
+def _share_threads(num_workers: int, forward: Forward, writers: Collection[ShardWriter]) -> tuple[int, int]:
+    """Return how many threads read and how many write, beside a forward pass that keeps a CPU's cores busy itself."""
+    if forward.device.type == "cpu":
+        return (max(1, num_workers // 8),) * 2
+    return max(1, num_workers // 4), max(1, num_workers // 2) if any(writer.is_compressed for writer in writers) else 1
 
 
 def _require_channels(images: CatalogImages, first: Tensor, backbone: Backbone, asked: ForwardPass) -> None:
@@ -140,10 +165,11 @@ def _plan_batch(layouts: Collection[Layout], wanted: int) -> int:
     return min(wanted, *(max(1, layout.shard_rows // (4 if layout.compressed else 1)) for layout in layouts))
 
 
-def _conditions(device: torch.device, batch_rows: int) -> dict[str, str | int]:
+def _conditions(forward: Forward, device: torch.device, batch_rows: int) -> dict[str, str | int]:
     """Return what may change the last bits of a store and is in no identity."""
     return {
         "device": device.type,
+        "forward": forward.library,
         "torch": torch.__version__,
         "num_threads": torch.get_num_threads(),
         "batch_rows": batch_rows,
@@ -156,12 +182,6 @@ def _open_writers(
     for layer, identity in identities.items():
         stores[layer].open(num_rows=num_rows, layout=layouts[layer], identity=identity)
     return {layer: ShardWriter(stores[layer], identity.precision) for layer, identity in identities.items()}
-
-
-def _read_batch(images: CatalogImages, start: int, stop: int, device: torch.device) -> Tensor:
-    batch = torch.from_numpy(images.read(start, stop))
-    # A GPU fetches only from page-locked memory while the CPU goes on; this runs in the reader's thread.
-    return batch.pin_memory() if device.type == "cuda" else batch
 
 
 def _require_room(

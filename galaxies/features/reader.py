@@ -28,8 +28,8 @@ from zarr.codecs import BytesCodec, ShardingCodec, ZstdCodec
 from zarr.core.metadata import ArrayV3Metadata
 
 from galaxies.errors import InputError
-from galaxies.features.stations import in_advance
 from galaxies.features.store import Store, shard_path
+from galaxies.stations import in_advance
 
 Batch = tuple[NDArray[np.int64], NDArray[Any]]
 """Positions in the rows asked for, (B,), and the activations of these rows, (B, V, ...) in the store's dtype."""

@@ -1,16 +1,21 @@
 """Activations of one layer on their way to disk: collected row by row, written a whole shard at a time.
 
-Legend: B rows in a batch, V views.
+Legend: B rows in a batch, R rows in a shard, V views.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import zarr
+from numpy.typing import NDArray
 from torch import Tensor
 from zarr.storage import LocalStore
 
 from galaxies.errors import InputError
 from galaxies.features.selfcheck import describe_not_finite
+from galaxies.features.shard_encoder import encode_shard
 from galaxies.features.store import ARRAY_NAME, shard_name
 from galaxies.features.unfinished import UnfinishedStore
 
@@ -32,43 +37,67 @@ def pack(activation: Tensor, dtype: str) -> Packed:
     return activation.to(_TORCH_DTYPES[dtype]).contiguous(), largest
 
 
+@dataclass(frozen=True)
+class Shard:
+    """All rows of one shard, ready to be written."""
+
+    number: int
+    rows: NDArray[Any]  # (R, V, ...); fewer at the end of the store
+
+
 class ShardWriter:
-    """Writes the shards of one store in the making; a shard that is on record already is left as it is."""
+    """Writes the shards of one store in the making; a shard that is on record already is left as it is.
+
+    Attributes:
+        dtype: of the store.
+        is_compressed: whether writing is work for several threads.
+    """
 
     def __init__(self, store: UnfinishedStore, precision: str) -> None:
         """Take the store, which is opened, and the precision of the forward pass."""
         self._store, self._precision = store, precision
-        self._array = zarr.open_array(LocalStore(store.path), path=ARRAY_NAME, mode="r+", zarr_format=3)
-        assert self._array.shards is not None
-        self._shard = np.empty(self._array.shards, self._array.dtype)
-
-    @property
-    def dtype(self) -> str:
-        """Of the store."""
-        return str(self._array.dtype)
+        array = zarr.open_array(LocalStore(store.path), path=ARRAY_NAME, mode="r", zarr_format=3)
+        assert array.shards is not None
+        self.dtype, self.is_compressed = str(array.dtype), bool(array.compressors)
+        self._num_rows, self._num_axes = array.shape[0], array.ndim
+        self._shard_shape, self._chunk_rows = array.shards, array.chunks[0]
+        self._rows: NDArray[Any] | None = None  # of the shard that is collected
 
     def has_row(self, row: int) -> bool:
         """Tell whether the shard of a row is finished."""
-        return self._store.has_shard(self._name(row // len(self._shard)))
+        return self._store.has_shard(self._name(row // self._shard_shape[0]))
 
-    def add(self, start: int, rows: Tensor, largest: Tensor) -> None:
-        """Take what :func:`pack` made of the activation of the rows from ``start`` on; write the shard with its last row.
+    def add(self, start: int, rows: Tensor, largest: Tensor) -> Shard | None:
+        """Take what :func:`pack` made of the activation of the rows from ``start`` on, and return the shard that they complete.
 
-        Raises InputError for an activation that is not finite or does not fit the store's dtype.
+        Rows come in order. Raises InputError for an activation that is not finite or does not fit the store's dtype.
         """
         if self.has_row(start):
-            return
+            return None
         stop = start + len(rows)
         self._require_fit(f"layer {self._store.layer}, rows {start} to {stop - 1}", float(largest))
-        shard, first = divmod(start, len(self._shard))
-        self._shard[first : first + len(rows)] = rows.numpy()
-        if first + len(rows) == len(self._shard) or stop == self._array.shape[0]:
-            shard_start = shard * len(self._shard)
-            self._array[shard_start:stop] = self._shard[: stop - shard_start]
-            self._store.finish_shard(self._name(shard))
+        number, first = divmod(start, self._shard_shape[0])
+        if self._rows is None:
+            self._rows = np.empty(self._shard_shape, self.dtype)
+        last = first + len(rows)
+        self._rows[first:last] = rows.numpy()
+        if last < self._shard_shape[0] and stop < self._num_rows:
+            return None
+        shard, self._rows = Shard(number, self._rows[:last]), None  # Whoever writes it may take longer than the next rows.
+        return shard
+
+    def write(self, shard: Shard) -> None:
+        """Write a shard and put it on record; several threads may write at the same time."""
+        content = encode_shard(
+            shard.rows,
+            chunk_rows=self._chunk_rows,
+            num_chunks=self._shard_shape[0] // self._chunk_rows,
+            compressed=self.is_compressed,
+        )
+        self._store.write_shard(self._name(shard.number), content)
 
     def _name(self, shard: int) -> str:
-        return shard_name(shard, self._array.ndim)
+        return shard_name(shard, self._num_axes)
 
     def _require_fit(self, where: str, largest: float) -> None:
         if not np.isfinite(largest):

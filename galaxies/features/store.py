@@ -27,7 +27,7 @@ _MAX_SHARD_BYTES = 64 << 20
 # A chunk is the unit of reading: shuffled blocks of at most 64 rows train as well as a full shuffle (measured).
 _MAX_CHUNK_ROWS = 64
 _MAX_CHUNK_BYTES = 4 << 20
-_ZSTD_LEVEL = 1
+ZSTD_LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Layout:
             return 1.0
         with np.errstate(over="ignore"):  # Whether the numbers fit is for the writer to say.
             content = rows.astype(self.dtype).tobytes()
-        return len(Zstd(level=_ZSTD_LEVEL).encode(content)) / len(content)
+        return len(Zstd(level=ZSTD_LEVEL).encode(content)) / len(content)
 
 
 def plan_layout(activation: NDArray[Any], dtype: str) -> Layout:
@@ -93,7 +93,7 @@ def create_store(path: Path, *, num_rows: int, layout: Layout, identity: Identit
         chunks=(layout.chunk_rows, *layout.row_shape),
         chunk_key_encoding={"name": "default", "separator": "."},
         # zstd 1 without shuffle: maps after a ReLU are mostly zeros; pooled features are dense and not worth it (measured).
-        compressors=ZstdCodec(level=_ZSTD_LEVEL) if layout.compressed else None,
+        compressors=ZstdCodec(level=ZSTD_LEVEL) if layout.compressed else None,
         filters=None,
         # Without this an all-zero shard would leave no file, and could not be told from one that is missing.
         config={"write_empty_chunks": True},

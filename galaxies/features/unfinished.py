@@ -3,6 +3,7 @@
 The layers of one forward pass share a work folder, named by their identity without the layer:
 
     .dvc/tmp/extract/<key>/
+        <key>.onnx         the network as ONNX Runtime takes it, where that runs it
         <layer>.record     which store this is, and the digests of its metadata
         <layer>.zarr       a store in the making; it stays until a later stage has opened the published one
         <layer>.shards/    for each finished shard a file of its name that holds its digest
@@ -11,10 +12,12 @@ A shard and its file are written by whoever fills the block, so that any number 
 another state between them.
 """
 
+import hashlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,9 +68,19 @@ class UnfinishedStore:
         """Tell whether the shard in the file ``name`` is finished."""
         return (self._digests / name).is_file()
 
-    def finish_shard(self, name: str) -> None:
-        """Record a shard whose file is whole: from now on a kill cannot cost it."""
-        write_text(self._digests / name, file_sha256(self.path / ARRAY_NAME / name))
+    def write_shard(self, name: str, content: Iterable[bytes]) -> None:
+        """Write a shard, then put its digest on record: from now on a kill cannot cost it."""
+        path, digest = self.path / ARRAY_NAME / name, hashlib.sha256()
+        temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                for part in content:
+                    digest.update(part)
+                    file.write(part)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)  # On a disk that is full, half a shard would be in the way of making room.
+        write_text(self._digests / name, digest.hexdigest())
 
     def open(self, *, num_rows: int, layout: Layout, identity: Identity) -> None:
         """Continue the store where its files are what the record says, else make a new one."""
@@ -141,7 +154,7 @@ class UnfinishedStore:
     def _drop_damaged(self) -> None:
         """Take shards off the record whose file is gone or changed: they are computed again, never read.
 
-        What is not on record is deleted too: zarr-python reads a shard before it writes it, and stumbles over a damaged one.
+        What is not on record is deleted too: half a shard of a killed run.
         """
         record = self._read_record()
         if record is None:
@@ -171,14 +184,14 @@ class UnfinishedStores:
         """Return the store of a layer, which need not be there yet."""
         return UnfinishedStore(self.work.path, layer)
 
-    def begin(self, conditions: Mapping[str, object]) -> None:
+    def begin(self, conditions: Mapping[str, object], *, keep: Collection[str] = ()) -> None:
         """Start or continue a run under ``conditions``: what may change bits although it is in no identity.
 
         Unfinished stores of a run under others are thrown away, for a store never mixes two devices or versions; a complete
-        one stays.
+        one stays, and what else in the folder ``keep`` names.
         """
         complete = [store for store in list_unfinished_stores(self.work.path) if store.is_complete]
-        self.work.begin(conditions, keep=[name for store in complete for name in store.names])
+        self.work.begin(conditions, keep=[*keep, *(name for store in complete for name in store.names)])
 
     def choose_layers(self, layer: str, identities: Mapping[str, Identity], places: Mapping[str, Path]) -> dict[str, Identity]:
         """Return what to fill in one forward pass: the layer, and others of the same pass that are nowhere yet.

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from galaxies.backbones.backbone import Backbone, load_backbone, weights_file
-from galaxies.backbones.forward import ForwardPass, make_forward
+from galaxies.backbones.choice import choose_library
+from galaxies.backbones.forward import Forward, ForwardPass, make_forward
 from galaxies.backbones.spec import INPUT, Transform
 from galaxies.backbones.transform import resize
 from galaxies.data.bands import RGB
@@ -27,7 +28,7 @@ from galaxies.heads.head import TrainedHead, load_head
 from galaxies.paths import HEAD
 from galaxies.prediction.adaptation import measure_survey
 from galaxies.prediction.predictions import Predictions, join_predictions, predict_features
-from galaxies.runtime import RuntimeParams
+from galaxies.runtime import Device, Library, RuntimeParams
 
 
 class Model:
@@ -41,15 +42,34 @@ class Model:
         digest: sha256 of the head's file.
     """
 
-    def __init__(self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str) -> None:
+    def __init__(
+        self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str, forward: Library = "auto"
+    ) -> None:
         self.trained, self.backbone, self.device, self.digest = trained.to(device), backbone, device, digest
         self.class_names = trained.class_names
         identity = trained.identity
         self._layer = identity.layer
-        forward_pass = ForwardPass((self._layer,), identity.pool, precision=identity.precision)
-        # It is given images that are zoomed and resized already, and zooms no second time.
-        resized = replace(backbone, transform=replace(backbone.transform, zoom=1.0))
-        self._forward = make_forward(resized, forward_pass, device=device)
+        self._asked, self._wanted = ForwardPass((self._layer,), identity.pool, precision=identity.precision), forward
+        self._forwards: dict[str, Forward] = {}
+        self._forward = self._make_forward(self.choose_library(num_images=0))
+
+    def choose_library(self, num_images: int) -> Library:
+        """Return what should run the backbone for so many images: exporting it for ONNX Runtime pays only for many."""
+        return choose_library(self._wanted, self.backbone, self._asked, device=self.device, num_images=num_images)
+
+    def for_images(self, num_images: int, *, folder: Path | None = None) -> "Model":
+        """Return a model of the same networks that is quick for so many images; an exported network is kept in ``folder``."""
+        other = copy.copy(self)
+        other._forward = self._make_forward(self.choose_library(num_images), folder)
+        return other
+
+    def _make_forward(self, library: Library, folder: Path | None = None) -> Forward:
+        """Return the forward pass by a library, made once for all models of the same networks."""
+        if library not in self._forwards:
+            # It is given images that are zoomed and resized already, and zooms no second time.
+            resized = replace(self.backbone, transform=replace(self.backbone.transform, zoom=1.0))
+            self._forwards[library] = make_forward(resized, self._asked, device=self.device, library=library, folder=folder)
+        return self._forwards[library]
 
     def predict(self, images: NDArray[Any], *, batch_size: int = 64) -> Predictions:
         """Predict the classes of images.
@@ -77,7 +97,8 @@ class Model:
                 f"images: found {images.dtype} of shape {images.shape}, expected uint8 of shape (B, H, W, {len(bands)}), or "
                 f"float16 from 0 to 1; the channels are {', '.join(bands)}."
             )
-        batches = [self.predict_list(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
+        model = self.for_images(len(images))
+        batches = [model.predict_list(list(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
         return join_predictions(batches or [self.predict_list([])])
 
     def adapt(self, images: NDArray[np.uint8]) -> "Model":
@@ -114,7 +135,11 @@ class Model:
 
 
 def load(
-    path: str | Path = "models", *, weights: str | Path | None = None, device: Literal["auto", "cpu", "cuda"] = "auto"
+    path: str | Path = "models",
+    *,
+    weights: str | Path | None = None,
+    device: Device = "auto",
+    forward: Library = "auto",
 ) -> Model:
     """Load a head and the backbone it was trained on.
 
@@ -123,6 +148,7 @@ def load(
         weights: a file with the backbone's weights; None takes them from where training took them: published weights are
             downloaded once. A head cut at ``input`` holds all weights and needs none.
         device: to compute on; auto takes CUDA where there is one.
+        forward: what runs the backbone, as in ``runtime.forward``.
 
     Raises:
         InputError: no head of this project, no weights, or other weights than those of training.
@@ -131,7 +157,8 @@ def load(
     path = path / HEAD.name if path.is_dir() else path
     trained = load_head(path)
     backbone = _load_beginning(path, trained, weights) if trained.identity.layer != INPUT else _only_resize(trained)
-    return Model(trained, backbone, device=RuntimeParams(device).pick_device(), digest=file_sha256(path))
+    runtime, digest = RuntimeParams(device, forward), file_sha256(path)
+    return Model(trained, backbone, device=runtime.pick_device(), digest=digest, forward=forward)
 
 
 def _only_resize(trained: TrainedHead) -> Backbone:

@@ -6,6 +6,7 @@ another head or other options are thrown away:
     .predictions.parquet.parts/
         adaptation.json   with --adapt: the mean and deviation of the inputs' features
         000000.parquet    the rows of the first part
+        <key>.onnx        the network as ONNX Runtime takes it, where that runs it
 
 A resumed run makes the same batches, and so the same bytes, as an uninterrupted one.
 """
@@ -13,6 +14,7 @@ A resumed run makes the same batches, and so the same bytes, as an uninterrupted
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,7 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
     schema = _make_schema(model, options)
     with open_work_folder(work_path_beside(out)) as work, silent_readers():
         work.begin(_conditions(listing, model, options))
+        model = model.for_images(listing.num_inputs, folder=work.path)
         if options.adapt:
             model = _adapt(source, model, options, listing.num_inputs, where=work.path / _ADAPTATION_NAME)
         parts = _plan_parts(work.path, listing.num_inputs, options)
@@ -113,6 +116,8 @@ def _conditions(listing: Listing, model: Model, options: PredictOptions) -> dict
         "adapt": options.adapt,
         "images": repr(options.images),
         "device": model.device.type,
+        "forward": model.choose_library(listing.num_inputs),
+        "onnxruntime": version("onnxruntime"),
         "torch": torch.__version__,
         "num_threads": torch.get_num_threads(),
     }

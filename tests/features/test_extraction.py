@@ -28,6 +28,7 @@ from galaxies.features.extraction import fill_blocks
 from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Store, plan_layout
 from galaxies.features.unfinished import UnfinishedStore, open_unfinished
+from galaxies.runtime import Library, RuntimeParams
 from tests.toys import (
     EXTRACT,
     EXTRACT_WORK,
@@ -42,6 +43,7 @@ from tests.toys import (
 )
 
 REPOSITORY = Path(__file__).parents[2]
+LIBRARIES: tuple[Library, ...] = ("torch", "onnxruntime")
 
 
 @pytest.mark.parametrize("num_galaxies", [1, 7, 8, 511, 512, 513])
@@ -159,7 +161,7 @@ def test_a_network_of_batchnorm_in_train_mode_writes_nothing(tmp_path: Path) -> 
         open_unfinished(tmp_path, identities["layer2"]) as stores,
         pytest.raises(InputError, match="Self-check: activations of layer2 of a galaxy alone and in a batch of 4 differ"),
     ):
-        fill(tmp_path, stores, catalog, backbone, identities, batch_size=8)
+        fill(tmp_path, stores, catalog, backbone, identities, runtime=RuntimeParams("cpu", batch_size=8))
     assert not list(tmp_path.rglob("*.zarr"))
 
 
@@ -185,11 +187,13 @@ def test_a_backbone_that_gives_nan_is_refused(tmp_path: Path) -> None:
         run_extract(tmp_path, toy_images(5), std=(1e-45, 1e-45, 1e-45))
 
 
-def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path, library: Library) -> None:
     """The older project lost everything in a crash, and took rows whose sum is zero for rows not computed yet."""
     images = toy_images(1100)
     images[:600] = 0
-    expected = tree_bytes(run_extract(tmp_path / "whole", images, layers=("layer1",), batch_size=100)["layer1"])
+    runtime: dict[str, Any] = {"library": library, "batch_size": 100}
+    expected = tree_bytes(run_extract(tmp_path / "whole", images, layers=("layer1",), **runtime)["layer1"])
     folder = tmp_path / "interrupted"
     write_toy_galaxies(folder / "galaxies.h5", images)
     params = ExtractParams(**{**EXTRACT, "layers": ("layer1",)})
@@ -200,12 +204,45 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
     write_toy_galaxies(folder / "galaxies.h5", broken)
     with open_unfinished(folder, identities["layer1"]) as stores:
         with pytest.raises(InputError, match="row 1030"):
-            fill(folder, stores, catalog, backbone, identities, batch_size=100)
+            fill(folder, stores, catalog, backbone, identities, runtime=RuntimeParams("cpu", library, 100))
         finished = stores["layer1"].path / "activations" / "c.0.0.0"
         first_written = finished.stat().st_mtime_ns
     (folder / "galaxies.h5").unlink()
-    assert tree_bytes(run_extract(folder, images, layers=("layer1",), batch_size=100)["layer1"]) == expected
+    assert tree_bytes(run_extract(folder, images, layers=("layer1",), **runtime)["layer1"]) == expected
     assert finished.stat().st_mtime_ns == first_written
+
+
+def test_a_run_that_another_library_continues_starts_anew_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = toy_images(700)
+    expected = {library: run_extract(tmp_path / library, images, library=library)["layer2"] for library in LIBRARIES}
+    params = ExtractParams(**EXTRACT)
+    catalog, backbone = toy_catalog(images), load_backbone(params.spec, layers=params.layers)
+    identities = {"layer2": identify(params, "layer2", catalog, backbone)}
+    broken = images.copy()
+    broken[600] += 1  # Row 600 is refused, after the first of two shards.
+    folder = tmp_path / "changed"
+    write_toy_galaxies(folder / "galaxies.h5", broken)
+    with open_unfinished(folder, identities["layer2"]) as stores, pytest.raises(InputError, match="row 600"):
+        fill(folder, stores, catalog, backbone, identities, runtime=RuntimeParams("cpu", "torch", 8))
+    (folder / "galaxies.h5").unlink()
+    found = run_extract(folder, images, library="onnxruntime")["layer2"]
+    assert "starts anew: forward was 'torch', is 'onnxruntime " in caplog.text
+    assert tree_bytes(found) == tree_bytes(expected["onnxruntime"])
+    assert Store(found).key == Store(expected["torch"]).key
+    features = {library: np.asarray(Store(path).activations) for library, path in expected.items()}
+    difference = np.abs(features["torch"] - features["onnxruntime"]).max()
+    assert 0 < difference <= 1e-5 * np.abs(features["torch"]).max()
+
+
+def test_the_network_is_exported_once_for_all_runs_of_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = toy_images(20)
+    run_extract(tmp_path, images, library="onnxruntime")
+    (graph,) = (tmp_path / EXTRACT_WORK).glob("*/*.onnx")
+    monkeypatch.setattr(torch.onnx, "export", None)
+    for shard in graph.parent.glob("layer2.shards/*"):
+        shard.unlink()
+    run_extract(tmp_path, images, library="onnxruntime")
+    assert (graph.parent / "layer2.shards").is_dir()
 
 
 _PROGRAM = """
@@ -219,13 +256,13 @@ from galaxies.data.galaxy_file import GalaxyFile
 from tests.toys import run_extract
 with GalaxyFile(Path(sys.argv[1]) / "galaxies.h5") as galaxies:
     images = galaxies.read_images(np.arange(galaxies.num_galaxies))
-run_extract(Path(sys.argv[1]), images, layers=("layer1", "layer2"), batch_size=16)
+run_extract(Path(sys.argv[1]), images, layers=("layer1", "layer2"), batch_size=16, library=sys.argv[2])
 """
 
 
-def start_extraction(folder: Path) -> "subprocess.Popen[bytes]":
+def start_extraction(folder: Path, library: Library) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TQDM_DISABLE": "1"}
-    return subprocess.Popen([sys.executable, "-c", _PROGRAM, str(folder)], cwd=folder, env=environment)
+    return subprocess.Popen([sys.executable, "-c", _PROGRAM, str(folder), library], cwd=folder, env=environment)
 
 
 def num_finished_shards(folder: Path) -> int:
@@ -241,7 +278,7 @@ def fill_block(galaxies_path: Path, stored: UnfinishedStore, params: ExtractPara
     writers = {stored.layer: ShardWriter(stored, params.precision)}
     with GalaxyFile(galaxies_path) as galaxies:
         images = CatalogImages(galaxies, catalog)
-        return sum(fill_blocks(images, forward=forward, writers=writers, blocks=[block], batch_rows=100, device=cpu))
+        return sum(fill_blocks(images, forward=forward, writers=writers, blocks=[block], batch_rows=100))
 
 
 def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> None:
@@ -263,15 +300,16 @@ def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> 
     assert tree_bytes(out) == tree_bytes(whole)
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_process_continues_to_the_same_bytes(tmp_path: Path, kill: signal.Signals) -> None:
+def test_a_killed_process_continues_to_the_same_bytes(tmp_path: Path, kill: signal.Signals, library: Library) -> None:
     images = toy_images(2100, size=16)
-    expected = run_extract(tmp_path / "whole", images, layers=("layer1", "layer2"), batch_size=16)
+    expected = run_extract(tmp_path / "whole", images, layers=("layer1", "layer2"), batch_size=16, library=library)
     folder = tmp_path / "killed"
     write_toy_galaxies(folder / "galaxies.h5", images)
     num_shards = 0
     for _ in range(2):
-        process = start_extraction(folder)
+        process = start_extraction(folder, library)
         # Two layers of five shards each; the kill falls between the first and the last of them.
         while num_finished_shards(folder) < min(num_shards + 3, 9) and process.poll() is None:
             time.sleep(0.005)
@@ -279,7 +317,7 @@ def test_a_killed_process_continues_to_the_same_bytes(tmp_path: Path, kill: sign
         process.wait(30)
         assert num_finished_shards(folder) >= num_shards
         num_shards = num_finished_shards(folder)
-    process = start_extraction(folder)
+    process = start_extraction(folder, library)
     assert process.wait(120) == 0
     for layer, store in expected.items():
         assert tree_bytes(folder / "features" / store.name) == tree_bytes(store), layer
@@ -287,10 +325,10 @@ def test_a_killed_process_continues_to_the_same_bytes(tmp_path: Path, kill: sign
 
 def test_two_processes_at_once_make_one_store(tmp_path: Path) -> None:
     images = toy_images(1100, size=16)
-    expected = run_extract(tmp_path / "whole", images, layers=("layer1", "layer2"), batch_size=16)
+    expected = run_extract(tmp_path / "whole", images, layers=("layer1", "layer2"), batch_size=16, library="onnxruntime")
     folder = tmp_path / "twice"
     write_toy_galaxies(folder / "galaxies.h5", images)
-    processes = [start_extraction(folder) for _ in range(2)]
+    processes = [start_extraction(folder, "onnxruntime") for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
     for store in expected.values():
         assert tree_bytes(folder / "features" / store.name) == tree_bytes(store)

@@ -37,6 +37,7 @@ import numpy as np
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.features.unfinished import open_unfinished
+from galaxies.runtime import RuntimeParams
 from tests.toys import EXTRACT, fill, identify, toy_images, write_toy_catalog
 import torch
 torch.set_num_threads(1)
@@ -53,7 +54,7 @@ params = ExtractParams(**{**EXTRACT, "layers": ("layer1",), "image_size": 16})
 backbone = load_backbone(params.spec, layers=params.layers)
 identities = {"layer1": identify(params, "layer1", catalog, backbone)}
 with open_unfinished(folder, identities["layer1"]) as stores:
-    fill(folder, stores, catalog, backbone, identities, batch_size=50)
+    fill(folder, stores, catalog, backbone, identities, runtime=RuntimeParams("cpu", batch_size=50))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -4,14 +4,14 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
-import zarr
 
 from galaxies.errors import InputError
 from galaxies.features.store import Layout, create_store
 from galaxies.features.unfinished import UnfinishedStores, describe_stores, discard_unfinished, open_unfinished
 from galaxies.work_folder import is_in_use, work_path
-from tests.toys import toy_identity, tree_bytes
+from tests.toys import toy_identity, tree_bytes, write_toy_shard
 
 LAYOUT = Layout((1, 8), "float32", compressed=False)
 IDENTITY = toy_identity()
@@ -26,11 +26,9 @@ def write_shards(stores: UnfinishedStores, shards: tuple[int, ...] = (0, 1, 2)) 
     stores.begin(CONDITIONS)
     layer = stores["layer4"]
     layer.open(num_rows=NUM_ROWS, layout=LAYOUT, identity=IDENTITY)
-    array = zarr.open_group(layer.path, mode="r+")["activations"]
-    assert isinstance(array, zarr.Array)
     for shard in shards:
-        array[SHARDS[shard]] = shard + 1
-        layer.finish_shard(f"c.{shard}.0.0")
+        num_rows = SHARDS[shard].stop - SHARDS[shard].start
+        write_toy_shard(layer, shard, np.full((num_rows, *LAYOUT.row_shape), shard + 1, LAYOUT.dtype))
 
 
 def finished(folder: Path) -> list[bool]:

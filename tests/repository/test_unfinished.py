@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
-import zarr
 
 from galaxies.__main__ import main
 from galaxies.errors import InputError
@@ -17,7 +17,7 @@ from galaxies.repository.unfinished import delete_unfinished, format_unfinished,
 from galaxies.sources.transfer import RemoteFile, download
 from galaxies.work_folder import Kind, open_work_folder, work_path, work_path_beside
 from tests.servers import cut, refuse, serve
-from tests.toys import EXTRACT_WORK, toy_identity
+from tests.toys import EXTRACT_WORK, toy_identity, write_toy_shard
 
 LAYOUT = Layout((1, 8), "float32", compressed=False)
 
@@ -29,10 +29,7 @@ def begin(root: Path, catalog: str, *, days_ago: float = 0) -> str:
         stores.begin({"device": "cpu"})
         layer = stores["layer4"]
         layer.open(num_rows=1100, layout=LAYOUT, identity=identity)
-        array = zarr.open_group(layer.path, mode="r+")["activations"]
-        assert isinstance(array, zarr.Array)
-        array[:512] = 1
-        layer.finish_shard("c.0.0.0")
+        write_toy_shard(layer, 0, np.ones((512, *LAYOUT.row_shape), LAYOUT.dtype))
         folder = stores.work.path
     then = time.time() - days_ago * 86_400
     for path in (folder, *folder.rglob("*")):

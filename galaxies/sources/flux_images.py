@@ -16,7 +16,7 @@ from galaxies.sources.fits_files import explain_damage
 from galaxies.sources.fits_planes import FileContents, Plane, choose_planes
 from galaxies.sources.flux_units import FluxScale, find_flux_scale, linearise
 from galaxies.sources.image_files import MAX_PIXELS
-from galaxies.sources.missing_pixels import fill_holes, find_flagged, find_missing
+from galaxies.sources.missing_pixels import fill_holes, find_flagged, find_missing, measure_below
 from galaxies.sources.notes import BLANK, Note
 from galaxies.sources.pixel_grids import align_bands, make_square, measure_pixel
 from galaxies.sources.sky_cutouts import Cut, cut_position, cut_whole, say_edge
@@ -28,6 +28,7 @@ _LEAST_CONTRAST = 16
 # With a strip of 5 % at the edge taken for sky all of 50 galaxies of Galaxy10 DECaLS keep their class; with a hole of 1.2 % of
 # the middle, 30 px from the core, 39 do.
 _MOST_MISSING = 0.05
+_MOST_BELOW = 0.01  # of the pixels: light is above the sky, and hardly any noise is so low
 _MOST_MISSING_INSIDE = 0.005
 # A pixel more shows no more of the sky than the training images differ by.
 _SAME_FIELD = 1e-3
@@ -126,13 +127,15 @@ def _read_band(cut: Cut, field: Field) -> _Band:
         missing |= flagged
     if missing.all() and math.isfinite(field.ra + field.dec):
         raise InputError(f"the image holds no measurement at ra {field.ra:g}, dec {field.dec:g} ({', '.join(reasons)})")
+    below = measure_below(pixels, missing)
+    doubts = [Note(f"{below:.0%} of the image lies far below the sky", is_doubt=True)] if below > _MOST_BELOW else []
     pixels, linear_notes = linearise(pixels, plane.find)
     pxscale = field.pxscale if math.isfinite(field.pxscale) else measure_pixel(plane, *cut.middle).pxscale
     scale = find_flux_scale(plane.find, pxscale=pxscale, zero_point=field.zero_point)
     with np.errstate(over="ignore", invalid="ignore"):
         pixels *= np.float32(scale.factor)
     pixels[missing] = np.nan
-    return _Band(cut.embed(pixels, 0.0), scale, (*reasons, *flag_reasons), (*linear_notes, *scale.notes))
+    return _Band(cut.embed(pixels, 0.0), scale, (*reasons, *flag_reasons), (*linear_notes, *scale.notes, *doubts))
 
 
 def _compare_units(bands: Sequence[_Band]) -> list[Note]:

@@ -60,6 +60,18 @@ def find_missing(pixels: NDArray[np.float32], *, is_whole: bool) -> tuple[NDArra
     return missing, reasons
 
 
+def measure_below(pixels: NDArray[np.float32], missing: NDArray[np.bool_]) -> float:
+    """Return how much of an image (H, W) lies so far below the sky as no noise does, among what is not ``missing``.
+
+    A number that stands for no measurement is no constant any more where the sky was subtracted, or pixels were resampled.
+    """
+    measured = pixels[~missing]
+    if not measured.size:
+        return 0.0
+    level, noise = _measure_sky(measured)
+    return float(np.mean(measured < level - _FAR_SIGMAS * noise)) if noise > 0 else 0.0
+
+
 def find_flagged(plane: Plane, rows: slice, columns: slice) -> tuple[NDArray[np.bool_] | None, list[str]]:
     """Return which pixels of a part of a plane its companions say are not measured, None where none says so, and which do.
 

@@ -135,3 +135,12 @@ def test_a_0_of_scaled_whole_numbers_is_one_of_many(tmp_path: Path) -> None:
     hdu.scale("int16", bscale=2e-3, bzero=0.5)
     hdu.writeto(tmp_path / "a.fits")
     assert read_fits([tmp_path / "a.fits"])[2:] == ([], False)
+
+
+def test_what_lies_far_below_the_sky_is_doubted(tmp_path: Path) -> None:
+    """After a sky was subtracted, a sentinel is no constant any more: -99 became -99.003 to -98.996, without a word."""
+    fluxes = toy_galaxy()
+    fluxes[:, :QUARTER] -= 99
+    _, _, notes, is_doubtful = read_fits([write_cube(tmp_path / "a.fits", fluxes, BUNIT="nanomaggy")])
+    assert "25% of the image lies far below the sky" in notes
+    assert is_doubtful

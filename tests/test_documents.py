@@ -53,7 +53,16 @@ def test_the_folders_of_the_library_stand_in_the_documents_in_their_order() -> N
     assert tuple(re.findall(r"^  (\w+)/  ", TEXTS["README.md"], re.MULTILINE)) == LAYERS
     rooms = TEXTS["architecture.md"].partition("## The rooms")[2].split("```")[1]
     assert tuple(re.findall(r"^(\w+)  ", rooms, re.MULTILINE)) == LAYERS
+    beside = {path.name for path in (REPOSITORY / "galaxies").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert beside == set(re.findall(r"`galaxies/(\w+\.py)`", TEXTS["architecture.md"]))
     assert tuple(name for name in re.findall(r"``(\w+)``", galaxies.__doc__ or "") if name in LAYERS) == LAYERS
+
+
+def test_the_documents_name_what_the_stages_write() -> None:
+    stages = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"].values()
+    written = {path for stage in stages for path in stage.get("outs", []) if isinstance(path, str)}
+    assert len(written) > 5
+    assert [path for path in written if not any(f"`{path}`" in text for text in TEXTS.values())] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -39,7 +39,7 @@ class RuntimeParams:
         if self.device not in ("cpu", present.type if present else None):
             raise InputError(
                 f"runtime.device: found {self.device}, but torch sees no such device here, only "
-                f"{f'{present.type} and cpu' if present else 'cpu'}; use `-S runtime.device=auto`."
+                f"{f'{present.type} and cpu' if present else 'cpu'}; use `-S runtime.device=auto` or `--device auto`."
             )
         return torch.device(self.device)
 

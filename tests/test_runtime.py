@@ -42,7 +42,9 @@ def test_the_gpu_is_used_when_there_is_one(
 @pytest.mark.parametrize("device", ["cuda", "mps", "xpu"])
 def test_a_device_that_is_asked_for_and_absent_is_an_error(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(None, monkeypatch)
-    with pytest.raises(InputError, match=rf"runtime\.device: found {device}, .* no such device here, only cpu; .*=auto"):
+    with pytest.raises(
+        InputError, match=rf"runtime\.device: found {device}, .* no such device here, only cpu; .*=auto` or `--device auto`"
+    ):
         RuntimeParams(device).pick_device()
     pretend("mps" if device != "mps" else "cuda", monkeypatch)
     with pytest.raises(InputError, match=rf"found {device}, .* only (mps|cuda) and cpu;"):

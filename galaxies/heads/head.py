@@ -172,7 +172,7 @@ def load_head(path: Path) -> TrainedHead:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"There is no head {path}; {_AGAIN}") from None
+        raise InputError(f"There is no head {path.resolve()}; {_AGAIN}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
         raise InputError(f"{path} is damaged, or hides code, and is not loaded ({type(error).__name__}); {_AGAIN}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -24,12 +24,12 @@ def read_text(repository: Path, revision: str, path: Path) -> str:
     if revision == WORKSPACE:
         path = repository / path
         if not path.is_file():
-            raise InputError(f"There is no {path}; `dvc repro` makes it.")
+            raise InputError(f"There is no {path.resolve()}; `dvc repro` makes it.")
         return path.read_text(encoding="utf-8")
     commit = _find_commit(repository, revision)
     shown = _git(repository, "show", f"{commit}:./{path.as_posix()}")
     if shown.returncode != 0:
-        raise InputError(f"There is no {path} at {revision}; commit it after `dvc repro`.")
+        raise InputError(f"There is no {path} in {repository.resolve()} at {revision}; commit it after `dvc repro`.")
     return shown.stdout
 
 

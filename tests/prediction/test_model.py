@@ -154,8 +154,15 @@ def test_missing_weights_are_asked_for(folder: Path, expected: NDArray[np.float6
 
 
 def test_a_folder_without_a_head_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There is no head"):
+    with pytest.raises(InputError, match=f"There is no head {tmp_path / 'head.pt'}; `dvc repro --force train` makes a head"):
         galaxies.load(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_named_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As models/ is, for somebody in docs/."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"There is no head {tmp_path / 'models'}; "):
+        galaxies.load("models")
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -52,9 +52,12 @@ def test_what_is_not_there_is_said(repository: Path) -> None:
     subprocess.run(("git", "update-ref", f"refs/exps/de/{'f' * 38}/wild-hare", "HEAD"), cwd=repository, check=True)
     with pytest.raises(InputError, match=r"wild-hare .*2 experiments have that name: name the commit"):
         read_predictions(repository, "wild-hare")
+    (repository / "docs").mkdir()
+    with pytest.raises(InputError, match=rf"There is no metrics/predictions\.csv in {repository / 'docs'} at HEAD; commit it"):
+        read_predictions(repository / "docs", "HEAD")
     subprocess.run(("git", "rm", "-q", "--cached", "metrics/predictions.csv"), cwd=repository, check=True)
     (repository / "metrics" / "predictions.csv").unlink()
-    with pytest.raises(InputError, match=r"There is no .*metrics/predictions\.csv; `dvc repro` makes it"):
+    with pytest.raises(InputError, match=rf"There is no {repository}/metrics/predictions\.csv; `dvc repro` makes it"):
         read_predictions(repository, "workspace")
 
 

@@ -12,6 +12,7 @@ A resumed run makes the same batches, and so the same bytes, as an uninterrupted
 """
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -30,13 +31,15 @@ from galaxies.prediction.result_file import count_rows, join_parts, require_resu
 from galaxies.prediction.table import SCHEMA_VERSION, make_schema, tabulate_batch
 from galaxies.sources.decoding import Decoded, decode_batches, silent_readers
 from galaxies.sources.image_reader import ReadOptions
-from galaxies.sources.inputs import Input, Listing, list_inputs, survey_inputs
+from galaxies.sources.inputs import Input, Listing, list_inputs, say_passed_over, survey_inputs
 from galaxies.work_folder import open_work_folder, work_path_beside
 
 # A kill costs at most this many rows. Of ten classes they are 200 kB.
 _PART_ROWS = 1024
 
 _ADAPTATION_NAME = "adaptation.json"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
             require_result_place(option, path, source)
     require_result_name(out)
     listing = survey_inputs(tqdm(_list(source, options), "list", unit="input", delay=2))
+    if passed_over := say_passed_over(source):
+        _logger.warning("%s: %s", source, passed_over)
     if options.metrics is not None and not listing.is_labelled:
         raise InputError(f"--metrics: there are no labels; expected are the head's classes: {', '.join(model.class_names)}.")
     schema = _make_schema(model, options)

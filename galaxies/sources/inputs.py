@@ -124,13 +124,25 @@ def _state(file: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
+def say_passed_over(source: str) -> str | None:
+    """Return how many files of a folder are no input, since their endings are those of no image, with one; None of none."""
+    others = (file for file in _walk_all(Path(source)) if not has_image_name(file))
+    first = next(others, None)
+    if first is None:
+        return None
+    return f"{1 + sum(1 for _ in others)} files with the ending of no image were passed over, such as {first}"
+
+
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the image files below a folder, sorted; links to folders are not followed, so that loops end."""
+    """Yield the image files below a folder, sorted."""
+    return filter(has_image_name, _walk_all(folder))
+
+
+def _walk_all(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, sorted; links to folders are not followed, so that loops end."""
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if has_image_name(Path(name)) and not name.startswith("."):
-                yield Path(root, name)
+        yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _list_files(source: str, files: Iterator[Path], folder: Path | None = None) -> Iterator[Input]:

@@ -1,6 +1,7 @@
 """Predicting many inputs: a row an input whatever it holds, resumed to the same bytes, in constant memory."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,20 @@ def test_what_is_said_of_all_images_is_part_of_what_determines_the_rows(folder: 
     said = [ReadOptions(), ReadOptions(pxscale=0.4), ReadOptions(as_is=True)]
     conditions = [prediction_run._conditions(listing, model, PredictOptions(images=images)) for images in said]
     assert len({condition["images"] for condition in conditions}) == 3
+
+
+def test_files_of_a_folder_that_are_passed_over_are_counted(
+    folder: Path, model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folder / "images", tmp_path / "in")
+    predict_inputs(str(tmp_path / "in"), tmp_path / "a.csv", model, OPTIONS)
+    assert "passed over" not in caplog.text
+    for name in ("a.svg", "b.webm", ".hidden"):
+        (tmp_path / "in" / name).touch()
+    predict_inputs(str(tmp_path / "in"), tmp_path / "a.csv", model, OPTIONS)
+    assert caplog.messages == [
+        f"{tmp_path}/in: 2 files with the ending of no image were passed over, such as {tmp_path}/in/a.svg"
+    ]
 
 
 def test_the_test_galaxies_get_the_probabilities_of_the_evaluate_stage(folder: Path, model: Model, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.measuring import describe_machine, make_parser
 from benchmarks.training_speed import CLASS_COUNTS
-from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from tests.pipelines import Pipeline, make_pipeline
 
 _IMAGE_SIZE = 32

@@ -23,7 +23,8 @@ from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import image_sha256
 from galaxies.data.catalog_images import CatalogImages
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.features.store import Layout, Store
 from galaxies.runtime import RuntimeParams
 from galaxies.simulation.survey import draw_galaxy

@@ -19,7 +19,7 @@ from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import DIGEST_BYTES, Catalog, CatalogRows, image_sha256, write_catalog
 from galaxies.data.catalog_images import CatalogImages
-from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
 from galaxies.features.unfinished import open_unfinished

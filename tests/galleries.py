@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
 from galaxies.data.catalog_images import CatalogImages
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.data.splits import Splits
 from galaxies.evaluation.label_errors import Suspect
 from galaxies.features.standardisation import standardise

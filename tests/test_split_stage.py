@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from galaxies.data.catalog import Catalog, image_sha256
 from galaxies.data.field_of_view import FieldOfView, read_field
-from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.data.sky import neighbour_pairs
 from galaxies.data.splits import read_splits
 from galaxies.errors import InputError

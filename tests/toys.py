@@ -14,7 +14,8 @@ from galaxies.backbones.backbone import Backbone, load_backbone
 from galaxies.backbones.spec import BackboneSpec, ExtractParams
 from galaxies.data.catalog import Catalog, CatalogRows, image_sha256, write_catalog
 from galaxies.data.catalog_images import CatalogImages
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity

@@ -1,25 +1,23 @@
-"""``galaxies.h5``: labelled galaxy images in the Galaxy10 schema, written and read in blocks.
+"""``galaxies.h5``: labelled galaxy images in the Galaxy10 schema, read in blocks.
 
 N galaxies, S image size in pixels, C bands, B galaxies in a block.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from galaxies.data.bands import RGB, to_pictures
+from galaxies.data.bands import to_pictures
 from galaxies.data.contiguous_images import open_contiguous
 from galaxies.data.galaxy_schema import (
+    FRAMED_PXSCALE,
     POSITION_COLUMNS,
     class_complaints,
     id_complaints,
@@ -30,90 +28,17 @@ from galaxies.data.galaxy_schema import (
     refuse_complaints,
     schema_complaints,
 )
-from galaxies.data.hdf5_files import one_line, open_hdf5, open_to_read
+from galaxies.data.hdf5_files import one_line, open_to_read
 from galaxies.errors import InputError
-from galaxies.files import replacing
 
 # What h5py raises for bytes that make no sense, wherever they stand (found by flipping every kind of byte).
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-
-FRAMED_PXSCALE = "framed_pxscale"
-"""An attribute of a file whose images were brought to one size and scale."""
 
 # A row of chunks of an auto-chunked file can span hundreds of images: 256 MiB hold one, so that each chunk is decoded once.
 _CHUNK_CACHE_BYTES = 256 << 20
 
 BLOCK_GALAXIES = 64
 """Galaxies that are read, decoded or digested at a time: 12 MB of images of 256 px."""
-
-
-@dataclass(frozen=True)
-class GalaxyBlock:
-    """Consecutive galaxies on their way into a file."""
-
-    images: NDArray[Any]  # (B, S, S, C) uint8, or float16 from 0 to 1
-    labels: NDArray[np.uint8]  # (B,) index into the class names
-    ra: NDArray[np.float64]  # (B,) deg
-    dec: NDArray[np.float64]  # (B,) deg
-    redshift: NDArray[np.float64]  # (B,)
-    pxscale: NDArray[np.float64]  # (B,) arcsec/px
-    ids: tuple[str, ...] | None = None  # (B,) None: the ids are made from the indices
-    bands: tuple[str, ...] = RGB  # C names
-
-
-def write_galaxies(
-    path: Path,
-    blocks: Iterable[GalaxyBlock],
-    *,
-    num_galaxies: int,
-    image_size: int,
-    class_names: Sequence[str],
-    framed_pxscale: float | None = None,
-) -> None:
-    """Stream ``blocks`` into a new file at ``path``; memory does not grow with ``num_galaxies``.
-
-    The images are contiguous and uncompressed (measured 10 to 30 times faster to read than gzip with one-image chunks); their
-    dtype and bands are those of the first block.
-
-    Args:
-        path: of the file.
-        blocks: the galaxies.
-        num_galaxies: in all blocks.
-        image_size: px.
-        class_names: a name for each label.
-        framed_pxscale: where all images were brought to one size, and those of known scale to this one (arcsec/px; NaN: none
-            had a known scale).
-
-    Raises:
-        ValueError: the blocks do not add up to ``num_galaxies`` images of ``image_size``.
-    """
-    waiting = iter(blocks)
-    first = next(waiting, None)
-    with replacing(path) as temporary, open_hdf5(temporary, "w") as file:
-        dtype, bands = (first.images.dtype, first.bands) if first else (np.uint8, RGB)
-        images = file.create_dataset("images", (num_galaxies, image_size, image_size, len(bands)), dtype)
-        labels = file.create_dataset("ans", (num_galaxies,), np.uint8)
-        columns = {name: file.create_dataset(name, (num_galaxies,), np.float64) for name in POSITION_COLUMNS}
-        file.attrs["class_names"] = np.array(class_names, dtype=h5py.string_dtype())
-        if framed_pxscale is not None:
-            file.attrs[FRAMED_PXSCALE] = framed_pxscale
-        if bands != RGB:
-            file.attrs["bands"] = np.array(bands, dtype=h5py.string_dtype())
-        ids: h5py.Dataset | None = None
-        start = 0
-        for block in itertools.chain([first] if first else [], waiting):
-            stop = start + len(block.labels)
-            images[start:stop] = block.images
-            labels[start:stop] = block.labels
-            for name, column in columns.items():
-                column[start:stop] = getattr(block, name)
-            if block.ids is not None:
-                if ids is None:
-                    ids = file.create_dataset("ids", (num_galaxies,), h5py.string_dtype())
-                ids[start:stop] = block.ids
-            start = stop
-        if start != num_galaxies:
-            raise ValueError(f"the blocks hold {start} galaxies, {num_galaxies} were announced")
 
 
 class GalaxyFile:
@@ -127,7 +52,7 @@ class GalaxyFile:
         image_size: S.
         image_bytes: of one image.
         class_names: a name for each label.
-        framed_pxscale: as :func:`write_galaxies` takes it; None where images are as they were.
+        framed_pxscale: as :func:`galaxies.data.galaxy_writer.write_galaxies` takes it; None where images are as they were.
         bands: a name for each of the C bands of the images.
     """
 

@@ -36,6 +36,9 @@ POSITION_COLUMNS = ("ra", "dec", "redshift", "pxscale")
 
 _BLOCK_IDS = 1 << 16
 
+FRAMED_PXSCALE = "framed_pxscale"
+"""An attribute of a file whose images were brought to one size and scale."""
+
 _COLUMNS = {
     "images": "uint8 or float16",
     "ans": "an integer type",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_file import GalaxyBlock
+from galaxies.data.galaxy_writer import GalaxyBlock
 from galaxies.simulation.field import add_field, draw_field
 from galaxies.simulation.morphology import Morphology, draw_morphology
 from galaxies.simulation.observation import develop, draw_observation, expose

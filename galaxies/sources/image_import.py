@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from galaxies.data.field_of_view import FieldOfView
-from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.errors import InputError
 from galaxies.files import replacing, require_free_disk
 from galaxies.sources.decoding import Decoded, decode_batches, silent_readers

@@ -6,8 +6,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk
 from galaxies.simulation.survey import simulate_survey

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.data.bands import RGB, find_bands, to_pictures
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.errors import InputError
 from galaxies.sources.sources import copy_hdf5
 

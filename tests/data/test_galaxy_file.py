@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.errors import InputError
 from tests.pipelines import REPOSITORY
 from tests.toys import toy_images, write_toy_galaxies

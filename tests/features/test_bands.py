@@ -14,7 +14,8 @@ from galaxies.backbones.spec import BackboneSpec, ExtractParams, Transform
 from galaxies.backbones.transform import prepare
 from galaxies.backbones.weights import set_channels
 from galaxies.data.catalog_images import CatalogImages
-from galaxies.data.galaxy_file import GalaxyBlock, GalaxyFile, write_galaxies
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.errors import InputError
 from galaxies.features.store import Store
 from galaxies.params import parse_section

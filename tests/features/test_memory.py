@@ -43,7 +43,7 @@ import torch
 torch.set_num_threads(1)
 folder, num_galaxies = Path(sys.argv[1]), int(sys.argv[2])
 image = toy_images(1, size=16)
-from galaxies.data.galaxy_file import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 def blocks():
     for start in range(0, num_galaxies, 500):
         unknown = np.full(500, np.nan)

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from galaxies.data.galaxy_file import GalaxyBlock
+from galaxies.data.galaxy_writer import GalaxyBlock
 from galaxies.simulation.morphology import draw_morphology
 from galaxies.simulation.survey import choose_pixel_scale, draw_galaxy, photograph, simulate_survey
 from galaxies.simulation.survey_plan import plan_survey

@@ -134,7 +134,9 @@ def test_broken_fluxes_become_sky_and_empty_planes_are_noted(tmp_path: Path) -> 
 
 def test_planes_without_any_light_above_the_sky_are_noted(tmp_path: Path) -> None:
     notes = read_fits([write(tmp_path / "a.fits", -toy_fluxes(), BANDS="grz", BUNIT="nanomaggy")])[2]
-    assert notes[:3] == [f"plane {number} of 3 ({band}) holds no light" for number, band in enumerate("grz", 1)]
+    # Before them stands that much of such an image lies far below the sky.
+    dark = [note for note in notes if note.endswith("holds no light")]
+    assert dark == [f"plane {number} of 3 ({band}) holds no light" for number, band in enumerate("grz", 1)]
 
 
 def test_a_picture_too_bright_or_too_dark_for_a_galaxy_is_doubted(tmp_path: Path) -> None:

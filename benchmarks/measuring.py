@@ -19,6 +19,8 @@ from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.catalog import DIGEST_BYTES, Catalog, CatalogRows, image_sha256, write_catalog
 from galaxies.data.catalog_images import CatalogImages
+from galaxies.data.checksums import image_crc32c, open_checksums, write_checksums
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
@@ -44,20 +46,34 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 
 
 def write_noise(path: Path, num_galaxies: int, image_size: int) -> Catalog:
-    """Write galaxies of noise and, beside them, the catalog that uses all; return it. For speed the pixels do not matter."""
+    """Write galaxies of noise and, beside them, the catalog that uses all, which is returned, and their checksums.
+
+    For speed the pixels do not matter.
+    """
     generator = np.random.default_rng(0)
     digests: list[bytes] = []
+    checksums: list[int] = []
 
     def blocks() -> Iterator[GalaxyBlock]:
         for start in range(0, num_galaxies, _BLOCK_GALAXIES):
             num = min(_BLOCK_GALAXIES, num_galaxies - start)
             images = generator.integers(0, 256, (num, image_size, image_size, 3), dtype=np.uint8)
             digests.extend(map(image_sha256, images))
+            checksums.extend(map(image_crc32c, images))
             unknown = np.full(num, np.nan)
             yield GalaxyBlock(images, np.zeros(num, np.uint8), unknown, unknown, unknown, unknown)
 
     write_galaxies(path, blocks(), num_galaxies=num_galaxies, image_size=image_size, class_names=["noise"])
-    return write_digests(path.with_name("catalog.parquet"), digests)
+    catalog = write_digests(path.with_name("catalog.parquet"), digests)
+    write_checksums(path.with_name("checksums.parquet"), np.array(checksums, np.uint32), catalog=catalog.digest)
+    return catalog
+
+
+def open_images(galaxies: GalaxyFile) -> CatalogImages:
+    """Return the images of the catalog beside an open file, checked as `extract` checks them."""
+    catalog = Catalog(galaxies.path.with_name("catalog.parquet"))
+    checksums = open_checksums(galaxies.path.with_name("checksums.parquet"), catalog=catalog.digest)
+    return CatalogImages(galaxies, catalog, checksums=checksums)
 
 
 def write_digests(path: Path, digests: Sequence[bytes]) -> Catalog:
@@ -123,7 +139,8 @@ def tree_bytes(path: Path) -> int:
 
 def describe_machine(device: torch.device) -> str:
     """Return the line above a table: what it was measured on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    cores = f"CPU, {torch.get_num_threads()} threads"
+    name = f"{torch.cuda.get_device_name(device)}, {cores}" if device.type == "cuda" else cores
     return f"{name}; torch {torch.__version__}; load average {os.getloadavg()[0]:.1f}"
 
 

@@ -30,9 +30,9 @@ ONNXRUNTIME: Final = "onnxruntime"
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Images of 224 px in one part of a batch. Speed at 1, 4 and 16, two cores: MobileNetV2 538, 519, 430 images/s, EfficientNet-B0
-# 319, 292, 227, ResNet-50 45, 59, 59, ViT-S 42, 40, 37.
-_PART_IMAGES = 4
+# Pixels in one part of a batch: four images of 224 px. Images/s in parts of 1, 4 and 16, two cores: MobileNetV2 538, 519, 430;
+# EfficientNet-B0 319, 292, 227; ResNet-50 45, 59, 59; ViT-S 42, 40, 37 (measured).
+PART_PIXELS = 4 * 224**2
 
 _logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def make_forward(
     compute = _make_compute(backbone.transform, asked, onnx or _in_torch(prefix, asked, device), positions, device)
     if onnx is None:
         return Forward(compute, device)
-    part_size = max(1, _PART_IMAGES * 224**2 // (asked.views * backbone.transform.image_size**2))
+    part_size = max(1, PART_PIXELS // (asked.views * backbone.transform.image_size**2))
     in_parts = compute_in_parts(compute, part_size=part_size, num_threads=torch.get_num_threads())
     return Forward(in_parts, device, f"{ONNXRUNTIME} {onnx.version}", num_at_once=2)
 

@@ -20,6 +20,7 @@ _LEAST_FRACTION = 1e-3
 _FAR_SIGMAS = 20.0
 _LEAST_GAP = 0.5  # to the next pixel, of its distance from the sky
 _MOST_CONSTANTS = 4
+_LEAST_INSIDE = 0.25  # of a block of zeros has zeros all around
 # Noise around an empty sky is negative in half of the pixels: where much is, an exact 0 was not measured.
 _LEAST_NEGATIVE = 0.1
 _DEVIATION_OF_MAD = 1.4826  # of a normal distribution
@@ -145,7 +146,7 @@ def _constants(pixels: NDArray[np.float32], missing: NDArray[np.bool_], is_whole
             if value < level - _FAR_SIGMAS * noise or (not is_whole and is_value.sum() >= enough):
                 yield value
                 measured = others
-    if not is_whole and _is_blank_at_0(measured, enough):
+    if not is_whole and _is_blank_at_0(pixels, measured, enough):
         yield 0.0
         measured = measured[measured != 0]
     for _ in range(_MOST_CONSTANTS):
@@ -175,12 +176,16 @@ def _stands_out(measured: NDArray[np.float32], value: float, enough: float) -> b
     return noise > 0 and distance > _FAR_SIGMAS * noise and gap > _LEAST_GAP * distance
 
 
-def _is_blank_at_0(measured: NDArray[np.float32], enough: float) -> bool:
-    """Tell whether 0 stands for no measurement: outside its coverage a survey's image is exactly 0."""
-    is_0 = measured == 0
-    num_0 = np.count_nonzero(is_0)
-    num_negative = np.count_nonzero(measured < 0)
-    return bool(enough <= num_0 < measured.size and num_negative > _LEAST_NEGATIVE * (measured.size - num_0))
+def _is_blank_at_0(pixels: NDArray[np.float32], measured: NDArray[np.float32], enough: float) -> bool:
+    """Tell whether 0 stands for no measurement: outside its coverage a survey's image is exactly 0, in whole blocks.
+
+    A lossy compression scatters exact zeros over an empty sky.
+    """
+    num_0 = np.count_nonzero(measured == 0)
+    if not enough <= num_0 < measured.size or np.count_nonzero(measured < 0) <= _LEAST_NEGATIVE * (measured.size - num_0):
+        return False
+    inside = ndimage.binary_erosion(pixels == 0, np.ones((3, 3)))
+    return bool(np.count_nonzero(inside) > _LEAST_INSIDE * num_0)
 
 
 def _measure_sky(measured: NDArray[np.float32]) -> tuple[float, float]:

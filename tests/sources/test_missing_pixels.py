@@ -84,6 +84,18 @@ def test_what_was_measured_is_not_missing(tmp_path: Path, kind: str) -> None:
     assert not any("missing" in note for note in notes)
 
 
+def test_the_steps_of_a_lossy_compression_are_measured(tmp_path: Path) -> None:
+    """Without dithering thousands of pixels of an empty sky become exactly 0."""
+    hdus: list[Any] = [fits.PrimaryHDU()]
+    for band, plane in zip("grz", toy_galaxy(size=256), strict=True):
+        header = tan_header(size=256, BUNIT="nanomaggy")
+        hdus.append(fits.CompImageHDU(plane, header, f"IMAGE_{band}", "RICE_1", quantize_level=2.0))
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits.fz")
+    with fits.open(tmp_path / "a.fits.fz") as written:
+        assert np.count_nonzero(written[1].data == 0) > 1000
+    assert read_fits([tmp_path / "a.fits.fz"])[2] == []
+
+
 def write_with(path: Path, name: str, companion: Any, **cards: Any) -> Path:
     hdus = [fits.PrimaryHDU(header=fits.Header({"TELESCOP": cards.pop("TELESCOP", "")}))]
     hdus += [fits.ImageHDU(toy_galaxy()[1], tan_header(BUNIT="nanomaggy"), name="SCI")]

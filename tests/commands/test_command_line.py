@@ -66,6 +66,13 @@ def test_a_number_of_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert "found 0, expected 1 or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("magnitude", ["nan", "inf", "-99", "999"])
+def test_a_zero_point_that_cannot_be_is_refused(magnitude: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "a.fits", "--out", "b.csv", f"--zero-point={magnitude}"])
+    assert f"found {magnitude}, expected an AB magnitude" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("scale", ["0", "-0.3", "nan", "inf"])
 def test_a_pixel_scale_that_cannot_be_is_refused(scale: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

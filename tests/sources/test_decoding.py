@@ -1,5 +1,8 @@
 """Whatever a file holds, decoding it gives an image or the reason why there is none."""
 
+import bz2
+import gzip
+import lzma
 import os
 import struct
 import warnings
@@ -49,6 +52,41 @@ def test_every_way_to_store_8_bit_colours_is_read(tmp_path: Path, mode: str) -> 
     assert decoded.image is not None
     assert decoded.image.shape == (20, 20, 3)
     assert abs(decoded.image.astype(float).mean() - PIXELS.mean()) < 40
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.jpg", "L"), ("a.png", "RGBA"), ("a.png", "L"), ("a.tif", "RGB")])
+def test_a_grey_picture_says_so_as_one_band_of_fits_does(tmp_path: Path, name: str, mode: str) -> None:
+    Image.fromarray(PIXELS).convert("L").convert(mode).save(tmp_path / name)
+    decoded = decode_file(tmp_path / name)
+    assert decoded.notes[0] == "one band, shown in grey: the training images have colours"
+    assert not decoded.is_doubtful
+    assert not any("grey" in note for note in decode_file(save(tmp_path / f"colour-{name}")).notes)
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.bmp", "a.jp2", "a.ppm"])
+def test_other_pictures_are_read_too(tmp_path: Path, name: str) -> None:
+    options: dict[str, Any] = {"a.webp": {"lossless": True}, "a.jp2": {"irreversible": False}}.get(name, {})
+    decoded = decode_file(save(tmp_path / name, **options))
+    assert decoded.image is not None
+    assert np.array_equal(decoded.image, PIXELS)
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_packed_fits_files_are_read_whatever_they_are_called(
+    tmp_path: Path, ending: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """SDSS hands out its frames as .fits.bz2."""
+    header = fits.Header({"FILTER": "r", "BUNIT": "nanomaggy"})
+    fits.PrimaryHDU(np.random.default_rng(0).normal(0, 1, (20, 20)).astype(np.float32), header).writeto(tmp_path / "a.fits")
+    (tmp_path / f"b.fits.{ending}").write_bytes(pack((tmp_path / "a.fits").read_bytes()))
+    (tmp_path / "c").write_bytes((tmp_path / f"b.fits.{ending}").read_bytes())
+    plain = decode_file(tmp_path / "a.fits")
+    assert plain.image is not None
+    assert plain.notes[0] == "one band (r), shown in grey: the training images have colours"
+    for name in (f"b.fits.{ending}", "c"):
+        decoded = decode_file(tmp_path / name)
+        assert decoded.notes == plain.notes
+        assert np.array_equal(np.asarray(decoded.image), plain.image)
 
 
 def test_a_name_without_an_ending_is_read_by_its_content(tmp_path: Path) -> None:

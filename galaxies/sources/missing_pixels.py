@@ -27,7 +27,7 @@ _DEVIATION_OF_MAD = 1.4826  # of a normal distribution
 _NOISE_PIXELS = 10_000
 
 # Holes less deep, px, are filled in from around them. In the cores of 50 galaxies of Galaxy10 DECaLS, holes of 3 to 5 px radius
-# taken for sky left 25 to 17 their class; filled in, 50 to 48.
+# taken for sky left 25 (3 px) and 18 (4 px) their class; filled in, 50 to 48.
 _DEEPEST_HOLE = 6.0
 _HOLE_SIGMA = 1.5
 

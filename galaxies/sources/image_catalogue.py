@@ -41,6 +41,7 @@ class ImageCatalogue:
     lines: Sequence[CatalogueLine]  # M, one a galaxy
     complaints: tuple[str, ...]  # what is wrong with the whole
     wrong: Mapping[int, str]  # what is wrong with single galaxies, by their place
+    is_centred: bool = False  # whether each file was made for its galaxy's position, which need not be looked for in it
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -59,13 +60,14 @@ class ImageCatalogue:
 
     def has_place(self, place: int) -> bool:
         """Tell whether a galaxy is cut out of its file at its position: the file is FITS, and ra and dec are known."""
-        return _has_place(self.lines[place])
+        return not self.is_centred and _has_place(self.lines[place])
 
     def inputs(self, skip: Collection[int] = ()) -> Iterator[Input]:
         """Yield the galaxies as prediction lists them; those at the places ``skip`` with an error."""
         for place, line in enumerate(self.lines):
             error = "not read" if place in skip else None
-            yield Input(line.id, self.files(place), None, line.ra, line.dec, line.pxscale, line.class_name, error)
+            ra, dec = (math.nan, math.nan) if self.is_centred else (line.ra, line.dec)
+            yield Input(line.id, self.files(place), None, ra, dec, line.pxscale, line.class_name, error)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return ``ra``, ``dec`` (deg) or ``pxscale`` (arcsec/px), (M,), NaN where unknown."""

@@ -1,6 +1,7 @@
 """Where labelled galaxies come from; whatever the source, the result is one file in the Galaxy10 schema."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ def import_cutouts(out: Path, *, path: Path, params: DownloadParams, root: Path,
     options = ImportOptions(framing, params.on_error, num_threads)
     with open_work_folder(work):
         found = fetch_cutouts(lines, service, work, params.courtesy)
-        return import_galaxies(out, check_images(make_catalogue(path, work, found), options), options)
+        catalogue = replace(make_catalogue(path, work, found), is_centred=True)
+        return import_galaxies(out, check_images(catalogue, options), options)
 
 
 def digest(path: Path, *, on_error: OnError = "refuse") -> str:

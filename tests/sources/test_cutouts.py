@@ -75,7 +75,10 @@ def fetch(folder: Path, path: Path, server: CutoutServer, courtesy: Courtesy = Q
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", ["jpg", "fits"])
-def test_cutouts_of_a_catalogue_become_galaxies(tmp_path: Path, server: CutoutServer, kind: str) -> None:
+def test_cutouts_of_a_catalogue_become_galaxies(
+    tmp_path: Path, server: CutoutServer, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
     path = tmp_path / "c.csv"
     path.write_text("ID;RA;Dec;Label\na;187.5;12.5;x\nb;12:30:00;-12:30:00;y\nc;-10;0;x\n")
     assert import_into(tmp_path, path, server, url=server.url(kind), field_arcsec=8.0) == ()
@@ -96,6 +99,7 @@ def test_cutouts_of_a_catalogue_become_galaxies(tmp_path: Path, server: CutoutSe
         content = draw({"ra": "187.5", "dec": "12.5", "size": "16"})
         np.testing.assert_array_equal(images[0], np.asarray(Image.open(io.BytesIO(content))))
     assert next(iter(server.agents)).startswith("galaxies (cutouts")
+    assert "position" not in caplog.text  # A cutout was made for its position: nothing needs to be found in it.
 
 
 def test_the_default_service_is_that_of_the_legacy_surveys() -> None:

@@ -147,7 +147,15 @@ def test_a_bad_server_gives_every_cutout_in_the_end(tmp_path: Path, server: Cuto
 
 def test_no_second_sees_more_requests_than_the_rate(tmp_path: Path, server: CutoutServer) -> None:
     """Those that are repeated count, and those of the run before."""
-    server.misbehave = lambda number, query: refuse(500) if number % 3 == 0 else None
+    refused: list[dict[str, str]] = []
+
+    def refuse_some_once(number: int, query: dict[str, str]) -> Any:
+        if number % 3 or query in refused:
+            return None
+        refused.append(query)
+        return refuse(500)
+
+    server.misbehave = refuse_some_once
     courtesy = Courtesy(rate_per_second=20, concurrency=8, pause_s=0.01)
     for number in (20, 40):
         assert fetch(tmp_path / "cutouts", write_positions(tmp_path / "c.csv", number), server, courtesy) == []

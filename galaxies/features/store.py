@@ -21,6 +21,13 @@ from galaxies.features.identity import Identity
 
 ARRAY_NAME = "activations"
 
+# By the number of axes. Written where Zarr keeps them, so that xarray and others open a store as it is.
+_DIMENSION_NAMES = {
+    3: ("galaxy", "view", "channel"),
+    4: ("galaxy", "view", "token", "channel"),
+    5: ("galaxy", "view", "channel", "y", "x"),
+}
+
 # A shard is one file and the unit of writing and of resuming: few files for DVC, small enough that a kill costs little.
 _MAX_SHARD_ROWS = 512
 _MAX_SHARD_BYTES = 64 << 20
@@ -95,6 +102,7 @@ def create_store(path: Path, *, num_rows: int, layout: Layout, identity: Identit
         # zstd 1 without shuffle: maps after a ReLU are mostly zeros; pooled features are dense and not worth it (measured).
         compressors=ZstdCodec(level=ZSTD_LEVEL) if layout.compressed else None,
         filters=None,
+        dimension_names=_DIMENSION_NAMES[1 + len(layout.row_shape)],
         # Without this an all-zero shard would leave no file, and could not be told from one that is missing.
         config={"write_empty_chunks": True},
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 
 from galaxies.backbones.spec import BackboneSpec
 from galaxies.errors import InputError
@@ -57,6 +58,27 @@ def test_rows_come_back_in_order(tmp_path: Path, num_rows: int) -> None:
 )
 def test_a_layout_follows_from_the_activation(activation: "np.ndarray[Any, Any]", dtype: str, expected: Layout) -> None:
     assert plan_layout(activation, dtype) == expected
+
+
+@pytest.mark.parametrize(
+    ("row_shape", "names"),
+    [
+        pytest.param((2, 8), ("galaxy", "view", "channel"), id="features"),
+        pytest.param((2, 5, 8), ("galaxy", "view", "token", "channel"), id="tokens"),
+        pytest.param((2, 8, 4, 3), ("galaxy", "view", "channel", "y", "x"), id="maps"),
+    ],
+)
+def test_xarray_opens_a_store_and_knows_its_dimensions(
+    tmp_path: Path, row_shape: tuple[int, ...], names: tuple[str, ...]
+) -> None:
+    path, layout = tmp_path / "a.zarr", Layout(row_shape, "float32", compressed=len(row_shape) > 2)
+    rows = np.random.default_rng(0).standard_normal((3, *row_shape), np.float32)
+    create_store(path, num_rows=3, layout=layout, identity=IDENTITY)[:] = rows
+    with xarray.open_zarr(path, consolidated=False, chunks=None) as opened:
+        activations = opened["activations"]
+        assert activations.sizes == dict(zip(names, rows.shape, strict=True))
+        np.testing.assert_array_equal(activations.isel(galaxy=1), rows[1])
+        assert opened.attrs["key"] == IDENTITY.key
 
 
 def test_the_bytes_on_disk_are_measured() -> None:

@@ -48,7 +48,14 @@ def _write(page: Path, path: Path) -> None:
     is_test = np.isin(rows, generator.choice(_NUM_ROWS, _NUM_TEST, replace=False))
     split = np.where(is_test, SPLIT_NAMES.index("test"), SPLIT_NAMES.index("train")).astype(np.uint8)
     label = (rows * _NUM_CLASSES // _NUM_ROWS).astype(np.int16)
-    splits = Splits(label, rows, split, {number: f"class {number}" for number in range(_NUM_CLASSES)})
+    splits = Splits(
+        label,
+        rows,
+        split,
+        np.zeros_like(split),
+        np.zeros_like(split),
+        {number: f"class {number}" for number in range(_NUM_CLASSES)},
+    )
     with GalaxyFile(path) as galaxies:
         galaxy = rows * galaxies.num_galaxies // _NUM_ROWS
         names, digests = pa.array([f"{row:06d}" for row in rows]), np.zeros((_NUM_ROWS, DIGEST_BYTES), np.uint8)

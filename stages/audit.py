@@ -4,6 +4,7 @@ A stage of its own, because it asks no head: a new one has its gallery without i
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,16 +22,18 @@ from stages import read_params, run_stage
 
 
 def main() -> None:
-    """Look at all rows for suspicious labels, then collect what the gallery will show."""
+    """Look at all labelled rows for suspicious labels, then collect what the gallery will show."""
     layer = sys.argv[1]
     params, runtime = read_params("extract", ExtractParams), read_params("runtime", RuntimeParams)
     survey = open_survey(layer, params)
     catalog, splits = survey.catalog, survey.splits
-    features = read_standardised(survey.store)
+    labelled = splits.labelled
+    features, targets, group = read_standardised(survey.store, labelled), splits.targets[labelled], splits.group[labelled]
 
     # One fixed division: another seed of the split or of training accuses no other labels.
-    held_out = predict_held_out(features, splits.targets, splits.group, generator=np.random.default_rng(0))
-    suspects = find_suspects(features, splits.targets, splits.group, held_out)
+    held_out = predict_held_out(features, targets, group, generator=np.random.default_rng(0))
+    found = find_suspects(features, targets, group, held_out)
+    suspects = [replace(suspect, row=int(labelled[suspect.row])) for suspect in found]
     table = tabulate_suspects(suspects, catalog, splits)
     write_csv(METRICS / "suspected_labels.csv", table)
 

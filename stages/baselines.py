@@ -5,7 +5,10 @@ Usage: python -m stages.baselines LAYER.
 
 import sys
 
+import numpy as np
+
 from galaxies.backbones.spec import ExtractParams
+from galaxies.data.splits import DIVIDED
 from galaxies.evaluation.baselines import measure_baselines
 from galaxies.features.neighbours import read_averaged
 from galaxies.features.survey import open_survey
@@ -18,9 +21,10 @@ def main() -> None:
     """Fit on train rows, choose on val rows, measure on test rows; of maps and tokens the means, of several views the first."""
     layer = sys.argv[1]
     survey = open_survey(layer, read_params("extract", ExtractParams))
-    features = read_averaged(survey.store, num_views=1)
-    rows = {name: survey.splits.rows(name) for name in ("train", "val", "test")}
-    write_json(METRICS / "baselines.json", measure_baselines(features, survey.splits.targets, **rows))
+    splits, labelled = survey.splits, survey.splits.labelled
+    features = read_averaged(survey.store, labelled, num_views=1)
+    places = {name: np.searchsorted(labelled, splits.rows(name)) for name in DIVIDED}
+    write_json(METRICS / "baselines.json", measure_baselines(features, splits.targets[labelled], **places))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def toy_splits(
     names = [f"class {number}" for number in range(int(label.max()) + 1)] if names is None else names
     numbers = np.array([SPLIT_NAMES.index(name) for name in split], np.uint8)
     group = np.arange(len(label)) if group is None else group
-    return Splits(label.astype(np.int16), group, numbers, dict(enumerate(names)))
+    nothing = np.zeros(len(label), np.uint8)
+    return Splits(label.astype(np.int16), group, numbers, nothing, nothing, dict(enumerate(names)))
 
 
 def toy_identity(layer: str = "layer4", *, catalog: str = "c0ffee") -> Identity:

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.selection import Selection
-from galaxies.data.splits import SPLIT_NAMES, Splits
+from galaxies.data.splits import DIVIDED, SPLIT_NAMES, Splits
+
+NO_LABEL = "no label"
+"""What stands for the class of a galaxy of the pool in ``metrics/data_classes.csv``."""
 
 
 def describe_data(
@@ -22,7 +25,7 @@ def describe_data(
         redshift: of all galaxies of the file, NaN where unknown.
         ra: of all galaxies of the file, NaN where unknown.
     """
-    group_sizes = np.bincount(splits.group)
+    group_sizes, targets = np.bincount(splits.group), splits.targets[splits.labelled]
     return {
         "galaxies": len(selection.group),
         "used": len(splits),
@@ -34,18 +37,23 @@ def describe_data(
         "galaxies_in_them": int(group_sizes[group_sizes > 1].sum()),
         "largest_group": int(group_sizes.max()),
         "classes": len(splits.classes),
-        "smallest_class": int(np.bincount(splits.targets).min()),
+        "smallest_class": int(np.bincount(targets[targets >= 0]).min()) if splits.classes else 0,
         **{split: len(splits.rows(split)) for split in SPLIT_NAMES},
     }
 
 
 def count_classes(splits: Splits) -> str:
-    """Return CSV text with the number of galaxies of each class in each split: class_name, split, count."""
-    num_pairs = len(splits.classes) * len(SPLIT_NAMES)
-    counts = np.bincount(splits.targets * len(SPLIT_NAMES) + splits.split, minlength=num_pairs).tolist()
-    pairs = itertools.product(splits.classes, SPLIT_NAMES)
+    """Return CSV text with the number of galaxies of each class in each split: class_name, split, count.
+
+    Train, val and test are always listed; of pool and unused, and of galaxies without a class, what there is.
+    """
+    kinds = [*splits.classes, NO_LABEL]
+    counts = np.zeros((len(kinds), len(SPLIT_NAMES)), np.int64)
+    np.add.at(counts, (splits.targets, splits.split), 1)  # The target -1 is the last kind.
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class_name", "split", "count"])
-    writer.writerows([name, split, count] for (name, split), count in zip(pairs, counts, strict=True))
+    for (kind, name), (number, split) in itertools.product(enumerate(kinds), enumerate(SPLIT_NAMES)):
+        if counts[kind, number] or (split in DIVIDED and kind < len(splits.classes)):
+            writer.writerow([name, split, counts[kind, number]])
     return text.getvalue()

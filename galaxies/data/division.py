@@ -1,16 +1,17 @@
-"""The division of galaxies into train, val and test: shares kept in every class, sky groups never apart.
+"""The division of galaxies into train, val, test and pool: shares kept in every class, sky groups never apart.
 
 Legend: N rows of the catalog, K classes, G groups.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.selection import Selection, SplitParams
 from galaxies.data.sky import number_by_first
-from galaxies.data.splits import SPLIT_NAMES, Splits
+from galaxies.data.splits import DIVIDED, SPLIT_NAMES, UNLABELLED, Splits
 from galaxies.errors import InputError
 
 
@@ -24,15 +25,27 @@ def make_splits(selection: Selection, labels: NDArray[np.int64], class_names: Se
         params: seed and shares.
     """
     used_labels, group = labels[selection.used], number_by_first(selection.group[selection.used])
-    split = divide(
-        used_labels,
-        group,
+    labelled = find_labelled(used_labels)
+    split = np.full(len(used_labels), SPLIT_NAMES.index("pool"), np.uint8)
+    split[labelled] = divide(
+        used_labels[labelled],
+        group[labelled],
         class_names,
         val_fraction=params.val_fraction,
         test_fraction=params.test_fraction,
         generator=np.random.default_rng(params.seed),
     )
-    return Splits(used_labels.astype(np.int16), group, split, dict(enumerate(class_names)))
+    nothing = np.zeros(len(split), np.uint8)
+    return Splits(used_labels.astype(np.int16), group, split, nothing, nothing, dict(enumerate(class_names)))
+
+
+def find_labelled(labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return the rows, ascending, of galaxies that something is known of to learn from; all others form the pool.
+
+    Args:
+        labels: of all rows, (N,); UNLABELLED is none.
+    """
+    return np.flatnonzero(labels != UNLABELLED)
 
 
 def divide(
@@ -44,7 +57,7 @@ def divide(
     test_fraction: float,
     generator: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Return the split of each row, (N,) index into SPLIT_NAMES.
+    """Return the split of each row, (N,) index into DIVIDED; every one has a label.
 
     Groups of several galaxies go first, each to the split that still lacks most of its classes; the single galaxies then fill
     what is left of every class, so the shares are exact up to one galaxy wherever the groups permit.
@@ -58,7 +71,7 @@ def divide(
     _require_enough_groups(target, group, names)
     fractions = np.array([1 - val_fraction - test_fraction, val_fraction, test_fraction])
     wanted = _quotas(np.bincount(target), fractions)  # (K, 3)
-    unset = len(SPLIT_NAMES)
+    unset = len(DIVIDED)
     split = np.full(len(labels), unset, np.uint8)
     members, starts = np.argsort(group, kind="stable"), np.cumsum(sizes) - sizes
     turns = generator.permutation(len(sizes))  # (G,)

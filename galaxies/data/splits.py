@@ -1,4 +1,4 @@
-"""Which galaxies train, validate and test: ``data/splits.parquet``, a row for each row of the catalog.
+"""Which galaxies train, validate and test, and which form the pool: ``data/splits.parquet``, a row for each row of the catalog.
 
 Legend: N rows of the catalog, K classes.
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,31 +17,48 @@ from galaxies.data.catalog import Catalog
 from galaxies.data.table_file import DICTIONARY, TableFile, slice_groups, write_table
 from galaxies.errors import InputError
 
-SPLIT_NAMES = ("train", "val", "test")
+SPLIT_NAMES = ("train", "val", "test", "pool", "unused")
+"""Pool: galaxies without a label. Unused: in catalog and store, but in no training, in no metric and not in the pool."""
+
+DIVIDED = SPLIT_NAMES[:3]
+"""What labelled galaxies are divided into; they stand first, and the pool is none of them."""
+
+UNLABELLED = -1
+"""The label of a galaxy without one, here and in ``galaxies.h5``."""
+
+REASONS = ("", "twin has another label", "near a val galaxy", "near a test galaxy")
+"""Why a galaxy with a label does not stand where labels put it; empty, in the file null: it does."""
+
+NEARNESS = ("", "twin", "neighbour")
+"""What a galaxy of the pool is to a labelled one: the same, or one of its sky group; empty, in the file null: neither."""
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
         pa.field("label", pa.int16(), nullable=False),
-        pa.field("class_name", _TEXT, nullable=False),
+        pa.field("class_name", _TEXT),
         pa.field("group", pa.int64(), nullable=False),
         pa.field("split", _TEXT, nullable=False),
+        pa.field("reason", _TEXT),
+        pa.field("near", _TEXT),
     ]
 )
 # Numbers of groups ascend but for those of several galaxies.
 _ENCODINGS = {"row": "DELTA_BINARY_PACKED", "group": "DELTA_BINARY_PACKED"} | dict.fromkeys(
-    ("label", "class_name", "split"), DICTIONARY
+    ("label", "class_name", "split", "reason", "near"), DICTIONARY
 )
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The label, sky group and split of each row of the catalog: 11 bytes a row."""
+    """The label, sky group and split of each row of the catalog: 13 bytes a row."""
 
-    label: NDArray[np.int16]  # (N,) label in galaxies.h5, or the corrected one
+    label: NDArray[np.int16]  # (N,) label in galaxies.h5, or that of split.labels; UNLABELLED is none
     group: NDArray[np.int64]  # (N,) galaxies of one group are too close on the sky to be apart
     split: NDArray[np.uint8]  # (N,) index into SPLIT_NAMES
+    reason: NDArray[np.uint8]  # (N,) index into REASONS
+    near: NDArray[np.uint8]  # (N,) index into NEARNESS
     names: Mapping[int, str]  # the class that each label in use means
 
     def __len__(self) -> int:
@@ -51,33 +69,45 @@ class Splits:
         return np.flatnonzero(self.split == SPLIT_NAMES.index(split))
 
     @cached_property
+    def labelled(self) -> NDArray[np.int64]:
+        """The rows of train, val and test, ascending."""
+        return np.flatnonzero(self.split < len(DIVIDED))
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """The names of the K classes in use, in the order of their labels. A head's logit k belongs to ``classes[k]``."""
         return tuple(self.names[label] for label in self._labels.tolist())
 
     @cached_property
     def targets(self) -> NDArray[np.int64]:
-        """(N,) index of each row's class in ``classes``."""
-        target = np.zeros(self._labels.max(initial=0) + 1, np.int64)
+        """(N,) index of each row's class in ``classes``; -1 without a label, and for one that no labelled row has."""
+        # One place more than there are labels: UNLABELLED, as an index, is the last.
+        target = np.full(self.label.max(initial=0) + 2, -1, np.int64)
         target[self._labels] = np.arange(len(self._labels))
         return target[self.label]
 
     @cached_property
     def _labels(self) -> NDArray[np.int64]:
-        """(K,) the labels in use, ascending."""
-        return np.flatnonzero(np.bincount(self.label))
+        """(K,) the labels of train, val and test, ascending."""
+        labels = self.label[self.labelled]
+        return np.flatnonzero(np.bincount(labels[labels != UNLABELLED]))
 
 
 def write_splits(path: Path, splits: Splits) -> None:
     """Write ``splits.parquet``."""
+    labels, place = np.unique(splits.label[splits.label != UNLABELLED]), np.full(splits.label.max(initial=0) + 2, -1)
+    place[labels] = np.arange(len(labels))
+    names = [splits.names[label] for label in labels.tolist()]
     tables = (
         pa.table(
             [
                 np.arange(span.start, span.stop),
                 splits.label[span],
-                _to_text(splits.targets[span], splits.classes),
+                _to_text(place[splits.label[span]], names, null=-1),
                 splits.group[span],
                 _to_text(splits.split[span], SPLIT_NAMES),
+                _to_text(splits.reason[span], REASONS, null=0),
+                _to_text(splits.near[span], NEARNESS, null=0),
             ],
             schema=_SCHEMA,
         )
@@ -91,7 +121,8 @@ def read_splits(path: Path, catalog: Catalog) -> Splits:
     table = TableFile(path, _SCHEMA, stage="split")
     if len(table) != len(catalog):
         raise InputError(f"{path} has {len(table)} rows, the catalog has {len(catalog)}; `dvc repro --force split` makes both.")
-    label, group, split = np.empty(len(table), np.int16), np.empty(len(table), np.int64), np.empty(len(table), np.uint8)
+    label, group = np.empty(len(table), np.int16), np.empty(len(table), np.int64)
+    split, reason, near = (np.empty(len(table), np.uint8) for _ in range(3))
     names: dict[int, str] = {}
     start = 0
     for part in table.groups():
@@ -100,8 +131,11 @@ def read_splits(path: Path, catalog: Catalog) -> Splits:
         label[rows], group[rows] = part["label"].to_numpy(), part["group"].to_numpy()
         present, first = np.unique(label[rows], return_index=True)
         names |= zip(present.tolist(), part["class_name"].take(first).to_pylist(), strict=True)
-        split[rows] = _number_splits(part["split"], path)
-    return Splits(label, group, split, names)
+        split[rows] = _number_texts(part, "split", SPLIT_NAMES, path)
+        reason[rows] = _number_texts(part, "reason", REASONS, path)
+        near[rows] = _number_texts(part, "near", NEARNESS, path)
+    names.pop(UNLABELLED, None)
+    return Splits(label, group, split, reason, near, names)
 
 
 def deal_groups(
@@ -138,18 +172,22 @@ def divide_val(
     return (rows[part == 0], rows[part == 1]) if part.any() else (rows, rows)
 
 
-def _number_splits(column: pa.ChunkedArray, path: Path) -> NDArray[np.uint8]:
-    texts = pa.concat_arrays(column.chunks)
+def _number_texts(part: pa.Table, column: str, names: Sequence[str], path: Path) -> NDArray[np.uint8]:
+    """Return the place in ``names`` of each text of a column; null is the empty one."""
+    texts = pa.concat_arrays(part[column].chunks)
     found = texts.dictionary.to_pylist()
-    unknown = sorted(set(found) - set(SPLIT_NAMES))
+    unknown = sorted(set(found) - set(names))
     if unknown:
         raise InputError(
-            f"{path}: unknown splits {unknown}; allowed are {list(SPLIT_NAMES)}. `dvc repro --force split` makes it again."
+            f"{path}: unknown in the column {column}: {unknown}; allowed are {list(filter(None, names))}. "
+            "`dvc repro --force split` makes it again."
         )
-    numbers = np.array([SPLIT_NAMES.index(name) for name in found], np.uint8)
-    split: NDArray[np.uint8] = numbers[texts.indices.to_numpy()]
-    return split
+    # Null is the place beyond the dictionary.
+    numbers = np.array([*map(names.index, found), 0], np.uint8)
+    places: NDArray[np.uint8] = numbers[texts.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)]
+    return places
 
 
-def _to_text(numbers: NDArray[np.generic], names: Sequence[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), list(names))
+def _to_text(numbers: NDArray[np.integer[Any]], names: Sequence[str], *, null: int | None = None) -> pa.DictionaryArray:
+    indices = pa.array(numbers, pa.int32(), mask=None if null is None else numbers == null)
+    return pa.DictionaryArray.from_arrays(indices, list(names))

@@ -34,7 +34,7 @@ _DIGITS = 4
 class Suspect:
     """A galaxy whose label is probably wrong. Its suggestion is for people to look at, not to be taken."""
 
-    row: int
+    row: int  # of the features that were looked at
     suggested: int  # class
     confidence: float  # held-out probability of the suggested class
     label_confidence: float  # held-out probability of the label

@@ -18,29 +18,29 @@ from galaxies.features.store import Store
 _BLOCK_ROWS = 256
 
 
-def read_standardised(store: Store) -> NDArray[np.float32]:
-    """Return a feature vector a row of the store, (N, C) float32, each feature with mean 0 and standard deviation 1.
+def read_standardised(store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the feature vectors of some rows of the store, (B, C) float32, each feature with mean 0 and standard deviation 1.
 
     Views and positions are averaged first, so that every store can be asked. A constant feature is 0. Raises InputError when a
     row is not finite.
     """
-    return standardise(read_averaged(store, num_views=store.num_views))
+    return standardise(read_averaged(store, rows, num_views=store.num_views))
 
 
-def read_averaged(store: Store, *, num_views: int) -> NDArray[np.float32]:
-    """Return the mean over the first views and all positions (of maps or tokens) of each row, (N, C) float32.
+def read_averaged(store: Store, rows: NDArray[np.int64], *, num_views: int) -> NDArray[np.float32]:
+    """Return the mean over the first views and all positions (of maps or tokens) of some rows, (B, C) float32.
 
     Memory grows by the result alone, not by the maps. Raises InputError when a row is not finite.
     """
-    num_rows, *shape = store.activations.shape
+    _, *shape = store.activations.shape
     # Channels stand last in pooled features (N, V, C) and tokens (N, V, T, C), third in maps (N, V, C, H, W).
     channel_axis = 2 if len(shape) == 4 else len(shape)
     averaged = tuple(axis for axis in range(1, len(shape) + 1) if axis != channel_axis)
-    features = np.empty((num_rows, shape[channel_axis - 1]), np.float32)
-    with tqdm(total=num_rows, desc="read features", unit="galaxy", delay=2) as progress:
-        for rows, activations in read_batches(store, np.arange(num_rows), batch_size=_BLOCK_ROWS):
-            features[rows] = activations[:, :num_views].mean(axis=averaged, dtype=np.float32)
-            progress.update(len(rows))
+    features = np.empty((len(rows), shape[channel_axis - 1]), np.float32)
+    with tqdm(total=len(rows), desc="read features", unit="galaxy", delay=2) as progress:
+        for places, activations in read_batches(store, rows, batch_size=_BLOCK_ROWS):
+            features[places] = activations[:, :num_views].mean(axis=averaged, dtype=np.float32)
+            progress.update(len(places))
     return features
 
 

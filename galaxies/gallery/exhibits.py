@@ -47,14 +47,16 @@ def collect_exhibits(
     Args:
         images: of the N rows, with positions and redshifts.
         splits: their labels and splits.
-        features: standardised, (N, C): what neighbours are near in.
+        features: of the labelled rows, standardised: what neighbours are near in.
         suspects: the most striking first; the first 200 are shown.
         facts: what stands below the page's title, by name.
         num_workers: threads that encode thumbnails.
     """
     suspects = suspects[:_MAX_SUSPECTS]
     shown = np.union1d(splits.rows("test"), np.array([suspect.row for suspect in suspects], np.int64))
-    neighbours = find_neighbours(features, shown, group=splits.group, num_neighbours=NUM_NEIGHBOURS)
+    labelled = splits.labelled
+    places, group = np.searchsorted(labelled, shown), splits.group[labelled]
+    neighbours = labelled[find_neighbours(features, places, group=group, num_neighbours=NUM_NEIGHBOURS)]
     rows = np.union1d(shown, neighbours)  # (G,)
     listed = images.catalog.take(rows)
     entries = _describe(rows, images.galaxies, listed, splits)

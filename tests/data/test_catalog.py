@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from galaxies.data import table_file
 from galaxies.data.catalog import Catalog, CatalogRows, digest_images, image_sha256, write_catalog
-from galaxies.data.splits import read_splits, write_splits
+from galaxies.data.splits import NEARNESS, REASONS, SPLIT_NAMES, UNLABELLED, read_splits, write_splits
 from galaxies.errors import InputError
 from tests.toys import open_rows, toy_rows, toy_splits
 
@@ -68,11 +69,33 @@ def test_splits_of_several_groups_come_back(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(table_file, "GROUP_ROWS", 8)
     write_catalog(tmp_path / "catalog.parquet", numbered_rows(num_rows))
     generator = np.random.default_rng(1)
-    written = toy_splits(np.arange(num_rows) // 3, generator.choice(["train", "val", "test"], num_rows))
+    label, split = np.arange(num_rows) // 3, generator.choice(SPLIT_NAMES, num_rows)
+    label[(split == "pool") & (label % 2 == 0)] = UNLABELLED
+    reason, near = (generator.integers(0, len(names), num_rows).astype(np.uint8) for names in (REASONS, NEARNESS))
+    written = replace(toy_splits(label, split), reason=reason, near=near)
     write_splits(tmp_path / "splits.parquet", written)
     found = read_splits(tmp_path / "splits.parquet", Catalog(tmp_path / "catalog.parquet"))
-    assert (found.label.tolist(), found.split.tolist()) == (written.label.tolist(), written.split.tolist())
+    for name in ("label", "group", "split", "reason", "near"):
+        assert getattr(found, name).tolist() == getattr(written, name).tolist(), name
     assert (found.classes, found.targets.tolist()) == (written.classes, written.targets.tolist())
+
+
+def test_a_galaxy_without_a_label_is_of_no_class() -> None:
+    """An index of -1 would make it one of the last class."""
+    splits = toy_splits(
+        np.array([2, UNLABELLED, 0, 2, 1, 0]), ["train", "pool", "val", "test", "pool", "unused"], names=["a", "b", "c"]
+    )
+    assert splits.labelled.tolist() == [0, 2, 3]
+    assert splits.classes == ("a", "c")  # The only galaxy of class b trains nothing.
+    assert splits.targets.tolist() == [1, -1, 0, 1, -1, 0]
+
+
+def test_a_survey_without_labels_has_no_class(tmp_path: Path) -> None:
+    written = toy_splits(np.full(3, UNLABELLED), ["pool"] * 3)
+    write_splits(tmp_path / "splits.parquet", written)
+    found = read_splits(tmp_path / "splits.parquet", open_rows(ROWS))
+    assert (found.classes, found.names, found.targets.tolist(), found.labelled.tolist()) == ((), {}, [-1] * 3, [])
+    assert pd.read_parquet(tmp_path / "splits.parquet")["class_name"].isna().all()
 
 
 def test_only_the_groups_that_hold_the_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,10 +195,10 @@ def test_splits_of_another_catalog_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_split_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("galaxies.data.splits.SPLIT_NAMES", ("train", "holdout", "test"))
+    monkeypatch.setattr("galaxies.data.splits.SPLIT_NAMES", ("train", "holdout", "test", "pool", "unused"))
     write_splits(tmp_path / "splits.parquet", SPLITS)
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r"unknown splits \['holdout'\]; allowed are"):
+    with pytest.raises(InputError, match=r"unknown in the column split: \['holdout'\]; allowed are"):
         read_splits(tmp_path / "splits.parquet", open_rows(ROWS))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from galaxies.data.census import count_classes, describe_data
 from galaxies.data.division import divide, make_splits
 from galaxies.data.selection import Candidates, Selection, SplitParams, select_galaxies
-from galaxies.data.splits import SPLIT_NAMES
+from galaxies.data.splits import DIVIDED, SPLIT_NAMES, UNLABELLED
 from galaxies.errors import InputError
 from tests.toys import toy_splits
 
@@ -123,7 +123,7 @@ def test_groups_never_straddle_splits() -> None:
     split = divided(labels, group)
     assert max(len(set(split[group == index])) for index in np.unique(group)) == 1
     for label in range(3):
-        shares = [(split[labels == label] == name).mean() for name in SPLIT_NAMES]
+        shares = [(split[labels == label] == name).mean() for name in DIVIDED]
         np.testing.assert_allclose(shares, [0.7, 0.15, 0.15], atol=0.05)
 
 
@@ -187,6 +187,31 @@ def test_the_report_counts_what_was_found() -> None:
     assert (report["groups_of_several"], report["galaxies_in_them"], report["largest_group"]) == (2, 4, 2)
     assert (report["train"], report["val"], report["test"]) == (3, 2, 2)
     assert count_classes(splits).splitlines()[:4] == ["class_name,split,count", "a,train,2", "a,val,1", "a,test,0"]
+
+
+def test_galaxies_without_a_label_form_the_pool_and_change_no_other_split() -> None:
+    labels = np.repeat(np.arange(2), 30)
+    alone = make_splits(select(labels.tolist()), labels, ["a", "b"], SplitParams())
+    mixed = np.insert(labels, np.arange(0, 60, 2), UNLABELLED)
+    splits = make_splits(select(mixed.tolist()), mixed, ["a", "b"], SplitParams())
+    assert splits.split[splits.label != UNLABELLED].tolist() == alone.split.tolist()
+    assert splits.rows("pool").tolist() == np.flatnonzero(mixed == UNLABELLED).tolist()
+    assert splits.classes == ("a", "b")
+
+
+def test_the_report_counts_the_pool_and_what_has_no_label() -> None:
+    selection = select([0, 0, 0, -1, -1, 1])
+    splits = toy_splits(np.array([0, 0, 0, -1, -1, 1]), ["train", "val", "test", "pool", "pool", "pool"], names=["a", "b"])
+    report = describe_data(selection, splits, redshift=np.zeros(6), ra=np.zeros(6))
+    assert (report["pool"], report["unused"], report["classes"], report["smallest_class"]) == (2 + 1, 0, 1, 3)
+    assert count_classes(splits).splitlines()[1:] == ["a,train,1", "a,val,1", "a,test,1", "no label,pool,3"]
+
+
+def test_a_survey_without_labels_is_reported() -> None:
+    splits = toy_splits(np.full(3, UNLABELLED), ["pool"] * 3)
+    report = describe_data(select([-1] * 3), splits, redshift=np.zeros(3), ra=np.zeros(3))
+    assert (report["pool"], report["classes"], report["smallest_class"], report["train"]) == (3, 0, 0, 0)
+    assert count_classes(splits).splitlines() == ["class_name,split,count", "no label,pool,3"]
 
 
 def test_the_contradictory_twins_of_galaxy10_decals_are_dropped(test_data: Path) -> None:

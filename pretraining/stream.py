@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.simulation.field import add_field, draw_field
-from galaxies.simulation.morphology import Colour, Morphology, draw_morphology
+from galaxies.simulation.morphology import Colour, Morphology
 from galaxies.simulation.observation import Observation, develop, expose
+from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.rendering import render_galaxy
 
 _SPAWN_KEY = 7

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from galaxies.data.galaxy_writer import GalaxyBlock
 from galaxies.simulation.field import add_field, draw_field
-from galaxies.simulation.morphology import Morphology, draw_morphology
+from galaxies.simulation.morphology import Morphology
 from galaxies.simulation.observation import develop, draw_observation, expose
+from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.rendering import render_galaxy
 from galaxies.simulation.survey_plan import Plan, native_pixel_scale, plan_survey
 from galaxies.workers import in_workers

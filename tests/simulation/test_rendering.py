@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
-from galaxies.simulation.morphology import Debris, Morphology, draw_morphology
+from galaxies.simulation.morphology import Debris, Morphology
+from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.rendering import colour_factors, render_galaxy, total_flux
 
 DISC = Morphology(redshift=0.05, radius_arcsec=6.0, surface_brightness=21.5, axis_ratio=0.5, position_angle=0.6)

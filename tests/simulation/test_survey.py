@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from galaxies.data.galaxy_writer import GalaxyBlock
-from galaxies.simulation.morphology import draw_morphology
+from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.survey import choose_pixel_scale, draw_galaxy, photograph, simulate_survey
 from galaxies.simulation.survey_plan import plan_survey
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
-from galaxies.simulation.morphology import Morphology, draw_morphology
+from galaxies.simulation.morphology import Morphology
+from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.rendering import total_flux
 
 NUM_DRAWS = 200

@@ -6,8 +6,10 @@ from itertools import product
 from typing import Annotated, ClassVar, Literal
 
 from galaxies.backbones.spec import INPUT, ExtractParams
+from galaxies.data.scales import Scale
 from galaxies.errors import InputError
 from galaxies.heads.head import TrainedHead, describe_hidden_problem
+from galaxies.heads.target_params import Target, find_target_problems
 from galaxies.params import Limits
 
 LearningRate = Annotated[float, Limits(1e-10, 1e3)]
@@ -43,6 +45,14 @@ class TrainParams:
     """The section ``train`` of params.yaml."""
 
     layer: str = "layer3+layer4"  # one of extract.layers
+    target: Target = "class"  # what the head learns; all but the class stand in split.targets
+    columns: tuple[str, ...] = ()  # of split.targets, with numbers or tags; of votes some of the questions, empty: all
+    questions: str | None = None  # of votes: a built-in tree, or the path of a YAML file
+    questions_sha256: str | None = None  # of that file
+    vote_columns: Literal["auto", "counts", "fractions", "debiased"] = "auto"  # auto: the first that are there, in this order
+    scales: tuple[Scale, ...] = ()  # of each number; empty: all linear
+    units: tuple[str, ...] = ()  # of each number, as people write them; empty: none
+    error_columns: tuple[str, ...] = ()  # with the standard deviation of each number, or "" where none is; empty: none is known
     ending: Literal["drop", "keep"] = "drop"  # the backbone's blocks after the layer; kept, they train with the head
     ending_lr_factor: Annotated[float, Limits(0.0, 1e3)] = 0.1  # of the learning rate, for the ending
     ending_batch_norm: Literal["frozen", "trained"] = "frozen"  # statistics and parameters of the ending's BatchNorm
@@ -95,6 +105,8 @@ class TrainParams:
                 f"weight_decay: found {decay:g}, which with learning_rate {rate:g} wipes the weights out in every step of "
                 f"adamw; allowed is less than {1 / rate:g}"
             )
+        smoothing = max(setting.label_smoothing for setting in self.settings)
+        yield from find_target_problems({**vars(self), "label_smoothing": smoothing})
         if self.start_from is None and self.start_from_sha256 is not None:
             yield "start_from_sha256: found a digest, but start_from names no head; allowed is null"
         if self.ending == "keep" and (self.num_seeds > 1 or len(self.settings) > 1):

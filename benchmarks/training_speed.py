@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.measuring import describe_machine, interleave, make_parser, median_ratio
 from galaxies.heads.batches import BatchOptions, ResidentBatches
+from galaxies.heads.objectives import ClassObjective
 from galaxies.heads.train_params import SweepParams, TrainParams
 from galaxies.heads.trainer import Trainer
 
@@ -96,7 +97,7 @@ class Ways:
         train, val = self._copy_parts()
         params = replace(self._params, learning_rate=3e-4, weight_decay=10.0)
         reached, started = 0.0, time.perf_counter()
-        trainer = Trainer(train, val, _NAMES, params)
+        trainer = Trainer(train, val, ClassObjective(train.targets, _NAMES, params), params)
         while reached < self.accuracies[name] - _TOLERANCE and trainer.epoch < params.num_epochs:
             reached = max(reached, float(trainer.run_epoch().val_accuracy[0, 0]))
         self.accuracies[f"until {name}"] = reached
@@ -105,7 +106,7 @@ class Ways:
     def _fit(self, name: str, params: TrainParams) -> float:
         train, val = self._copy_parts()
         started = time.perf_counter()
-        fits = Trainer(train, val, _NAMES, params).fit()
+        fits = Trainer(train, val, ClassObjective(train.targets, _NAMES, params), params).fit()
         self.accuracies[name] = float(fits.settings["val_accuracy"].iloc[0])
         return time.perf_counter() - started
 

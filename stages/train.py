@@ -22,6 +22,7 @@ from galaxies.heads.checkpoint import Checkpoint, open_checkpoint
 from galaxies.heads.head import TrainedHead, load_head, save_head
 from galaxies.heads.inference import map_rows
 from galaxies.heads.novelty import fit_novelty
+from galaxies.heads.objectives import ClassObjective
 from galaxies.heads.report import Fit, report_fit, tabulate_curve
 from galaxies.heads.train_params import TrainParams, require_start, require_trainable
 from galaxies.heads.trainer import Trainer
@@ -59,7 +60,8 @@ def main() -> None:
     batches = material.open_batches(material.train, options)
     val_batches = material.open_batches(material.choosing, replace(options, augment=False))
     with _open_checkpoint(params, material, start_digest, device) as checkpoint:
-        trainer = Trainer(batches, val_batches, material.survey.splits.classes, params, ending=ending, start=start)
+        objective = ClassObjective(batches.targets, material.survey.splits.classes, params)
+        trainer = Trainer(batches, val_batches, objective, params, ending=ending, start=start)
         fits = trainer.fit(checkpoint)
     trained, val_probabilities = _calibrate(fits.seeds, material, ending, device)
     save_head(HEAD, trained)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from galaxies.backbones.ending import Ending
 from galaxies.heads.batches import BatchOptions, ResidentBatches
 from galaxies.heads.checkpoint import Checkpoint
+from galaxies.heads.objectives import ClassObjective
 from galaxies.heads.report import Fits
 from galaxies.heads.train_params import TrainParams
 from galaxies.heads.trainer import Trainer
@@ -50,7 +51,7 @@ def make_trainer(
         )
         for rows in (TRAIN, val_rows)
     )
-    return Trainer(train, val, NAMES, params, ending=ending_module)
+    return Trainer(train, val, ClassObjective(train.targets, NAMES, params), params, ending=ending_module)
 
 
 def fit_toy(checkpoint: Checkpoint | None = None, **changes: Any) -> Fits:

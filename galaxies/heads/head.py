@@ -62,14 +62,14 @@ def describe_hidden_problem(element: int | str) -> str | None:
 
 
 class Head(nn.Module):
-    """Standardise features, then apply hidden layers and a last Linear: (B, C) float32 -> logits (B, K)."""
+    """Standardise features, then apply hidden layers and a last Linear: (B, C) float32 -> outputs (B, K), of classes logits."""
 
     mean: Tensor  # (C,) of the train rows
     std: Tensor  # (C,)
 
-    def __init__(self, num_features: int, num_classes: int, hidden_layers: HiddenLayers = ()) -> None:
+    def __init__(self, num_features: int, num_outputs: int, hidden_layers: HiddenLayers = ()) -> None:
         super().__init__()
-        self.num_features, self.num_classes, self.hidden_layers = num_features, num_classes, tuple(hidden_layers)
+        self.num_features, self.num_outputs, self.hidden_layers = num_features, num_outputs, tuple(hidden_layers)
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("std", torch.ones(num_features))
         modules: list[nn.Module] = []
@@ -77,7 +77,7 @@ class Head(nn.Module):
         for element in hidden_layers:
             modules.append(make_hidden(element) or nn.Linear(width, int(element)))
             width = element if isinstance(element, int) else width
-        self.network = nn.Sequential(*modules, nn.Linear(width, num_classes))
+        self.network = nn.Sequential(*modules, nn.Linear(width, num_outputs))
 
     def standardise(self, features: Tensor) -> Tensor:
         """Return (B, C) features with the train rows' mean and standard deviation taken out."""

@@ -1,6 +1,6 @@
 """What learns: the ending where it is kept, and after it a stack of heads on its standardised features.
 
-Legend: B rows in a batch, C features, K classes, S seeds, G settings.
+Legend: B rows in a batch, C features, K outputs, S seeds, G settings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from galaxies.backbones.ending import Ending, make_features
 from galaxies.features.standardisation import measure_features
 from galaxies.heads.batches import Batches
 from galaxies.heads.head import Head, TrainedHead
+from galaxies.heads.objectives import Objective
 from galaxies.heads.optimisation import Optimizer
 from galaxies.heads.stack import HeadStack, make_heads
 from galaxies.heads.train_params import TrainParams
@@ -25,7 +26,7 @@ class Learner:
     """Heads of S seeds times G settings; an ending serves one of both."""
 
     def __init__(
-        self, train: Batches, num_classes: int, params: TrainParams, ending: Ending | None, start: TrainedHead | None
+        self, train: Batches, objective: Objective, params: TrainParams, ending: Ending | None, start: TrainedHead | None
     ) -> None:
         """Start from ``start``, or anew; ``train`` says how features are standardised, and is itself where it holds these."""
         self._params, self._ending, self._device = params, ending, train.targets.device
@@ -36,7 +37,9 @@ class Learner:
         self._ending_optimizer = _make_optimizer(ending, params.optimizer)
         self._best_ending = _copy_state(ending)
         self._mean, self._std = (start.head.mean, start.head.std) if start else self._measure(train)
-        fresh = make_heads(len(self._mean), num_classes, params.hidden_layers, params.seeds)
+        fresh = make_heads(len(self._mean), objective.num_outputs, params.hidden_layers, params.seeds)
+        if (biases := objective.first_biases()) is not None:
+            _begin_biases(fresh, biases)
         heads = [(start.head if start else head).to(self._device) for head in fresh]
         self._stack = HeadStack(heads, len(params.settings), params.optimizer)
 
@@ -45,13 +48,13 @@ class Learner:
         if not self._ending:
             batches.standardise(self._mean, self._std)
 
-    def logits(self, activations: Tensor, dropping: Sequence[torch.Generator] = ()) -> Tensor:
-        """Return the logits (S, G, K, B) of activations (S, B, ...); with generators, one a seed, dropout is active."""
+    def outputs(self, activations: Tensor, dropping: Sequence[torch.Generator] = ()) -> Tensor:
+        """Return the outputs (S, G, K, B) of activations (S, B, ...); with generators, one a seed, dropout is active."""
         with torch.autocast(self._device.type, torch.bfloat16) if self._params.precision == "bfloat16" else nullcontext():
             features = activations
             if self._ending:
                 features = ((self._ending(activations[0]) - self._mean) / self._std).unsqueeze(0)
-            return self._stack.logits(features, dropping).float()
+            return self._stack.outputs(features, dropping).float()
 
     def step(self, rate: Tensor, decay: Tensor) -> None:
         """Move everything by its gradients, which are used up; ``rate`` is (S, G), ``decay`` (1, G)."""
@@ -111,6 +114,14 @@ def _make_optimizer(ending: Ending | None, kind: str) -> Optimizer | None:
     weights = [parameter for parameter in learning if parameter.ndim > 1]
     others = [parameter for parameter in learning if parameter.ndim <= 1]
     return Optimizer(kind, weights, others) if learning else None
+
+
+@torch.no_grad()
+def _begin_biases(heads: Sequence[Head], biases: Tensor) -> None:
+    for head in heads:
+        last = head.network[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(biases)
 
 
 def _copy_state(ending: Ending | None) -> dict[str, Tensor]:

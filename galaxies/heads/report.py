@@ -110,5 +110,5 @@ def report_fit(
         "val_nll": round(float(val_nll), _DIGITS),
         "temperature": round(temperature, _DIGITS),
         "num_features": fit.head.num_features,
-        "num_classes": fit.head.num_classes,
+        "num_classes": fit.head.num_outputs,
     }

@@ -1,9 +1,9 @@
 """Train heads, and the ending before them where it is kept: one pass over the data serves every seed and every setting.
 
-Legend: K classes, S seeds, G settings.
+Legend: S seeds, G settings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,8 @@ from galaxies.heads.batches import Batches
 from galaxies.heads.checkpoint import Checkpoint
 from galaxies.heads.head import TrainedHead
 from galaxies.heads.learner import Learner
-from galaxies.heads.optimisation import (
-    CrossEntropy,
-    Schedule,
-    count_right,
-    sum_and_differentiate,
-    sum_losses,
-    weigh_classes,
-)
+from galaxies.heads.objectives import Objective
+from galaxies.heads.optimisation import Schedule
 from galaxies.heads.report import Epoch, Fit, Fits, tabulate_settings
 from galaxies.heads.train_params import TrainParams
 
@@ -45,7 +39,7 @@ class Trainer:
         self,
         train: Batches,
         val: Batches,
-        class_names: Sequence[str],
+        objective: Objective,
         params: TrainParams,
         *,
         ending: Ending | None = None,
@@ -57,24 +51,23 @@ class Trainer:
             train: everything is fitted on these rows, standardisation included. Features that are resident are standardised in
                 place.
             val: choose the epoch and the setting, and lower the learning rate. Changed as ``train`` is.
-            class_names: of the K classes.
+            objective: what the outputs are to say of the targets.
             params: how to train.
             ending: from activations to features, on the device of the batches; it is trained in place, for one seed and
                 setting.
             start: a head to start from, with its standardisation and its ending.
 
         Raises:
-            InputError: a class has no train row, or there are no val rows.
+            InputError: there are no val rows.
         """
-        _require_rows(train.targets.cpu().numpy(), len(val.targets), class_names)
+        if not len(val.targets):
+            raise InputError("train: no galaxy to validate with; raise split.val_fraction.")
         self._train, self._val, self._params = train, val, params
         self._device = train.targets.device
         self._base_rate = np.array([setting.learning_rate for setting in params.settings])
         self._decay = self._tensor([setting.weight_decay for setting in params.settings]).unsqueeze(0)  # (1, G)
-        weight = weigh_classes(train.targets, len(class_names), params.class_weight)
-        self._loss = CrossEntropy(weight, self._tensor([setting.label_smoothing for setting in params.settings]))
-        self._val_loss = CrossEntropy(weight, self._tensor([0.0]))
-        self._learner = Learner(train, len(class_names), params, ending, start)
+        self._objective = objective
+        self._learner = Learner(train, objective, params, ending, start)
         self._learner.standardise(train)
         self._learner.standardise(val)
         self.schedule = Schedule((params.num_seeds, len(params.settings)), params, train.num_batches)
@@ -130,18 +123,17 @@ class Trainer:
         on_device = self._tensor(rates)
         # Kept on the device until the epoch ends: asking for a number in every step would make a GPU wait.
         losses = torch.zeros(self._train.num_batches, *shape, device=self._device)
-        num_right = torch.zeros(shape, device=self._device, dtype=torch.int64)
+        num_right = torch.zeros(shape, device=self._device, dtype=torch.float64)
         dropping = [self._generator(seed, "dropout", self._device) for seed in seeds]
         torch.manual_seed(self._generator(self._params.seed, "ending").initial_seed())
         self._learner.train()
         batches = self._train.shuffled([self._generator(seed, "order") for seed in seeds])
         for index, (activations, targets) in enumerate(batches):
-            logits = self._learner.logits(activations, dropping)
-            wanted, mass = self._loss.expand(targets)
+            outputs = self._learner.outputs(activations, dropping)
             # Heads share no parameters, so each trains as if alone.
-            losses[index], gradient = sum_and_differentiate(logits, wanted / mass[:, :, None, None])
-            num_right += count_right(logits, targets)
-            logits.backward(gradient)  # type: ignore[no-untyped-call]
+            losses[index], gradient = self._objective.differentiate(outputs, targets)
+            num_right += self._objective.count_right(outputs, targets)
+            outputs.backward(gradient)  # type: ignore[no-untyped-call]
             self._learner.step(on_device[index], self._decay)
         accuracy = num_right.cpu().numpy() / len(self._train.targets)
         return rates[0], losses.double().cpu().numpy(), accuracy
@@ -152,10 +144,10 @@ class Trainer:
         self._learner.train(False)
         total, mass, num_right = (torch.zeros((), device=self._device) for _ in range(3))
         for activations, targets in self._val.in_order():
-            logits = self._learner.logits(activations.unsqueeze(0))
-            wanted, batch_mass = self._val_loss.expand(targets.unsqueeze(0))
-            total, mass = total + sum_losses(logits, wanted), mass + batch_mass
-            num_right = num_right + count_right(logits, targets.unsqueeze(0))
+            outputs = self._learner.outputs(activations.unsqueeze(0))
+            batch_total, batch_mass = self._objective.sum_losses(outputs, targets.unsqueeze(0))
+            total, mass = total + batch_total, mass + batch_mass
+            num_right = num_right + self._objective.count_right(outputs, targets.unsqueeze(0))
         return (total / mass).double().cpu().numpy(), num_right.double().cpu().numpy() / len(self._val.targets)
 
     def _collect(self) -> Fits:
@@ -210,13 +202,3 @@ class Trainer:
         raise InputError(
             f"train: the loss is not finite in epoch {self.epoch}{where}; lower train.learning_rate, e.g. to a tenth."
         )
-
-
-def _require_rows(train_targets: NDArray[np.int64], num_val: int, class_names: Sequence[str]) -> None:
-    absent = [name for target, name in enumerate(class_names) if not (train_targets == target).any()]
-    if absent:
-        raise InputError(
-            f"train: no galaxy to train on in {', '.join(absent)}; add galaxies of that class, or leave the class out."
-        )
-    if not num_val:
-        raise InputError("train: no galaxy to validate with; raise split.val_fraction.")

@@ -26,7 +26,7 @@ def test_a_stack_gives_the_logits_of_its_heads(hidden_layers: HiddenLayers, num_
     heads = make_heads(6, 3, hidden_layers, range(num_seeds))
     stack = HeadStack(heads, 2)
     features = torch.rand(num_seeds, 7, 6)
-    logits = stack.logits(features)
+    logits = stack.outputs(features)
     assert logits.shape == (num_seeds, 2, 3, 7)
     for seed, head in enumerate(heads):
         for setting in range(2):
@@ -38,13 +38,13 @@ def test_a_stack_gives_the_logits_of_its_heads(hidden_layers: HiddenLayers, num_
 def test_dropout_is_active_with_generators_and_alike_for_the_settings_of_a_seed() -> None:
     stack = HeadStack(make_heads(6, 3, (50, "dropout 0.5"), [0, 1]), 2)
     features = torch.rand(1, 7, 6).expand(2, 7, 6)
-    logits = stack.logits(features, [torch.Generator().manual_seed(seed) for seed in range(2)])
+    logits = stack.outputs(features, [torch.Generator().manual_seed(seed) for seed in range(2)])
     torch.testing.assert_close(logits[:, 0], logits[:, 1])
-    assert not torch.allclose(logits, stack.logits(features))
+    assert not torch.allclose(logits, stack.outputs(features))
     mean = (
-        sum(stack.logits(features, [torch.Generator().manual_seed(s) for s in (2 * n, 2 * n + 1)]) for n in range(2000)) / 2000
+        sum(stack.outputs(features, [torch.Generator().manual_seed(s) for s in (2 * n, 2 * n + 1)]) for n in range(2000)) / 2000
     )
-    torch.testing.assert_close(mean, stack.logits(features), atol=0.03, rtol=0)
+    torch.testing.assert_close(mean, stack.outputs(features), atol=0.03, rtol=0)
 
 
 SWEEP: dict[str, Any] = {"learning_rate": [0.1, 0.001], "weight_decay": [0.01, 5.0], "label_smoothing": [0.0, 0.2]}

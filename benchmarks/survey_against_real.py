@@ -9,6 +9,7 @@ multiple of the real ones, so that both sides have the same class shares.
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def main() -> None:
     print(f"contact sheet: {arguments.out}")
 
 
-def simulate_like(labels: NDArray[np.uint8], factor: int, image_size: int, seed: int) -> NDArray[np.uint8]:
+def simulate_like(labels: NDArray[np.integer[Any]], factor: int, image_size: int, seed: int) -> NDArray[np.uint8]:
     """Draw ``factor`` galaxies of the class of each of ``labels`` (N,): (N * factor, S, S, 3)."""
     tasks = [(int(label), copy, row) for row, label in enumerate(labels) for copy in range(factor)]
     return np.stack(
@@ -58,7 +59,7 @@ def simulate_like(labels: NDArray[np.uint8], factor: int, image_size: int, seed:
 def draw_sheet(
     real: NDArray[np.uint8],
     simulated: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
+    labels: NDArray[np.integer[Any]],
     names: tuple[str, ...],
     thumbnail: int,
     factor: int,

@@ -89,7 +89,7 @@ def write(num_rows: int, folder: Path) -> dict[str, tuple[float, float]]:
     candidates = steps.run("(make galaxies)", lambda: make_candidates(num_rows))
     ids = pa.array(np.arange(num_rows)).cast(pa.string())
     names = [f"class {number}" for number in range(_NUM_CLASSES)]
-    selection = steps.run("select", lambda: select_galaxies(candidates, candidates.labels, _PARAMS))
+    selection = steps.run("select", lambda: select_galaxies(candidates, _PARAMS))
     splits = steps.run("divide", lambda: make_splits(selection, candidates.labels, names, _PARAMS))
     used = selection.used
     rows = CatalogRows(used, ids.take(used), candidates.image_sha256[used])

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.splits import DIVIDED
+from galaxies.data.splits import DIVIDED, require_labels
 from galaxies.evaluation.baselines import measure_baselines
 from galaxies.features.neighbours import read_averaged
 from galaxies.features.survey import open_survey
@@ -22,6 +22,7 @@ def main() -> None:
     layer = sys.argv[1]
     survey = open_survey(layer, read_params("extract", ExtractParams))
     splits, labelled = survey.splits, survey.splits.labelled
+    require_labels(splits)
     features = read_averaged(survey.store, labelled, num_views=1)
     places = {name: np.searchsorted(labelled, splits.rows(name)) for name in DIVIDED}
     write_json(METRICS / "baselines.json", measure_baselines(features, splits.targets[labelled], **places))

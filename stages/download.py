@@ -1,4 +1,4 @@
-"""Make data/galaxies.h5, labelled galaxies in the Galaxy10 schema, from the source that params.yaml names."""
+"""Make data/galaxies.h5, galaxies in the Galaxy10 schema, from the source that params.yaml names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +21,13 @@ def main() -> None:
             num_galaxies=params.num_galaxies,
             image_size=params.image_size or SIMULATED_SIZE,
             seed=params.seed,
+            unlabelled_fraction=params.unlabelled_fraction,
             num_workers=runtime.count_workers(),
         )
     elif params.source == "galaxy10_decals":
         fetch_galaxy10(out, url=params.url, sha256=params.sha256, root=main_repository())
     elif params.source == "hdf5":
-        copy_hdf5(out, path=user_path(str(params.path)), sha256=params.sha256)
+        copy_hdf5(out, path=user_path(str(params.path)), sha256=params.sha256, unlabelled_value=params.unlabelled_value)
     elif params.source == "cutouts":
         left_out = import_cutouts(
             out,

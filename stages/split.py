@@ -22,7 +22,7 @@ from stages import main_repository, read_params, run_stage, user_path
 
 
 def main() -> None:
-    """Read the galaxies once, then write the two tables, the field of view of the train rows, and a report."""
+    """Read the galaxies once, then write the two tables, the field of view, and a report."""
     params, runtime = read_params("split", SplitParams), read_params("runtime", RuntimeParams)
     with GalaxyFile(GALAXIES) as galaxies:
         source = read_params("download", DownloadParams)
@@ -32,10 +32,10 @@ def main() -> None:
         scan = scan_images(galaxies, num_workers=runtime.count_workers())
         candidates = Candidates(galaxies.labels.astype(np.int64), scan.digests, scan.is_blank, galaxies.ra, galaxies.dec)
         labels = _correct(galaxies, params)
-        selection = select_galaxies(candidates, labels, params)
+        selection = select_galaxies(candidates, params)
         splits = make_splits(selection, labels, galaxies.class_names, params)
         pxscale = galaxies.pxscale[selection.used]
-        field = find_field(galaxies.image_size, pxscale, pxscale[splits.rows("train")], galaxies.framed_pxscale)
+        field = find_field(galaxies.image_size, pxscale, galaxies.framed_pxscale)
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
         rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), scan.digests[selection.used])
     digest = write_catalog(CATALOG, rows)

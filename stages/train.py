@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from galaxies.backbones.ending import Ending, make_features
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import read_field
-from galaxies.data.splits import divide_val
+from galaxies.data.splits import divide_val, require_labels
 from galaxies.features.survey import Survey, open_survey
 from galaxies.features.unfinished import discard_unfinished
 from galaxies.files import file_sha256, require_digest, write_csv, write_json
@@ -77,6 +77,7 @@ def _open_material(params: TrainParams, extract: ExtractParams) -> Material:
     # The store is recorded and sound, so nobody needs to publish it again.
     discard_unfinished(main_repository(), survey.store.identity)
     splits, val = survey.splits, survey.splits.rows("val")
+    require_labels(splits)
     # One fixed division: heads of other seeds are chosen and calibrated on the same galaxies.
     choosing, calibrating = divide_val(splits.targets[val], splits.group[val], generator=np.random.default_rng(0))
     return Material(survey, splits.rows("train"), val[choosing], val[calibrating])

@@ -101,12 +101,13 @@ def test_the_split() -> None:
         group_radius_arcsec=67.0,
         conflicts="drop",
         blanks="drop",
+        unlabelled="pool",
         corrections=None,
         corrections_sha256=None,
         version=1,
     )
     is_blank = np.isin(np.arange(30), [7, 8])
-    selection = select_galaxies(Candidates(labels, digests, is_blank, ra, np.zeros(30)), labels, params)
+    selection = select_galaxies(Candidates(labels, digests, is_blank, ra, np.zeros(30)), params)
     splits = make_splits(selection, labels, ["a", "b", "c"], params)
     require_golden(
         "split",

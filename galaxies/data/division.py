@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Selection, SplitParams
 from galaxies.data.sky import number_by_first
-from galaxies.data.splits import DIVIDED, SPLIT_NAMES, UNLABELLED, Splits
+from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, Splits
 from galaxies.errors import InputError
 
 
@@ -35,8 +36,22 @@ def make_splits(selection: Selection, labels: NDArray[np.int64], class_names: Se
         test_fraction=params.test_fraction,
         generator=np.random.default_rng(params.seed),
     )
-    nothing = np.zeros(len(split), np.uint8)
-    return Splits(used_labels.astype(np.int16), group, split, nothing, nothing, dict(enumerate(class_names)))
+    is_labelled = np.isin(np.arange(len(split)), labelled)
+    if params.unlabelled == "refuse" and not is_labelled.all():
+        raise InputError(
+            f"split: {(~is_labelled).sum()} of {len(split)} galaxies have no label, and split.unlabelled is refuse. Give them "
+            "labels, or take them as the pool: `-S split.unlabelled=pool`."
+        )
+    near = _find_near(is_labelled, selection.twins[selection.used], group)
+    return Splits(used_labels.astype(np.int16), group, split, np.zeros_like(near), near, dict(enumerate(class_names)))
+
+
+def _find_near(is_labelled: NDArray[np.bool_], twins: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return what each row without a label is to labelled ones, (N,) index into NEARNESS."""
+    near = np.zeros(len(is_labelled), np.uint8)
+    for number, kind in ((NEARNESS.index("neighbour"), group), (NEARNESS.index("twin"), twins)):
+        near[~is_labelled & np.isin(kind, kind[is_labelled])] = number
+    return near
 
 
 def find_labelled(labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

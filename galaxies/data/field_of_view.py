@@ -1,4 +1,4 @@
-"""How much of the sky the images of training show.
+"""How much of the sky the images of a survey show.
 
 A galaxy twice as large on the image is another galaxy to a network. `split` writes ``data/field_of_view.json``, so that
 `train`, which puts it into the head, need not read the galaxies.
@@ -21,28 +21,26 @@ SAME_SCALE = 1e-3
 
 @dataclass(frozen=True)
 class FieldOfView:
-    """What the training images show."""
+    """What the images of a survey show, of whatever split."""
 
     image_size: int  # px
-    pxscale: float | None  # arcsec/px, the median; None where no training image has a known one
-    finest: float | None  # arcsec/px, the smallest there was in any split
+    pxscale: float | None  # arcsec/px, the median; None where no image has a known one
+    finest: float | None  # arcsec/px, the smallest there was
     coarsest: float | None
     is_framed: bool = False  # whether each image was brought to this size, and to this field where its scale was known
 
     @classmethod
-    def of_images(cls, image_size: int, pxscale: NDArray[np.float64], typical: NDArray[np.float64] | None = None) -> Self:
+    def of_images(cls, image_size: int, pxscale: NDArray[np.float64]) -> Self:
         """Return the field of images of one size that were taken as they are.
 
         Args:
             image_size: px.
             pxscale: of all images, (N,) arcsec/px, NaN where unknown.
-            typical: of those whose median counts; None: all.
         """
         known = pxscale[np.isfinite(pxscale)]
-        median = known if typical is None else typical[np.isfinite(typical)]
-        if not len(median):
+        if not len(known):
             return cls(image_size, None, None, None)
-        return cls(image_size, float(np.median(median)), float(known.min()), float(known.max()))
+        return cls(image_size, float(np.median(known)), float(known.min()), float(known.max()))
 
     @classmethod
     def of_framed_images(cls, image_size: int, pxscale: float | None) -> Self:
@@ -51,7 +49,7 @@ class FieldOfView:
 
     @property
     def arcsec(self) -> float | None:
-        """Width of the median training image on the sky."""
+        """Width of the median image on the sky."""
         return None if self.pxscale is None else self.pxscale * self.image_size
 
     def shown_pxscale(self, pxscale: float) -> float:
@@ -65,19 +63,16 @@ class FieldOfView:
         return image_size == self.image_size and (self.finest * (1 - SAME_SCALE) <= pxscale <= self.coarsest * (1 + SAME_SCALE))
 
 
-def find_field(
-    image_size: int, pxscale: NDArray[np.float64], typical: NDArray[np.float64], framed_pxscale: float | None
-) -> FieldOfView:
+def find_field(image_size: int, pxscale: NDArray[np.float64], framed_pxscale: float | None) -> FieldOfView:
     """Return the field of the galaxies in use, as ``galaxies.h5`` has them.
 
     Args:
         image_size: px.
-        pxscale: of all galaxies, (N,) arcsec/px, NaN where unknown.
-        typical: of those that train.
+        pxscale: of all galaxies, (N,) arcsec/px, NaN where unknown; another division of them changes no field.
         framed_pxscale: as ``GalaxyFile`` has it.
     """
     if framed_pxscale is None:
-        return FieldOfView.of_images(image_size, pxscale, typical)
+        return FieldOfView.of_images(image_size, pxscale)
     return FieldOfView.of_framed_images(image_size, None if np.isnan(framed_pxscale) else framed_pxscale)
 
 

@@ -1,4 +1,4 @@
-"""``galaxies.h5``: labelled galaxy images in the Galaxy10 schema, read in blocks.
+"""``galaxies.h5``: galaxy images, labelled or not, in the Galaxy10 schema, read in blocks.
 
 N galaxies, S image size in pixels, C bands, B galaxies in a block.
 """
@@ -19,12 +19,15 @@ from galaxies.data.contiguous_images import open_contiguous
 from galaxies.data.galaxy_schema import (
     FRAMED_PXSCALE,
     POSITION_COLUMNS,
+    UNLABELLED,
+    UNLABELLED_VALUE,
     class_complaints,
     id_complaints,
     label_complaints,
     read_bands,
     read_class_names,
     read_ids,
+    read_labels,
     refuse_complaints,
     schema_complaints,
 )
@@ -56,7 +59,8 @@ class GalaxyFile:
         bands: a name for each of the C bands of the images.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, unlabelled_value: int | None = None) -> None:
+        """Open a file; a label of ``unlabelled_value`` is none, None: of what the file's attribute says, if anything."""
         self.path = path
         self._file = open_to_read(path, rdcc_nbytes=_CHUNK_CACHE_BYTES, rdcc_nslots=10007)
         try:
@@ -69,19 +73,21 @@ class GalaxyFile:
             raise
         self._images = self._file["images"]
         self.num_galaxies, self.image_size = int(self._images.shape[0]), int(self._images.shape[1])
+        self._unlabelled_value = self._file.attrs.get(UNLABELLED_VALUE) if unlabelled_value is None else unlabelled_value
         framed = self._file.attrs.get(FRAMED_PXSCALE)
         self.framed_pxscale = None if framed is None else float(framed)
         self.image_bytes = int(self._images.nbytes) // self.num_galaxies
         self._contiguous = open_contiguous(path, self._images)
 
     @cached_property
-    def labels(self) -> NDArray[np.uint8]:
-        """(N,) index into ``class_names``."""
+    def labels(self) -> NDArray[np.int16]:
+        """(N,) index into ``class_names``; UNLABELLED where there is no label."""
         with self._explaining_damage():
-            labels = self._file["ans"][:]
-        refuse_complaints(self.path, label_complaints(labels, self.class_names))
-        narrow: NDArray[np.uint8] = labels.astype(np.uint8)
-        return narrow
+            labels = read_labels(self._file)
+        value = self._unlabelled_value if "ans" in self._file else UNLABELLED
+        is_unlabelled = np.zeros(len(labels), bool) if value is None else labels == value
+        refuse_complaints(self.path, label_complaints(labels, is_unlabelled, self.class_names))
+        return np.where(is_unlabelled, UNLABELLED, labels).astype(np.int16)
 
     @cached_property
     def ids(self) -> pa.StringArray:

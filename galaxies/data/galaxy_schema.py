@@ -34,6 +34,12 @@ GALAXY10_CLASS_NAMES = (
 POSITION_COLUMNS = ("ra", "dec", "redshift", "pxscale")
 """Optional columns, float64: right ascension and declination (deg), redshift, pixel scale (arcsec/px). NaN is unknown."""
 
+UNLABELLED = -1
+"""The label of a galaxy without one, in the tables and in every ``galaxies.h5`` that is written here."""
+
+UNLABELLED_VALUE = "unlabelled_value"
+"""An attribute of a file: the value of ``ans`` that stands for no label."""
+
 _BLOCK_IDS = 1 << 16
 
 FRAMED_PXSCALE = "framed_pxscale"
@@ -52,8 +58,8 @@ def refuse_complaints(path: Path, complaints: Iterable[str]) -> None:
     listing = "\n".join(f"  {complaint}" for complaint in complaints)
     if listing:
         raise InputError(
-            f"{path} is not in the Galaxy10 schema:\n{listing}\nExpected are images (N, S, S, 3) uint8 and ans (N,) integer, "
-            "and where known ra, dec, redshift, pxscale (N,) number, ids (N,) text, and the attribute class_names. Images of "
+            f"{path} is not in the Galaxy10 schema:\n{listing}\nExpected are images (N, S, S, 3) uint8 and, where known, "
+            "ans (N,) integer, ra, dec, redshift, pxscale (N,) number, ids (N,) text, and the attribute class_names. Images of "
             "other bands are (N, S, S, C) uint8, or float16 from 0 to 1, with the attribute bands, a name for each."
         )
 
@@ -64,9 +70,11 @@ def schema_complaints(file: h5py.File) -> Iterator[str]:
     for name in _COLUMNS:
         if name not in entries and file.get(name, getlink=True) is not None:
             yield f"{name}: found a link to another place; the data must stand in this file, or its digest would miss them"
-    missing = [name for name in ("images", "ans") if name not in entries]
-    if missing:
-        yield f"missing: {', '.join(missing)}; found are {', '.join(map(str, file)) or 'no entries'}"
+    if "images" not in entries:
+        yield f"missing: images; found are {', '.join(map(str, file)) or 'no entries'}"
+    value = file.attrs.get(UNLABELLED_VALUE)
+    if value is not None and (np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iu"):
+        yield f"{UNLABELLED_VALUE}: found {value!r}, expected one whole number"
     for name, entry in entries.items():
         if not isinstance(entry, h5py.Dataset):
             yield f"{name}: found a group, expected a data set"
@@ -87,7 +95,7 @@ def _shape_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_c
     num_galaxies, size = images.shape[:2]
     if not num_galaxies or not size:
         yield f"images: found the shape {images.shape}; the file holds no galaxies"
-    if size == 69 and not has_class_names:
+    if size == 69 and "ans" in entries and not has_class_names:
         yield (
             "images of 69 x 69 px without class names: this is Galaxy10 SDSS, whose ten classes are others; use Galaxy10 "
             "DECaLS (256 x 256 px), or name the classes in the file's attribute class_names"
@@ -116,10 +124,18 @@ def _is_dtype_of(name: str, dtype: np.dtype[Any]) -> bool:
 
 
 def read_class_names(file: h5py.File) -> tuple[str, ...]:
-    """Return the class names of an open file, those of Galaxy10 DECaLS where it has none."""
+    """Return the class names of an open file, those of Galaxy10 DECaLS where it has labels and no names for them."""
     if "class_names" not in file.attrs:
-        return GALAXY10_CLASS_NAMES
+        return GALAXY10_CLASS_NAMES if "ans" in file else ()
     return _texts(file.attrs["class_names"])
+
+
+def read_labels(file: h5py.File) -> NDArray[np.int64]:
+    """Return what stands in an open file for labels, (N,); UNLABELLED where it has none."""
+    if "ans" not in file:
+        return np.full(len(file["images"]), UNLABELLED)
+    labels: NDArray[np.int64] = file["ans"][:].astype(np.int64)
+    return labels
 
 
 def read_bands(file: h5py.File) -> tuple[str, ...]:
@@ -151,13 +167,15 @@ def class_complaints(class_names: Sequence[str]) -> Iterator[str]:
         yield f"class_names: found {list(class_names)}; every name must be there once, and not be empty"
 
 
-def label_complaints(labels: NDArray[Any], class_names: Sequence[str]) -> Iterator[str]:
-    """Yield what is wrong with labels, (N,) of any integer type."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
+def label_complaints(labels: NDArray[np.int64], is_unlabelled: NDArray[np.bool_], class_names: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with labels, (N,), of which some stand for none."""
+    wrong = np.flatnonzero(((labels < 0) | (labels >= len(class_names))) & ~is_unlabelled)
     if len(wrong):
+        first = labels[wrong[0]]
         yield (
-            f"ans: {len(wrong)} labels are outside 0 to {len(class_names) - 1} (first: {labels[wrong[0]]}, galaxy {wrong[0]}), "
-            f"since there are {len(class_names)} class names; the file's attribute class_names names others"
+            f"ans: {len(wrong)} labels are outside 0 to {len(class_names) - 1} (first: {first}, galaxy {wrong[0]}), since "
+            f"there are {len(class_names)} class names; the file's attribute class_names names others. If {first} means no "
+            f"label, `-S download.{UNLABELLED_VALUE}={first}` or the file's attribute {UNLABELLED_VALUE} says so"
         )
 
 

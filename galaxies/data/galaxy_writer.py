@@ -1,4 +1,4 @@
-"""Labelled galaxies on their way into ``galaxies.h5``, block by block.
+"""Galaxies on their way into ``galaxies.h5``, block by block.
 
 N galaxies, S image size in pixels, C bands, B galaxies in a block.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.bands import RGB
-from galaxies.data.galaxy_schema import FRAMED_PXSCALE, POSITION_COLUMNS
+from galaxies.data.galaxy_schema import FRAMED_PXSCALE, POSITION_COLUMNS, UNLABELLED, UNLABELLED_VALUE
 from galaxies.data.hdf5_files import open_hdf5
 from galaxies.files import replacing
 
@@ -24,13 +24,18 @@ class GalaxyBlock:
     """Consecutive galaxies on their way into a file."""
 
     images: NDArray[Any]  # (B, S, S, C) uint8, or float16 from 0 to 1
-    labels: NDArray[np.uint8]  # (B,) index into the class names
+    labels: NDArray[np.integer[Any]]  # (B,) index into the class names; uint8, or int16 where any galaxy of the file has none
     ra: NDArray[np.float64]  # (B,) deg
     dec: NDArray[np.float64]  # (B,) deg
     redshift: NDArray[np.float64]  # (B,)
     pxscale: NDArray[np.float64]  # (B,) arcsec/px
     ids: tuple[str, ...] | None = None  # (B,) None: the ids are made from the indices
     bands: tuple[str, ...] = RGB  # C names
+
+
+def pack_labels(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Return all labels of a file, (N,), as it holds them: uint8, or int16 where a galaxy has none."""
+    return labels.astype(np.int16 if (labels == UNLABELLED).any() else np.uint8)
 
 
 def write_galaxies(
@@ -45,7 +50,7 @@ def write_galaxies(
     """Stream ``blocks`` into a new file at ``path``; memory does not grow with ``num_galaxies``.
 
     The images are contiguous and uncompressed (measured 10 to 30 times faster to read than gzip with one-image chunks); their
-    dtype and bands are those of the first block.
+    dtype and bands, and the dtype of the labels, are those of the first block.
 
     Args:
         path: of the file.
@@ -64,10 +69,12 @@ def write_galaxies(
     with replacing(path) as temporary, open_hdf5(temporary, "w") as file:
         dtype, bands = (first.images.dtype, first.bands) if first else (np.uint8, RGB)
         file.create_dataset("images", (num_galaxies, image_size, image_size, len(bands)), dtype)
-        file.create_dataset("ans", (num_galaxies,), np.uint8)
+        file.create_dataset("ans", (num_galaxies,), first.labels.dtype if first else np.uint8)
         for name in POSITION_COLUMNS:
             file.create_dataset(name, (num_galaxies,), np.float64)
         file.attrs["class_names"] = np.array(class_names, dtype=h5py.string_dtype())
+        if file["ans"].dtype != np.uint8:
+            file.attrs[UNLABELLED_VALUE] = UNLABELLED
         if framed_pxscale is not None:
             file.attrs[FRAMED_PXSCALE] = framed_pxscale
         if bands != RGB:

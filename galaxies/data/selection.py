@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.sky import friends_of_friends, identical_pairs, neighbour_pairs
 from galaxies.errors import InputError
 from galaxies.params import Limits
@@ -27,6 +28,7 @@ class SplitParams:
     group_radius_arcsec: Annotated[float, Limits(0, 3600)] = 67
     conflicts: Literal["drop", "first", "keep"] = "drop"  # galaxies that stand there twice with different labels
     blanks: Literal["drop", "keep"] = "drop"  # images of one constant colour
+    unlabelled: Literal["pool", "refuse"] = "pool"  # galaxies without a label: they form the pool, or are an error
     corrections: str | None = None  # path of a CSV id,label
     corrections_sha256: str | None = None  # of that file
     version: int = 1  # raised when the code changes catalog or splits
@@ -41,7 +43,7 @@ class SplitParams:
 class Candidates:
     """What the policies look at, of all galaxies of a file."""
 
-    labels: NDArray[np.int64]  # (M,) as the source has them
+    labels: NDArray[np.int64]  # (M,) as the source has them; UNLABELLED is none
     image_sha256: NDArray[np.uint8]  # (M, 32) equal images are one galaxy, wherever the file says it stands
     is_blank: NDArray[np.bool_]  # (M,) whether the image is constant
     ra: NDArray[np.float64]  # (M,) deg, NaN where unknown
@@ -53,29 +55,28 @@ class Selection:
     """The galaxies in use and why the others are not; all arrays are of file indices."""
 
     used: NDArray[np.int64]  # (N,) ascending
+    twins: NDArray[np.int64]  # (M,) number of the galaxy that every one of the file is: equal pixels, or equal position
     group: NDArray[np.int64]  # (M,) friends-of-friends group of every galaxy of the file
     conflicting: NDArray[np.int64]  # galaxies that stand there twice with different labels
     blank: NDArray[np.int64]
 
 
-def select_galaxies(candidates: Candidates, labels: NDArray[np.int64], params: SplitParams) -> Selection:
-    """Apply the policies.
+def select_galaxies(candidates: Candidates, params: SplitParams) -> Selection:
+    """Apply the policies; they look at the source's own labels, so that no label of ``split.labels`` costs an extraction.
 
     Args:
-        candidates: all galaxies; a sub-sample is taken within the classes that the source has for them, so that a corrected
-            label costs no extraction.
-        labels: after corrections, (M,).
+        candidates: all galaxies.
         params: the policies.
 
     Raises:
         InputError: no galaxy is left.
     """
-    num_galaxies, is_blank, ra, dec = len(labels), candidates.is_blank, candidates.ra, candidates.dec
+    num_galaxies, is_blank, ra, dec = len(candidates.labels), candidates.is_blank, candidates.ra, candidates.dec
     same_pixels = identical_pairs(candidates.image_sha256)
     # Blank images are all alike without being the same galaxy.
     same_pixels = same_pixels[~is_blank[same_pixels].any(axis=1)]
     twins = friends_of_friends(num_galaxies, np.concatenate([neighbour_pairs(ra, dec, 0), same_pixels]))
-    conflicting = _find_conflicts(twins, labels)
+    conflicting = find_conflicts(twins, candidates.labels)
     is_dropped = np.zeros(num_galaxies, bool)
     if params.conflicts != "keep":
         is_dropped[conflicting] = True
@@ -90,14 +91,15 @@ def select_galaxies(candidates: Candidates, labels: NDArray[np.int64], params: S
         used = _sub_sample(used, group, candidates, params.sample_fraction)
     if not len(used):
         raise InputError("split: the policies leave no galaxy; look at split.conflicts, split.blanks, split.sample_fraction.")
-    return Selection(used, group, conflicting, np.flatnonzero(is_blank))
+    return Selection(used, twins, group, conflicting, np.flatnonzero(is_blank))
 
 
-def _find_conflicts(twins: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the members, ascending, of groups of twins with more than one label."""
-    order = np.argsort(twins, kind="stable")
+def find_conflicts(twins: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the labelled members, ascending, of groups of twins with more than one label."""
+    labelled = np.flatnonzero(labels != UNLABELLED)
+    order = labelled[np.argsort(twins[labelled], kind="stable")]
     is_other = (np.diff(twins[order]) == 0) & (np.diff(labels[order]) != 0)
-    return np.flatnonzero(np.isin(twins, twins[order[1:][is_other]]))
+    return labelled[np.isin(twins[labelled], twins[order[1:][is_other]])]
 
 
 def _sub_sample(

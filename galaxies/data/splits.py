@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.table_file import DICTIONARY, TableFile, slice_groups, write_table
 from galaxies.errors import InputError
 
@@ -22,9 +23,6 @@ SPLIT_NAMES = ("train", "val", "test", "pool", "unused")
 
 DIVIDED = SPLIT_NAMES[:3]
 """What labelled galaxies are divided into; they stand first, and the pool is none of them."""
-
-UNLABELLED = -1
-"""The label of a galaxy without one, here and in ``galaxies.h5``."""
 
 REASONS = ("", "twin has another label", "near a val galaxy", "near a test galaxy")
 """Why a galaxy with a label does not stand where labels put it; empty, in the file null: it does."""
@@ -136,6 +134,16 @@ def read_splits(path: Path, catalog: Catalog) -> Splits:
         near[rows] = _number_texts(part, "near", NEARNESS, path)
     names.pop(UNLABELLED, None)
     return Splits(label, group, split, reason, near, names)
+
+
+def require_labels(splits: Splits) -> None:
+    """Raise InputError where no galaxy has a label to learn from."""
+    if not len(splits.rows("train")):
+        raise InputError(
+            f"None of the {len(splits)} galaxies has a label, so there is nothing to train on. A table of id and label gives "
+            "some: `-S split.labels=labels.csv -S split.labels_sha256=$(galaxies digest labels.csv)`. Without labels work "
+            "`galaxies similar`, `galaxies export features.parquet` and, with another survey's head, `galaxies predict`."
+        )
 
 
 def deal_groups(

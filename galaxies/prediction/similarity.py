@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.evaluation.contact_sheet import FAINT, INK, Tile, draw_sheet, save_sheet
 from galaxies.features.survey import open_survey
@@ -81,7 +82,8 @@ def _describe(
     listed = catalog.take(rows)
     columns = (distances.tolist(), rows.tolist(), listed.ids.to_pylist(), listed.galaxy.tolist())
     for distance, row, name, index in zip(*columns, strict=True):
-        class_name = galaxies.class_names[int(galaxies.labels[index])]
+        label = int(galaxies.labels[index])
+        class_name = "no label" if label == UNLABELLED else galaxies.class_names[label]
         (image,) = galaxies.read_pictures(np.array([index]))
         yield SimilarGalaxy(distance, row, name, class_name, float(galaxies.ra[index]), float(galaxies.dec[index]), image)
 

@@ -15,7 +15,7 @@ from galaxies.simulation.morphology import Morphology
 from galaxies.simulation.observation import develop, draw_observation, expose
 from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.rendering import render_galaxy
-from galaxies.simulation.survey_plan import Plan, native_pixel_scale, plan_survey
+from galaxies.simulation.survey_plan import Plan, leave_labels_away, native_pixel_scale, plan_survey
 from galaxies.workers import in_workers
 
 _TASK_GALAXIES = 16  # that one worker renders at a time
@@ -24,7 +24,9 @@ _FITTING_RADIUS_ARCSEC = 11.0  # half-light radius of the largest galaxy that th
 _MARGIN = 16  # px beyond the views, so that the light of a star beyond one edge does not come in at the other
 
 
-def simulate_survey(*, num_galaxies: int, image_size: int, seed: int, num_workers: int) -> Iterator[GalaxyBlock]:
+def simulate_survey(
+    *, num_galaxies: int, image_size: int, seed: int, num_workers: int, unlabelled_fraction: float = 0.0
+) -> Iterator[GalaxyBlock]:
     """Render a survey, block by block, in order; the same bytes for any number of workers on one machine.
 
     Args:
@@ -32,8 +34,9 @@ def simulate_survey(*, num_galaxies: int, image_size: int, seed: int, num_worker
         image_size: S, px.
         seed: of everything.
         num_workers: processes; 0 or 1 renders in this one.
+        unlabelled_fraction: share of the galaxies whose label is left away; nothing else changes.
     """
-    plan = plan_survey(num_galaxies, image_size, seed)
+    plan = leave_labels_away(plan_survey(num_galaxies, image_size, seed), unlabelled_fraction, seed)
     starts = range(0, num_galaxies, _TASK_GALAXIES)
     tasks = ((plan.rows(start, start + _TASK_GALAXIES), start, image_size, seed) for start in starts)
     yield from in_workers(_render_block, tasks, num_workers=num_workers)

@@ -4,12 +4,14 @@ Real catalogues hold by accident what is planted here on purpose, in the shares 
 two labels, neighbours in each other's images, blank images, unknown redshifts. M rows.
 """
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.galaxy_writer import pack_labels
 from galaxies.simulation.observation import NATIVE_PIXEL_ARCSEC
 
 GALAXY10_COUNTS = (1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873)
@@ -28,7 +30,7 @@ _FOOTPRINT_DEC = (-20.0, 33.0)  # deg; of the DECam Legacy Survey, roughly
 class Plan:
     """Columns of M rows. A row is a view of a scene; rows of one scene see the same sky."""
 
-    labels: NDArray[np.uint8]  # ascending, as in the real file
+    labels: NDArray[np.integer[Any]]  # ascending, as in the real file; where labels were left away int16 and -1
     scene: NDArray[np.int64]  # seed of the scene
     galaxy: NDArray[np.int64]  # class of the scene's galaxy; not the row's label in a contradictory twin
     neighbour: NDArray[np.int64]  # class of a second galaxy in the scene, or -1
@@ -80,6 +82,14 @@ def plan_survey(num_galaxies: int, image_size: int, seed: int) -> Plan:
     for _ in range(_planted(num_galaxies, _NAN_SHARE)):
         plan.has_redshift[free.pop()] = False
     return plan
+
+
+def leave_labels_away(plan: Plan, fraction: float, seed: int) -> Plan:
+    """Return the plan in which a share of the galaxies, drawn by chance, has no label; they look as they did."""
+    chosen = np.random.default_rng([seed, 2]).permutation(len(plan.labels))[: round(fraction * len(plan.labels))]
+    labels = plan.labels.astype(np.int16)
+    labels[chosen] = UNLABELLED
+    return replace(plan, labels=pack_labels(labels))
 
 
 def share_out(total: int, counts: tuple[int, ...]) -> NDArray[np.int64]:

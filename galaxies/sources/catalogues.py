@@ -66,11 +66,11 @@ def open_image_catalogue(path: Path) -> Table:
 def open_position_catalogue(path: Path) -> Table:
     """Open a table of positions. Raises InputError when it is none."""
     table = open_table(path)
-    missing = [name for name in ("id", "ra", "dec", "label") if name not in table.names]
+    missing = [name for name in ("id", "ra", "dec") if name not in table.names]
     if missing:
         raise InputError(
             f"{path}: found the columns {_show(table)}, missing {', '.join(missing)}; expected are id, ra and dec (deg or "
-            "sexagesimal), and label."
+            "sexagesimal), and where known label."
         )
     return table
 

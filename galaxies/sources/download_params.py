@@ -31,6 +31,8 @@ class DownloadParams:
     field_arcsec: Annotated[float, Limits(1e-3, 36_000)] | None = None
     on_error: OnError = "refuse"  # images, cutouts: what becomes of galaxies that cannot be used
     seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # simulated
+    unlabelled_fraction: Annotated[float, Limits(0, 1)] = 0.0  # simulated: share of the galaxies whose label is left away
+    unlabelled_value: int | None = None  # hdf5: the value of `ans` that means no label; null: as the file's attribute says
     version: int = 1  # raised when the code changes the galaxies
 
     def problems(self) -> Iterator[str]:
@@ -46,6 +48,11 @@ class DownloadParams:
         complaint = find_template_complaint(self.url) if self.source == "cutouts" and self.url is not None else None
         if complaint is not None:
             yield f"url: {complaint}"
+        if self.unlabelled_value is not None and self.source != "hdf5":
+            yield (
+                f"unlabelled_value: found {self.unlabelled_value}, but the source {self.source} reads none; in a catalogue "
+                "leave the label empty"
+            )
         if self.sha256 not in (None, "any") and not re.fullmatch("[0-9a-fA-F]{64}", str(self.sha256)):
             yield f"sha256: found {self.sha256!r}, allowed are 64 hexadecimal digits, any, or null"
 

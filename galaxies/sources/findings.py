@@ -62,7 +62,8 @@ def look_at(path: Path, options: ImportOptions) -> Findings:
 def _look_at_hdf5(path: Path) -> Findings:
     with GalaxyFile(path) as galaxies:
         galaxies.check_columns()
-        counts = Counter(galaxies.class_names[label] for label in galaxies.labels.tolist())
+        names = [*galaxies.class_names, ""]  # UNLABELLED, as an index, is the last.
+        counts = Counter(names[label] for label in galaxies.labels.tolist())
         known = int(np.isfinite(galaxies.ra + galaxies.dec).sum())
         lines = (
             f"{path} is a file in the Galaxy10 schema: {galaxies.num_galaxies:,} galaxies.",
@@ -117,8 +118,13 @@ def _say_options(options: ImportOptions, image_size: int | None) -> dict[str, st
 
 
 def _say_classes(counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items())[:_MOST_CLASSES])
-    return f"Classes: {len(counts)}: {shown}{', …' if len(counts) > _MOST_CLASSES else ''}."
+    """Say how many galaxies each class has; the empty name stands for no label."""
+    known = sorted((name, count) for name, count in counts.items() if name)
+    shown = ", ".join(f"{name} ({count:,})" for name, count in known[:_MOST_CLASSES])
+    classes = (
+        f"Classes: {len(known)}: {shown}{', …' if len(known) > _MOST_CLASSES else ''}." if known else "No galaxy has a label."
+    )
+    return f"{classes} Without a label: {counts['']:,}." if known and counts.get("") else classes
 
 
 def _say_files(catalogue: ImageCatalogue) -> str:

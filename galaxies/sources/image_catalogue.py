@@ -1,4 +1,4 @@
-"""A user's own labelled galaxies: a folder with one sub-folder a class, or a catalogue of image files. M galaxies."""
+"""A user's own galaxies: a folder with one sub-folder a class, or a catalogue of image files. M galaxies."""
 
 import hashlib
 import json
@@ -10,12 +10,14 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.galaxy_writer import pack_labels
 from galaxies.data.labels import judge_labels, order_classes
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
@@ -26,6 +28,9 @@ from galaxies.sources.inputs import Input
 
 OnError = Literal["refuse", "leave_out"]
 """What becomes of galaxies that cannot be used: they are an error, or are left out."""
+
+UNLABELLED_FOLDERS = ("unlabelled", "unlabeled")
+"""What a folder beside the class folders is called, in any case, whose galaxies have no label."""
 
 _MAX_COMPLAINTS = 40
 
@@ -49,10 +54,10 @@ class ImageCatalogue:
         return order_classes(dict.fromkeys(line.class_name for line in self.lines if line.label))
 
     @cached_property
-    def labels(self) -> NDArray[np.uint8]:
-        """(M,) index into the class names; 0 where there is no label, which is wrong, too."""
+    def labels(self) -> NDArray[np.integer[Any]]:
+        """(M,) index into the class names, UNLABELLED where there is no label; in the dtype of ``galaxies.h5``."""
         codes = {name: code for code, name in enumerate(self.class_names)}
-        return np.array([codes.get(line.class_name, 0) for line in self.lines], np.uint8)
+        return pack_labels(np.array([codes.get(line.class_name, UNLABELLED) for line in self.lines], np.int64))
 
     def files(self, place: int) -> tuple[Path, ...]:
         """Return the files of a galaxy: one, or those of the bands g, r, z; none where the catalogue gives none."""
@@ -75,9 +80,10 @@ class ImageCatalogue:
 
 
 def read_catalogue(path: Path) -> ImageCatalogue:
-    """Return what ``path`` names: a folder of class folders, or a table with the columns id, path (or those of bands), label.
+    """Return what ``path`` names: a folder of class folders, or a table with the columns id and path (or those of bands).
 
-    Optional columns are ra, dec (deg) and pxscale (arcsec/px). Image paths are relative to the catalogue's folder, or absolute.
+    Optional columns are label, ra, dec (deg) and pxscale (arcsec/px). Image paths are relative to the catalogue's folder, or
+    absolute.
 
     Raises:
         InputError: this is no such folder or table. What is wrong with what it holds is noted in the catalogue.
@@ -89,12 +95,13 @@ def read_catalogue(path: Path) -> ImageCatalogue:
         table = open_image_catalogue(path)
     except FileNotFoundError:
         raise InputError(f"download.path: there is no file or folder {path}.") from None
-    missing = [name for name in ("id", "label") if name not in table.names]
-    if missing:
+    if "id" not in table.names:
         raise InputError(
-            f"{path}: found the columns {', '.join(table.names)}, missing {', '.join(missing)}; a catalogue has id, path, "
-            "label and may have ra, dec (deg) and pxscale (arcsec/px)."
+            f"{path}: found the columns {', '.join(table.names)}, missing id; a catalogue has id, path and may have label, ra, "
+            "dec (deg) and pxscale (arcsec/px)."
         )
+    if "label" not in table.names:
+        _logger.warning("%s has no column label: none of its galaxies has one.", path)
     lines = list(read_lines(table))
     return make_catalogue(path, path.parent, lines, _repeated_files(path.parent, lines))
 
@@ -159,7 +166,7 @@ def _find_errors(line: CatalogueLine) -> Iterator[str]:
     """Yield what is wrong with a line. Positions decide which galaxies may be in one split, so a wrong one is an error here."""
     where = f"row {line.number} ({line.paths[0] if line.paths else line.id})"
     if not line.errors:
-        for what, is_there in (("id", line.id), ("path", line.paths), ("label", line.label)):
+        for what, is_there in (("id", line.id), ("path", line.paths)):
             if not is_there:
                 yield f"{where}: no {what}"
     yield from (f"{where}: {error}" for error in (*line.errors, *line.position_errors))
@@ -197,7 +204,11 @@ def _list_folder(folder: Path) -> tuple[list[CatalogueLine], list[str]]:
     for number, (name, files) in enumerate(found, start=1):
         paths = tuple(str(file.relative_to(folder)) for file in files)
         relative = name.relative_to(folder)
-        lines.append(CatalogueLine(number, relative.as_posix(), paths, relative.parts[0], math.nan, math.nan, math.nan, (), ()))
+        label = "" if relative.parts[0].casefold() in UNLABELLED_FOLDERS else relative.parts[0]
+        lines.append(CatalogueLine(number, relative.as_posix(), paths, label, math.nan, math.nan, math.nan, (), ()))
+    num_unlabelled = sum(not line.label for line in lines)
+    if num_unlabelled:
+        _logger.info("%d galaxies stand in a folder called unlabelled: they have no label.", num_unlabelled)
     return lines, complaints
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.sources.band_files import group_bands, has_image_name
 from galaxies.sources.catalogues import CatalogueLine, is_table, open_image_catalogue, read_lines
@@ -159,7 +160,7 @@ def _list_hdf5(path: Path) -> Iterator[Input]:
         names = galaxies.class_names
         columns = (galaxies.ids.to_pylist(), galaxies.ra, galaxies.dec, galaxies.pxscale, galaxies.labels)
     for index, (name, ra, dec, pxscale, label) in enumerate(zip(*columns, strict=True)):
-        known = names[label] if label < len(names) else str(label)
+        known = None if label == UNLABELLED else names[label]
         yield Input(name, (path,), index, float(ra), float(dec), float(pxscale), known)
 
 

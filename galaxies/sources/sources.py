@@ -1,4 +1,4 @@
-"""Where labelled galaxies come from; whatever the source, the result is one file in the Galaxy10 schema."""
+"""Where galaxies come from, labelled or not; whatever the source, the result is one file in the Galaxy10 schema."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
-from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_writer import GalaxyBlock, pack_labels, write_galaxies
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk
 from galaxies.simulation.survey import simulate_survey
@@ -27,10 +27,16 @@ GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1
 """Galaxy10 DECaLS (Leung & Bovy 2024, doi 10.5281/zenodo.10845026), 2.7 GB; the digest is astroNN's."""
 
 
-def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, num_workers: int) -> None:
+def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, unlabelled_fraction: float, num_workers: int) -> None:
     """Render the built-in survey into ``out``."""
     require_free_disk(out.parent, num_galaxies * image_size**2 * 3, f"Simulating {num_galaxies} galaxies")
-    blocks = simulate_survey(num_galaxies=num_galaxies, image_size=image_size, seed=seed, num_workers=num_workers)
+    blocks = simulate_survey(
+        num_galaxies=num_galaxies,
+        image_size=image_size,
+        seed=seed,
+        unlabelled_fraction=unlabelled_fraction,
+        num_workers=num_workers,
+    )
     with tqdm(total=num_galaxies, desc="simulate", unit="galaxy") as progress:
         write_galaxies(
             out,
@@ -66,10 +72,11 @@ def _check_schema(path: Path) -> None:
         galaxies.check_columns()
 
 
-def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
+def copy_hdf5(out: Path, *, path: Path, sha256: str | None, unlabelled_value: int | None = None) -> None:
     """Copy a local file in the Galaxy10 schema to ``out``, with every column, contiguous and quick to read.
 
-    The copy shares no bytes with the original: DVC makes outs read-only.
+    A label of ``unlabelled_value`` stands for none; None: as the file itself says. The copy shares no bytes with the original:
+    DVC makes outs read-only.
     """
     if path.resolve() == out.resolve():
         raise InputError(
@@ -77,7 +84,7 @@ def copy_hdf5(out: Path, *, path: Path, sha256: str | None) -> None:
         )
     if not path.exists():
         raise InputError(f"download.path: there is no file {path}; a relative path is relative to the repository.")
-    with GalaxyFile(path) as galaxies:
+    with GalaxyFile(path, unlabelled_value=unlabelled_value) as galaxies:
         galaxies.check_columns()
         require_digest(file_sha256(path), sha256, key="download.sha256", what=str(path))
         num_galaxies, size = galaxies.num_galaxies, galaxies.image_size
@@ -132,10 +139,11 @@ def digest(path: Path, *, on_error: OnError = "refuse") -> str:
 
 
 def _blocks_of(galaxies: GalaxyFile) -> Iterator[GalaxyBlock]:
+    labels = pack_labels(galaxies.labels)
     for rows, images in galaxies.blocks():
         yield GalaxyBlock(
             images,
-            galaxies.labels[rows],
+            labels[rows],
             galaxies.ra[rows],
             galaxies.dec[rows],
             galaxies.redshift[rows],

@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
-from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
+from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES, UNLABELLED
+from galaxies.data.galaxy_writer import GalaxyBlock, pack_labels, write_galaxies
 from galaxies.errors import InputError
 from tests.pipelines import REPOSITORY
 from tests.toys import toy_images, write_toy_galaxies
@@ -28,12 +28,13 @@ LABELS = (np.arange(NUM_GALAXIES) % 10).astype(np.uint8)
 
 
 def write_raw(path: Path, **changes: Any) -> Path:
-    """Write a file in the schema with h5py alone; a changed entry of None is left out, ``class_names`` is the attribute."""
+    """Write a file in the schema with h5py alone; None leaves an entry out, the last two of its names are attributes."""
     entries: dict[str, Any] = {"images": IMAGES, "ans": LABELS, **changes}
     with h5py.File(path, "w") as file:
-        names = entries.pop("class_names", None)
-        if names is not None:
-            file.attrs["class_names"] = names
+        for name in ("class_names", "unlabelled_value"):
+            if entries.get(name) is not None:
+                file.attrs[name] = entries[name]
+            entries.pop(name, None)
         for name, value in entries.items():
             if value is not None:
                 file[name] = value
@@ -149,9 +150,43 @@ def test_one_galaxy_and_one_class_are_enough(tmp_path: Path) -> None:
     assert (galaxies.num_galaxies, galaxies.class_names) == (1, ("Spiral",))
 
 
+@pytest.mark.parametrize(
+    ("ans", "attribute", "argument"),
+    [([0, -1, 1, 2], -1, None), ([0, -1, 1, 2], None, -1), ([0, 255, 1, 2], 255, None), ([0, 9, 1, 2], 255, 9)],
+    ids=["the file says it", "the user says it", "of a byte", "the user, against the file"],
+)
+def test_a_value_that_means_no_label(tmp_path: Path, ans: list[int], attribute: int | None, argument: int | None) -> None:
+    path = write_raw(tmp_path / "a.h5", images=IMAGES[:4], ans=np.array(ans, np.uint8 if max(ans) > 9 else np.int8))
+    if attribute is not None:
+        with h5py.File(path, "r+") as file:
+            file.attrs["unlabelled_value"] = attribute
+    with GalaxyFile(path, unlabelled_value=argument) as galaxies:
+        assert galaxies.labels.tolist() == [0, UNLABELLED, 1, 2]
+
+
+def test_a_file_without_labels_has_none_and_no_classes(tmp_path: Path) -> None:
+    galaxies = read(write_raw(tmp_path / "a.h5", ans=None))
+    assert galaxies.labels.tolist() == [UNLABELLED] * NUM_GALAXIES
+    assert galaxies.class_names == ()
+    named = read(write_raw(tmp_path / "b.h5", ans=None, class_names=["x", "y"]))
+    assert named.class_names == ("x", "y")
+
+
+@pytest.mark.parametrize("labels", [[0, 1, -1, 2], [-1] * 4, [0, 1, 2, 2]], ids=["some", "none", "all"])
+def test_galaxies_without_a_label_come_back(tmp_path: Path, labels: list[int]) -> None:
+    unknown = np.full(4, np.nan)
+    block = GalaxyBlock(IMAGES[:4], pack_labels(np.array(labels)), unknown, unknown, unknown, unknown)
+    names = [] if max(labels) < 0 else ["a", "b", "c"]
+    write_galaxies(tmp_path / "a.h5", [block], num_galaxies=4, image_size=8, class_names=names)
+    galaxies = read(tmp_path / "a.h5")
+    assert (galaxies.labels.tolist(), galaxies.class_names) == (labels, tuple(names))
+    with h5py.File(tmp_path / "a.h5") as file:
+        # A file of labelled galaxies alone has the bytes that it always had.
+        assert (file["ans"].dtype == np.uint8, "unlabelled_value" in file.attrs) == (min(labels) == 0, min(labels) < 0)
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing of it": ({"images": None, "ans": None, "x": LABELS}, "missing: images, ans; found are x"),
-    "no labels": ({"ans": None}, "missing: ans; found are images"),
+    "nothing of it": ({"images": None, "ans": None, "x": LABELS}, "missing: images; found are x"),
     "a group": ({"images": None, "images/deeper": IMAGES}, "images: found a group"),
     "float images": ({"images": IMAGES / 255}, "images: found float64, expected uint8"),
     "images of objects": ({"images": np.full((NUM_GALAXIES, 2, 2, 3), "x", h5py.string_dtype())}, "images: found object"),
@@ -162,12 +197,16 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "empty": ({"images": h5py.Empty(np.uint8)}, "images: found the shape None"),
     "no galaxies": ({"images": IMAGES[:0], "ans": LABELS[:0]}, "holds no galaxies"),
     "SDSS": ({"images": np.zeros((NUM_GALAXIES, 69, 69, 3), np.uint8)}, "this is Galaxy10 SDSS.*class_names"),
+    "no number for no label": ({"unlabelled_value": np.array([1.0])}, "unlabelled_value: found"),
     "float labels": ({"ans": LABELS.astype(float)}, "ans: found float64, expected an integer type"),
     "NaN labels": ({"ans": np.full(NUM_GALAXIES, np.nan)}, "ans: found float64"),
     "one-hot labels": ({"ans": np.eye(10, dtype=np.uint8)[LABELS]}, r"ans: found the shape \(23, 10\), expected \(23,\)"),
     "labels of another file": ({"ans": LABELS[1:]}, r"ans: found the shape \(22,\), expected \(23,\)"),
     "labels from one": ({"ans": LABELS + 1}, r"ans: 2 labels are outside 0 to 9 \(first: 10, galaxy 9\)"),
-    "negative labels": ({"ans": LABELS.astype(int) - 1}, r"ans: 3 labels are outside 0 to 9 \(first: -1, galaxy 0\)"),
+    "negative labels": (
+        {"ans": LABELS.astype(int) - 1},
+        r"outside 0 to 9 \(first: -1, galaxy 0\).*If -1 .* `-S download\.unlabelled_value=-1`",
+    ),
     "labels beyond a byte": ({"ans": LABELS.astype(int) + 256}, "ans: 23 labels are outside 0 to 9"),
     "text positions": ({"ra": [str(x) for x in LABELS]}, "ra: found object, expected a number type"),
     "complex positions": ({"dec": LABELS * 1j}, "dec: found complex128"),

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from galaxies.data.census import count_classes, describe_data
 from galaxies.data.division import divide, make_splits
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Candidates, Selection, SplitParams, select_galaxies
-from galaxies.data.splits import DIVIDED, SPLIT_NAMES, UNLABELLED
+from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, require_labels
 from galaxies.errors import InputError
 from tests.toys import toy_splits
 
@@ -25,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "group_radius_arcsec": 67.0,
     "conflicts": "drop",
     "blanks": "drop",
+    "unlabelled": "pool",
     "corrections": None,
     "corrections_sha256": None,
     "version": 1,
@@ -46,7 +48,7 @@ def select(labels: list[int], *, digests: str | None = None, ra: list[float] | N
         np.array(ra if ra is not None else np.arange(len(labels)), float),
         np.zeros(len(labels)),
     )
-    return select_galaxies(candidates, candidates.labels, SplitParams(**{**DEFAULTS, **changes}))
+    return select_galaxies(candidates, SplitParams(**{**DEFAULTS, **changes}))
 
 
 @pytest.mark.parametrize(("conflicts", "used"), [("drop", [0]), ("first", [0, 1]), ("keep", [0, 1, 2])])
@@ -189,6 +191,40 @@ def test_the_report_counts_what_was_found() -> None:
     assert count_classes(splits).splitlines()[:4] == ["class_name,split,count", "a,train,2", "a,val,1", "a,test,0"]
 
 
+def test_a_twin_without_a_label_contradicts_nobody() -> None:
+    selection = select([0, -1, 1, 0, -1, 0], digests="aabccc")
+    assert selection.conflicting.tolist() == []
+    assert selection.used.tolist() == [0, 1, 2, 3, 4, 5]
+    # Of contradictory twins it is the galaxy all the same, and stays in the pool.
+    assert select([0, -1, 1, 0], digests="aaab").used.tolist() == [1, 3]
+
+
+def test_a_pool_galaxy_says_what_it_is_to_a_labelled_one() -> None:
+    labels = np.array([0] * 4 + [-1] * 4)
+    ra = [10, 20, 30, 40, 10, 20 + 30 / 3600, 50, 50]  # The last two are twins of each other alone.
+    splits = make_splits(select(labels.tolist(), ra=ra), labels, ["a"], SplitParams())
+    assert [NEARNESS[number] for number in splits.near] == ["", "", "", "", "twin", "neighbour", "", ""]
+    assert splits.group[4] == splits.group[0]
+
+
+def test_a_survey_without_any_label_is_all_pool() -> None:
+    labels = np.full(5, UNLABELLED)
+    splits = make_splits(select(labels.tolist()), labels, [], SplitParams())
+    assert splits.rows("pool").tolist() == [0, 1, 2, 3, 4]
+    assert splits.classes == ()
+
+
+def test_galaxies_without_a_label_are_refused_where_that_is_asked_for() -> None:
+    labels = np.array([0, 0, 0, -1])
+    with pytest.raises(InputError, match=r"1 of 4 galaxies have no label, .*`-S split\.unlabelled=pool`"):
+        make_splits(select(labels.tolist()), labels, ["a"], SplitParams(unlabelled="refuse"))
+
+
+def test_nothing_to_train_on_says_what_works_without() -> None:
+    with pytest.raises(InputError, match=r"None of the 2 galaxies has a label.*split\.labels=labels\.csv.*galaxies similar"):
+        require_labels(toy_splits(np.full(2, UNLABELLED), ["pool"] * 2))
+
+
 def test_galaxies_without_a_label_form_the_pool_and_change_no_other_split() -> None:
     labels = np.repeat(np.arange(2), 30)
     alone = make_splits(select(labels.tolist()), labels, ["a", "b"], SplitParams())
@@ -222,7 +258,7 @@ def test_the_contradictory_twins_of_galaxy10_decals_are_dropped(test_data: Path)
     params = SplitParams(**DEFAULTS)
     is_blank = np.zeros(len(table), bool)
     candidates = Candidates(labels, digests, is_blank, table["ra"].to_numpy(), table["dec"].to_numpy())
-    selection = select_galaxies(candidates, labels, params)
+    selection = select_galaxies(candidates, params)
     assert len(selection.conflicting) == 118
     names = [f"class {label}" for label in range(10)]
     splits = make_splits(selection, labels, names, params)

@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.galaxy_writer import GalaxyBlock
 from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.survey import choose_pixel_scale, draw_galaxy, photograph, simulate_survey
@@ -20,7 +21,7 @@ from galaxies.simulation.survey_plan import plan_survey
 REPOSITORY = Path(__file__).parents[2]
 
 
-def gather(**settings: int) -> GalaxyBlock:
+def gather(**settings: Any) -> GalaxyBlock:
     blocks = list(simulate_survey(**settings))
     assert all(len(block.labels) <= 64 for block in blocks)
     columns: dict[str, Any] = {
@@ -40,6 +41,19 @@ def test_every_number_of_workers_gives_the_same_bytes(survey: GalaxyBlock) -> No
     assert again.ids == survey.ids
     for name in ("images", "labels", "ra", "dec", "redshift", "pxscale"):
         np.testing.assert_array_equal(getattr(again, name), getattr(survey, name))
+
+
+@pytest.mark.parametrize("fraction", [0.4, 1.0])
+def test_labels_that_are_left_away_change_nothing_else(fraction: float) -> None:
+    whole, some = (
+        gather(num_galaxies=20, image_size=32, seed=0, num_workers=0, unlabelled_fraction=share) for share in (0.0, fraction)
+    )
+    assert whole.labels.dtype == np.uint8
+    has_none = some.labels == UNLABELLED
+    assert has_none.sum() == 20 * fraction
+    np.testing.assert_array_equal(some.labels[~has_none], whole.labels[~has_none])
+    for name in ("images", "ra", "dec", "redshift", "pxscale"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name))
 
 
 def test_another_seed_gives_other_galaxies(survey: GalaxyBlock) -> None:

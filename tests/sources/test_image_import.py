@@ -16,6 +16,7 @@ from PIL import Image
 
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.image_catalogue import read_catalogue
@@ -161,10 +162,9 @@ def test_everything_that_is_wrong_is_one_message(tmp_path: Path) -> None:
         import_any(tmp_path / "out.h5", path)
     message = str(caught.value)
     for expected in (
-        f"{path}: 9 things must be put right",
+        f"{path}: 8 things must be put right",
         "the id 'a' stands there 2 times",
         f"the file {folder / '1.png'} stands there 2 times",
-        "row 3 (1.png): no label",
         "row 8 (h): no path",
         "row 9 (2.png): no id",
         "row 9 (2.png): ra: found 'east', expected a number",
@@ -244,7 +244,10 @@ def test_an_image_of_too_many_pixels_is_not_unpacked(tmp_path: Path) -> None:
 
 CATALOGUES: dict[str, tuple[str, str]] = {
     "other columns": ("id,file,class\n", "found the columns id, file, class; expected is path"),
-    "no labels": ("id,path\na,0.png\n", "found the columns id, path, missing label; a catalogue has id, path, label"),
+    "no ids": (
+        "path,label\n0.png,a\n",
+        "found the columns path, label, missing id; a catalogue has id, path and may have label",
+    ),
     "a column twice": ("id,path,Label,label\na,0.png,x,y\n", "the column label stands there twice"),
     "nothing": ("", "found the columns none"),
     "no rows": ("id,path,label\n", "no images .* in it"),
@@ -335,7 +338,31 @@ def test_labels_that_are_no_classes_are_one_message(tmp_path: Path) -> None:
         message = str(caught.value)
         assert "the labels name 2 classes: 'Round' (1), 'round' (1)" in message
         assert "differ in case or spaces only" in message
-        assert "row 3 (2.png): no label" in message
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "None", "N/A", "NA", "null", "--"])
+def test_a_galaxy_whose_label_is_unknown_is_imported_without(tmp_path: Path, cell: str) -> None:
+    galaxies = import_into(
+        tmp_path / "out.h5", make_catalogue(tmp_path, f"id,path,label\na,0.png,x\nb,1.png,{cell}\nc,2.png,y\n")
+    )
+    assert (galaxies.labels.tolist(), galaxies.class_names) == ([0, UNLABELLED, 1], ("x", "y"))
+
+
+def test_a_catalogue_without_any_label_is_imported_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    galaxies = import_into(tmp_path / "out.h5", make_catalogue(tmp_path, "id,path\na,0.png\nb,1.png\n"))
+    assert (galaxies.labels.tolist(), galaxies.class_names) == ([UNLABELLED] * 2, ())
+    assert "has no column label: none of its galaxies has one" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "Unlabeled"])
+def test_a_folder_called_unlabelled_is_no_class(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    for place in ("spiral/0", "spiral/1", f"{name}/0", "elliptical/0"):
+        save(tmp_path / "in" / f"{place}.png")
+    with caplog.at_level(logging.INFO):
+        galaxies = import_into(tmp_path / "out.h5", tmp_path / "in")
+    assert galaxies.class_names == ("elliptical", "spiral")
+    assert dict(zip(galaxies.ids.to_pylist(), galaxies.labels.tolist(), strict=True))[f"{name}/0"] == UNLABELLED
+    assert "1 galaxies stand in a folder called unlabelled" in caplog.text
 
 
 def test_doubtful_classes_are_said_and_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

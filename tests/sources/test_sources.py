@@ -90,7 +90,7 @@ def test_a_broken_local_file_leaves_no_out(original: Path, tmp_path: Path) -> No
 
 def test_a_survey_too_large_for_the_disk_is_refused_before_it_is_drawn(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Simulating 10000000 galaxies needs .* TiB in .*, but only"):
-        simulate(tmp_path / "out.h5", num_galaxies=10_000_000, image_size=2048, seed=0, num_workers=0)
+        simulate(tmp_path / "out.h5", num_galaxies=10_000_000, image_size=2048, seed=0, unlabelled_fraction=0, num_workers=0)
 
 
 def test_the_digest_command_prints_what_the_errors_ask_for(

@@ -13,6 +13,7 @@ from PIL import Image
 import galaxies
 from galaxies.data.field_of_view import FieldOfView, find_field
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.features.store import Store
 from galaxies.sources.decoding import decode
@@ -62,7 +63,7 @@ def read(path: Path) -> tuple[NDArray[np.uint8], FieldOfView]:
     """Return all pixels, and the field that a head would know, whatever rows it trained on."""
     with GalaxyFile(path) as file:
         images = file.read_images(np.arange(file.num_galaxies))
-        return images, find_field(file.image_size, file.pxscale, file.pxscale[::2], file.framed_pxscale)
+        return images, find_field(file.image_size, file.pxscale, file.framed_pxscale)
 
 
 def require_equal(path: Path, images: NDArray[np.uint8], field: FieldOfView) -> None:
@@ -183,7 +184,7 @@ def test_a_field_of_images_without_scale_is_refused(tmp_path: Path) -> None:
 
 
 def broken(folder: Path) -> Path:
-    """Make a catalogue in which five of ten galaxies cannot be used, each for another reason."""
+    """Make a catalogue in which five of ten galaxies cannot be used, each for another reason, and one has no label."""
     for number in range(8):
         save_fits(folder / f"{number}.fits", 40, number)
     (folder / "1.fits").write_bytes(b"SIMPLE  = no")
@@ -203,25 +204,24 @@ def test_galaxies_that_cannot_be_used_are_all_named_or_left_out(tmp_path: Path) 
     with pytest.raises(InputError) as caught:
         import_into(tmp_path / "out.h5", path, image_size=32)
     for part in (
-        "5 things must",
+        "4 things must",
         "1.fits: ",
         "2.fits: ",
-        "row 4 (3.fits): no label",
         "row 5 (): found 5 cells",
         "absent.fits: ",
     ):
         assert part in str(caught.value), str(caught.value)
     assert not (tmp_path / "out.h5").exists()
     left_out = import_into(tmp_path / "out.h5", path, image_size=32, on_error="leave_out")
-    assert [one.id for one in left_out] == ["1", "2", "3", "", "8", "5"]
+    assert [one.id for one in left_out] == ["1", "2", "", "8", "5"]
     assert left_out[-1].path == "5.fits"
     assert "is the pixel scale right?" in left_out[-1].reason
     with GalaxyFile(tmp_path / "out.h5") as file:
-        assert file.ids.to_pylist() == ["0", "6", "7"]
+        assert file.ids.to_pylist() == ["0", "3", "6", "7"]
         assert file.class_names == ("x", "y")
-        assert file.labels.tolist() == [0, 0, 1]
+        assert file.labels.tolist() == [0, UNLABELLED, 0, 1]
     images, field = read(tmp_path / "out.h5")
-    inputs = [entry for entry in list_inputs(str(path)) if entry.id in ("0", "6", "7")]
+    inputs = [entry for entry in list_inputs(str(path)) if entry.id in ("0", "3", "6", "7")]
     for one, image in zip(decode(inputs, field), images, strict=True):
         np.testing.assert_array_equal(one.image, image)
 
@@ -254,7 +254,7 @@ def test_the_stage_writes_what_it_left_out(tmp_path: Path, monkeypatch: pytest.M
     download.main()
     lines = (tmp_path / "data" / "left_out.csv").read_text().splitlines()
     assert lines[0] == "id,path,reason"
-    assert len(lines) == 7
+    assert len(lines) == 6
     write_params(tmp_path, download={"source": "simulated", "path": None, "sha256": None, "num_galaxies": 20, "image_size": 16})
     download.main()
     assert (tmp_path / "data" / "left_out.csv").read_text() == "id,path,reason\n"

@@ -38,18 +38,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Naming:
-    """How a table calls its columns of votes: patterns with ``{question}`` and ``{answer}``."""
+    """How a table calls its columns of votes: patterns with ``{question}`` and ``{answer}``; capital letters are no matter."""
 
     kind: Kind
     answer: str
     total: str | None = None  # of the people who were asked a question, with {question}
 
     def columns(self, question: Question) -> tuple[str, ...]:
-        """Return the column of each answer."""
+        """Return the column of each answer, in lower case."""
         return tuple(_fill(self.answer, question.name, answer) for answer in question.answers)
 
     def total_column(self, question: Question) -> str | None:
-        """Return the column of the number of people who were asked, if tables of this form have one."""
+        """Return the column of the number of people who were asked, in lower case, if tables of this form have one."""
         return None if self.total is None else _fill(self.total, question.name, "")
 
 
@@ -138,4 +138,4 @@ class QuestionTree:
 
 def _fill(pattern: str, question: str, answer: str) -> str:
     # Not str.format, which would let a pattern reach into Python's objects.
-    return pattern.replace("{question}", question).replace("{answer}", answer)
+    return pattern.replace("{question}", question).replace("{answer}", answer).lower()

@@ -7,7 +7,7 @@ Legend: B rows that are asked for.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,9 @@ class TableFile:
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
 
-    def groups(self) -> Iterator[pa.Table]:
-        """Yield all rows, group by group."""
-        return map(self._read_group, range(self._file.num_row_groups))
+    def groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield all rows, group by group; of the columns all, or those that are asked for."""
+        return (self._read_group(number, columns) for number in range(self._file.num_row_groups))
 
     def read(self, start: int, stop: int) -> pa.Table:
         """Return the rows from ``start`` to ``stop``."""
@@ -139,9 +139,9 @@ class TableFile:
             last = self._last = (number, self._read_group(number))
         return last[1]
 
-    def _read_group(self, number: int) -> pa.Table:
+    def _read_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         try:
-            return self._file.read_row_group(number)
+            return self._file.read_row_group(number, columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise InputError(
                 f"{self.path}: the rows from {self._starts[number]} on are damaged ({error}). {self._again}"

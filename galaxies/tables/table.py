@@ -5,7 +5,7 @@ What is in a file decides how it is read, not its ending.
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +64,13 @@ class Table:
         """All columns, in lower case, without blanks around them."""
         return tuple(name.strip().lower() for name in self.columns.names)
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows; of the columns only KNOWN_COLUMNS are read.
+    def rows(self, columns: Sequence[str] = KNOWN_COLUMNS) -> Iterator[Row]:
+        """Yield the rows; of the columns only those in ``columns`` are read that are there.
 
         Raises InputError when the file is damaged, or an id lost its last digits on its way.
         """
         names = self.names
-        wanted = [name for name in KNOWN_COLUMNS if name in names]
+        wanted = [name for name in columns if name in names]
         with _explain(self.path, self.kind):
             for number, (values, problem) in enumerate(self.columns.read([names.index(name) for name in wanted]), start=1):
                 cells = dict(zip(wanted, map(clean, values), strict=True))

@@ -27,6 +27,7 @@ from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.features.identity import Identity
 from galaxies.heads.calibration import Calibration
+from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import Head, TrainedHead
 from galaxies.heads.novelty import fit_novelty
 from galaxies.prediction.model import Model
@@ -93,10 +94,8 @@ def make_model(params: ExtractParams, device: torch.device) -> Model:
     return Model(
         TrainedHead(
             head,
-            Calibration(1.0, (0.1,) * _NUM_CLASSES, 0.5),
-            names,
+            ClassMeaning(Calibration(1.0, (0.1,) * _NUM_CLASSES, 0.5), names, (1,) * _NUM_CLASSES),
             identity,
-            (1,) * _NUM_CLASSES,
             FieldOfView(256, None, None, None),
             novelty,
             None,

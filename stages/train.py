@@ -8,22 +8,25 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from galaxies.backbones.ending import Ending, make_features
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import read_field
 from galaxies.data.splits import divide_val, require_labels
+from galaxies.data.targets import Targets
+from galaxies.errors import InputError
 from galaxies.features.survey import Survey, open_survey
 from galaxies.features.unfinished import discard_unfinished
 from galaxies.files import file_sha256, require_digest, write_csv, write_json
 from galaxies.heads.batches import Batches, BatchOptions, open_batches
-from galaxies.heads.calibration import Calibration
 from galaxies.heads.checkpoint import Checkpoint, open_checkpoint
+from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import TrainedHead, load_head, save_head
 from galaxies.heads.inference import map_rows
 from galaxies.heads.novelty import fit_novelty
-from galaxies.heads.objectives import ClassObjective
-from galaxies.heads.report import Fit, report_fit, tabulate_curve
+from galaxies.heads.report import Fit, report_fit, report_training, tabulate_curve
+from galaxies.heads.tasks import ClassTask, Task, make_task
 from galaxies.heads.train_params import TrainParams, require_start, require_trainable
 from galaxies.heads.trainer import Trainer
 from galaxies.paths import FIELD_OF_VIEW, HEAD, METRICS
@@ -36,13 +39,14 @@ class Material:
     """What is trained on. The test rows are not used."""
 
     survey: Survey
+    task: Task
     train: NDArray[np.int64]  # rows that fit
     choosing: NDArray[np.int64]  # one half of val: choose the best epoch and setting
     calibrating: NDArray[np.int64]  # the other half
 
     def open_batches(self, rows: NDArray[np.int64], options: BatchOptions) -> Batches:
         """Return the batches of some of the rows."""
-        return open_batches(self.survey.store, rows, self.survey.splits.targets[rows], options)
+        return open_batches(self.survey.store, rows, self.task.targets(rows), options)
 
 
 def main() -> None:
@@ -53,34 +57,43 @@ def main() -> None:
     material = _open_material(params, extract)
     start, start_digest = _load_start(params)
     if start:
-        require_start(start, params, extract.backbone, material.survey.splits.classes)
+        require_start(start, params, extract.backbone, material.task.names)
     device = runtime.pick_device()
     ending = _make_ending(params, extract, device)
     options = BatchOptions(params.batch_size, params.augment == "d4", device, max(1, runtime.count_workers()))
     batches = material.open_batches(material.train, options)
     val_batches = material.open_batches(material.choosing, replace(options, augment=False))
+    objective = material.task.make_objective(batches.targets, params)
     with _open_checkpoint(params, material, start_digest, device) as checkpoint:
-        objective = ClassObjective(batches.targets, material.survey.splits.classes, params)
-        trainer = Trainer(batches, val_batches, objective, params, ending=ending, start=start)
-        fits = trainer.fit(checkpoint)
-    trained, val_probabilities = _calibrate(fits.seeds, material, ending, device)
+        fits = Trainer(batches, val_batches, objective, params, ending=ending, start=start).fit(checkpoint)
+    trained, outputs = _calibrate(fits.seeds, material, ending, device)
     save_head(HEAD, trained)
     write_csv(METRICS / "training.csv", tabulate_curve(fits.seeds[0]))
     write_csv(METRICS / "sweep.csv", fits.settings)
-    val_targets = material.survey.splits.targets[material.choosing]
-    report = report_fit(fits.seeds[0], trained.calibration.temperature, val_probabilities, val_targets)
-    write_json(METRICS / "train.json", report)
+    counts = {"num_train": len(material.train), "num_val": len(material.choosing) + len(material.calibrating)}
+    write_json(METRICS / "train.json", {**_report(fits.seeds[0], trained, outputs, material), **counts})
 
 
 def _open_material(params: TrainParams, extract: ExtractParams) -> Material:
     survey = open_survey(params.layer, extract)
     # The store is recorded and sound, so nobody needs to publish it again.
     discard_unfinished(main_repository(), survey.store.identity)
-    splits, val = survey.splits, survey.splits.rows("val")
-    require_labels(splits)
+    splits, targets = survey.splits, _read_targets(params, survey)
+    known = splits.targets >= 0 if targets is None else targets.known
+    train, val = (rows[known[rows]] for rows in map(splits.rows, ("train", "val")))
     # One fixed division: heads of other seeds are chosen and calibrated on the same galaxies.
-    choosing, calibrating = divide_val(splits.targets[val], splits.group[val], generator=np.random.default_rng(0))
-    return Material(survey, splits.rows("train"), val[choosing], val[calibrating])
+    kinds = splits.targets[val] if targets is None else np.zeros(len(val), np.int64)
+    choosing, calibrating = divide_val(kinds, splits.group[val], generator=np.random.default_rng(0))
+    task = ClassTask(splits.targets, splits.classes, train) if targets is None else make_task(targets, params, train)
+    return Material(survey, task, train, val[choosing], val[calibrating])
+
+
+def _read_targets(params: TrainParams, survey: Survey) -> Targets | None:
+    """Return the votes, numbers or tags of all rows; None where the class is learned."""
+    if params.target == "class":
+        require_labels(survey.splits)
+        return None
+    raise InputError(f"train.target: found {params.target}, but nothing reads its table yet; use class.")
 
 
 def _load_start(params: TrainParams) -> tuple[TrainedHead | None, str | None]:
@@ -107,13 +120,14 @@ def _open_checkpoint(
 ) -> AbstractContextManager[Checkpoint]:
     """Return the checkpoint of everything that determines the result, made under the present conditions."""
     rows = np.concatenate([material.train, material.choosing])
-    tables = np.stack([rows, material.survey.splits.targets[rows]])
+    digest = hashlib.sha256(rows.tobytes())
+    digest.update(np.ascontiguousarray(material.task.targets(rows)).tobytes())
     identity = {
         "params": asdict(params),
         "store": material.survey.store.key,
         "start": start_digest,
         "num_train": len(material.train),
-        "rows_and_targets": hashlib.sha256(tables.tobytes()).hexdigest(),
+        "rows_and_targets": digest.hexdigest(),
     }
     conditions = {"device": device.type, "num_threads": torch.get_num_threads(), "torch": torch.__version__}
     return open_checkpoint(main_repository(), identity, conditions)
@@ -121,32 +135,30 @@ def _open_checkpoint(
 
 def _calibrate(
     fits: tuple[Fit, ...], material: Material, ending: Ending | None, device: torch.device
-) -> tuple[TrainedHead, NDArray[np.float64]]:
-    """Return the head of the first seed, with those of the others, and its probabilities of the rows that chose."""
+) -> tuple[TrainedHead, Tensor]:
+    """Return the head of the first seed, with those of the others, and its outputs for the rows that chose."""
     extract, width = partial(make_features, ending), fits[0].head.num_features
     train, choosing, calibrating = (
         map_rows(extract, material.survey.store, rows, width=width, device=device)
         for rows in (material.train, material.choosing, material.calibrating)
     )
-    novelty, splits = fit_novelty(train, calibrating), material.survey.splits
-    counts = np.bincount(splits.targets[material.train], minlength=len(splits.classes))
-    field = read_field(FIELD_OF_VIEW)
+    novelty, field, identity = fit_novelty(train, calibrating), read_field(FIELD_OF_VIEW), material.survey.store.identity
     with torch.inference_mode():
-        worth = [Calibration.fit(fit.head(calibrating), splits.targets[material.calibrating]) for fit in fits]
+        meanings = [material.task.fit_meaning(fit.head(calibrating), material.calibrating) for fit in fits]
+        outputs = fits[0].head(choosing)
     heads = [
-        TrainedHead(
-            fit.head,
-            calibration,
-            splits.classes,
-            material.survey.store.identity,
-            tuple(counts.tolist()),
-            field,
-            novelty,
-            ending,
-        )
-        for fit, calibration in zip(fits, worth, strict=True)
+        TrainedHead(fit.head, meaning, identity, field, novelty, ending) for fit, meaning in zip(fits, meanings, strict=True)
     ]
-    return replace(heads[0], others=tuple(heads[1:])), heads[0].classify(choosing).numpy()
+    return replace(heads[0], others=tuple(heads[1:])), outputs
+
+
+def _report(fit: Fit, trained: TrainedHead, outputs: Tensor, material: Material) -> dict[str, float]:
+    """Return what ``dvc exp show`` lists."""
+    if not isinstance(trained.meaning, ClassMeaning):
+        return report_training(fit)
+    calibration = trained.meaning.calibration
+    val_targets = material.survey.splits.targets[material.choosing]
+    return report_fit(fit, calibration.temperature, calibration.probabilities(outputs).numpy(), val_targets)
 
 
 if __name__ == "__main__":

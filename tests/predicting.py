@@ -15,6 +15,7 @@ from galaxies.data.field_of_view import FieldOfView
 from galaxies.features.standardisation import measure_features
 from galaxies.features.store import Store
 from galaxies.heads.calibration import Calibration
+from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import Head, TrainedHead, save_head
 from galaxies.heads.inference import map_rows, predict_rows
 from galaxies.heads.novelty import fit_novelty
@@ -52,10 +53,8 @@ def save_toy_head(
         buffer.copy_(torch.from_numpy(measured))
     trained = TrainedHead(
         head.eval(),
-        Calibration(0.5, (0.4, 0.5, 0.6), 0.6),
-        CLASS_NAMES,
+        ClassMeaning(Calibration(0.5, (0.4, 0.5, 0.6), 0.6), CLASS_NAMES, (10, 20, 10)),
         store.identity,
-        (10, 20, 10),
         field,
         fit_novelty(features[:20], features[20:]),
         ending,

@@ -146,7 +146,7 @@ def test_several_seeds_have_a_mean_and_a_deviation_and_the_same_bytes_again(
     trained, rows = load_head(Path("models/head.pt")), splits.rows("test")
     features = torch.from_numpy(np.asarray(zarr.open_array("features/layer2.zarr/activations")[:])[rows, 0])
     right = [
-        (member.logits(features).argmax(1).numpy() == splits.targets[rows]).mean() for member in (trained, *trained.others)
+        (member.outputs(features).argmax(1).numpy() == splits.targets[rows]).mean() for member in (trained, *trained.others)
     ]
     assert len(set(right)) > 1
     assert found["accuracy"] == {"mean": round(np.mean(right), 4), "std": round(np.std(right, ddof=1), 4)}
@@ -229,7 +229,7 @@ def test_evaluate_refuses_a_head_for_other_classes(folder: Path) -> None:
     train.main()
     trained = load_head(Path("models/head.pt"))
     names = ("class 0", "class 2", "class 1")
-    save_head(Path("models/head.pt"), replace(trained, class_names=names))
+    save_head(Path("models/head.pt"), replace(trained, meaning=replace(trained.of_classes, class_names=names)))
     with pytest.raises(
         InputError, match=r"knows the classes class 0, class 2, class 1, data/splits\.parquet has class 0, class 1"
     ):

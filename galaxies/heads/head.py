@@ -1,6 +1,6 @@
-"""The fully connected head: standardised features in, logits out; and the one file that holds all one needs to use it.
+"""The fully connected head: standardised features in, outputs out; and the one file that holds all one needs to use it.
 
-Legend: B rows, C features, K classes, S seeds.
+Legend: B rows, C features, K outputs, S seeds.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.files import replacing
 from galaxies.heads.calibration import Calibration
+from galaxies.heads.class_meaning import ClassMeaning
+from galaxies.heads.meanings import Meaning, pack_meaning, unpack_meaning
 from galaxies.heads.novelty import Novelty
 
 FORMAT = "galaxies-head"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -94,14 +96,37 @@ class TrainedHead:
     """A head, the ending before it where that was kept, and what its numbers mean."""
 
     head: Head
-    calibration: Calibration  # what its logits are worth
-    class_names: tuple[str, ...]  # of the K logits
+    meaning: Meaning  # what its outputs mean, and what they are worth
     identity: Identity  # of the store it was trained on: how to make its activations again
-    train_counts: tuple[int, ...]  # train galaxies in each of the K classes
     field: FieldOfView  # what the training images show
     novelty: Novelty  # where the training features lie
     ending: Ending | None  # from activations to features; None where activations are features
     others: tuple[TrainedHead, ...] = ()  # of the further seeds, in order
+
+    @property
+    def of_classes(self) -> ClassMeaning:
+        """What the logits mean. Raises InputError when the head tells no classes."""
+        if not isinstance(self.meaning, ClassMeaning):
+            raise InputError(
+                f"This head tells {self.meaning.KIND} ({', '.join(self.meaning.names)}), and a head for classes is needed; "
+                "train one: `dvc exp run -S train.target=class`."
+            )
+        return self.meaning
+
+    @property
+    def calibration(self) -> Calibration:
+        """What the logits of a head for classes are worth."""
+        return self.of_classes.calibration
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the K logits of a head for classes."""
+        return self.of_classes.class_names
+
+    @property
+    def train_counts(self) -> tuple[int, ...]:
+        """Train galaxies in each of the K classes of a head for classes."""
+        return self.of_classes.train_counts
 
     @torch.inference_mode()
     def features(self, activations: Tensor) -> Tensor:
@@ -112,10 +137,10 @@ class TrainedHead:
         return make_features(self.ending, activations)
 
     @torch.inference_mode()
-    def logits(self, activations: Tensor) -> Tensor:
-        """Return the logits (B, K) of what :meth:`features` takes."""
-        logits: Tensor = self.head.eval()(self.features(activations))
-        return logits
+    def outputs(self, activations: Tensor) -> Tensor:
+        """Return the outputs (B, K), of classes logits, of what :meth:`features` takes."""
+        outputs: Tensor = self.head.eval()(self.features(activations))
+        return outputs
 
     @torch.inference_mode()
     def classify(self, features: Tensor) -> Tensor:
@@ -150,10 +175,8 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "hidden_layers": list(trained.head.hidden_layers),
-        "class_names": list(trained.class_names),
-        "calibrations": [asdict(member.calibration) for member in members],
+        "meanings": [pack_meaning(member.meaning) for member in members],
         "identity": trained.identity.to_json(),
-        "train_counts": list(trained.train_counts),
         "field": vars(trained.field),
         "novelty": vars(trained.novelty),
         "state_dict": {name: torch.stack([state[name].cpu() for state in states]) for name in states[0]},  # (S, ...)
@@ -190,22 +213,21 @@ def load_head(path: Path) -> TrainedHead:
 
 
 def _unpack(content: Mapping[str, Any]) -> TrainedHead:
-    names, states = tuple(content["class_names"]), content["state_dict"]
+    states = content["state_dict"]
     members = []
-    for seed, calibration in enumerate(content["calibrations"]):
-        head = Head(states["mean"].shape[1], len(names), content["hidden_layers"])
+    for seed, packed in enumerate(content["meanings"]):
+        meaning = unpack_meaning(packed)
+        head = Head(states["mean"].shape[1], meaning.num_outputs, content["hidden_layers"])
         head.load_state_dict({name: stacked[seed] for name, stacked in states.items()})
-        members.append((head.eval(), Calibration(**calibration)))
+        members.append((head.eval(), meaning))
     first = TrainedHead(
         *members[0],
-        names,
         Identity.from_json(content["identity"]),
-        tuple(content["train_counts"]),
         FieldOfView(**content["field"]),
         Novelty(**content["novelty"]),
         _load_ending(content["ending"]),
     )
-    others = (replace(first, head=head, calibration=calibration) for head, calibration in members[1:])
+    others = (replace(first, head=head, meaning=meaning) for head, meaning in members[1:])
     return replace(first, others=tuple(others))
 
 

@@ -1,6 +1,6 @@
 """What a trained head makes of rows of a store: streamed, so that memory does not depend on their number.
 
-Legend: B rows, K classes.
+Legend: B rows, K outputs, or classes.
 """
 
 from collections.abc import Callable
@@ -49,10 +49,14 @@ def map_rows(
     return results
 
 
-def predict_rows(trained: TrainedHead, store: Store, rows: NDArray[np.int64], *, view: int = 0) -> NDArray[np.float64]:
-    """Return calibrated probabilities (B, K) of rows of a store made as ``trained.identity`` says, computed on the CPU.
+def read_outputs(trained: TrainedHead, store: Store, rows: NDArray[np.int64], *, view: int = 0) -> Tensor:
+    """Return a head's outputs (B, K) for rows of a store made as ``trained.identity`` says, computed on the CPU.
 
     The other arguments and errors are those of :func:`map_rows`.
     """
-    logits = map_rows(trained.logits, store, rows, width=len(trained.class_names), view=view)
-    return trained.calibration.probabilities(logits).numpy()
+    return map_rows(trained.outputs, store, rows, width=trained.meaning.num_outputs, view=view)
+
+
+def predict_rows(trained: TrainedHead, store: Store, rows: NDArray[np.int64], *, view: int = 0) -> NDArray[np.float64]:
+    """Return calibrated probabilities (B, K) of classes; arguments and errors as of :func:`read_outputs`."""
+    return trained.calibration.probabilities(read_outputs(trained, store, rows, view=view)).numpy()

@@ -90,6 +90,18 @@ def tabulate_curve(fit: Fit) -> pd.DataFrame:
     return pd.concat(parts).sort_values("epoch", kind="stable")
 
 
+def report_training(fit: Fit) -> dict[str, float]:
+    """Return how training went, by name, whatever was learned; accuracies where something is right or wrong."""
+    best = fit.epochs.iloc[fit.best_epoch - 1]
+    measured = {name: float(best[name]) for name in ("train_accuracy", "val_accuracy", "val_loss")}
+    return {
+        "best_epoch": fit.best_epoch,
+        **{name: round(value, _DIGITS) for name, value in measured.items() if np.isfinite(value)},
+        "num_features": fit.head.num_features,
+        "num_outputs": fit.head.num_outputs,
+    }
+
+
 def report_fit(
     fit: Fit, temperature: float, val_probabilities: NDArray[np.float64], val_targets: NDArray[np.int64]
 ) -> dict[str, float]:

@@ -12,13 +12,21 @@ _MEANT_FOR: dict[str, tuple[Target, ...]] = {
     "questions": ("votes",),
     "questions_sha256": ("votes",),
     "vote_columns": ("votes",),
+    "vote_loss": ("votes",),
+    "number_loss": ("number",),
     "scales": ("number",),
     "units": ("number",),
     "error_columns": ("number",),
     "class_weight": ("class", "tags"),
     "label_smoothing": ("class", "tags"),
 }
-_EMPTY: dict[str, object] = {"vote_columns": "auto", "class_weight": "none", "label_smoothing": 0.0}
+_EMPTY: dict[str, object] = {
+    "vote_columns": "auto",
+    "vote_loss": "dirichlet_multinomial",
+    "number_loss": "gaussian",
+    "class_weight": "none",
+    "label_smoothing": 0.0,
+}
 
 
 def find_target_problems(found: Mapping[str, Any]) -> Iterator[str]:

@@ -50,6 +50,8 @@ class TrainParams:
     questions: str | None = None  # of votes: a built-in tree, or the path of a YAML file
     questions_sha256: str | None = None  # of that file
     vote_columns: Literal["auto", "counts", "fractions", "debiased"] = "auto"  # auto: the first that are there, in this order
+    vote_loss: Literal["dirichlet_multinomial", "cross_entropy"] = "dirichlet_multinomial"  # cross_entropy: of fractions
+    number_loss: Literal["gaussian", "quantiles"] = "gaussian"  # gaussian: value and width; quantiles: 5, 50 and 95 %
     scales: tuple[Scale, ...] = ()  # of each number; empty: all linear
     units: tuple[str, ...] = ()  # of each number, as people write them; empty: none
     error_columns: tuple[str, ...] = ()  # with the standard deviation of each number, or "" where none is; empty: none is known
@@ -154,7 +156,7 @@ def _find_contradictions(train: TrainParams, extract: ExtractParams) -> Iterator
         )
 
 
-def require_start(start: TrainedHead, train: TrainParams, backbone: str, class_names: Sequence[str]) -> None:
+def require_start(start: TrainedHead, train: TrainParams, backbone: str, names: Sequence[str]) -> None:
     """Raise InputError, which names each difference, unless ``start`` is a head that these parameters could have made."""
     trained_on = start.ending.spec if start.ending else start.identity.backbone
     pairs = {
@@ -162,7 +164,8 @@ def require_start(start: TrainedHead, train: TrainParams, backbone: str, class_n
         "train.layer": (start.identity.layer, train.layer),
         "train.ending": ("keep" if start.ending else "drop", train.ending),
         "train.hidden_layers": (list(start.head.hidden_layers), list(train.hidden_layers)),
-        "classes": (list(start.class_names), list(class_names)),
+        "train.target": (start.meaning.KIND, train.target),
+        "what it tells": (list(start.meaning.names), list(names)),
     }
     differences = [
         f"  {name}: it has {found}, wanted is {wanted}" for name, (found, wanted) in pairs.items() if found != wanted

@@ -11,6 +11,7 @@ from torch import nn
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
 from galaxies.heads.calibration import Calibration
+from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import FORMAT, FORMAT_VERSION, Head, TrainedHead, load_head, save_head
 from galaxies.heads.novelty import fit_novelty
 from tests.toys import toy_identity
@@ -23,10 +24,8 @@ def trained_head(**changes: Any) -> TrainedHead:
     head.mean.fill_(2.0)
     trained = TrainedHead(
         head.eval(),
-        Calibration(1.5, (0.2, 0.3, 0.0), 0.7),
-        ("a", "b", "c"),
+        ClassMeaning(Calibration(1.5, (0.2, 0.3, 0.0), 0.7), ("a", "b", "c"), (5, 6, 7)),
         IDENTITY,
-        (5, 6, 7),
         FieldOfView(256, 0.262, 0.262, 0.524),
         fit_novelty(torch.rand(30, 5), torch.rand(20, 5)),
         None,
@@ -65,7 +64,7 @@ def test_features_are_standardised_before_anything_else() -> None:
 def test_the_temperature_softens_and_keeps_the_order() -> None:
     trained = trained_head()
     features = torch.rand(4, 5)
-    cold = replace(trained, calibration=Calibration(1.0, (), 0.5)).probabilities(features)
+    cold = replace(trained, meaning=replace(trained.of_classes, calibration=Calibration(1.0, (), 0.5))).probabilities(features)
     warm = trained.probabilities(features)
     assert torch.equal(cold.argsort(1), warm.argsort(1))
     assert bool((warm.max(1).values < cold.max(1).values).all())
@@ -78,7 +77,7 @@ def test_a_head_comes_back_from_disk_with_all_it_needs(tmp_path: Path) -> None:
     loaded = load_head(tmp_path / "head.pt")
     features = torch.rand(6, 5)
     assert torch.equal(loaded.probabilities(features), trained.probabilities(features))
-    for name in ("calibration", "class_names", "identity", "train_counts", "field", "ending", "others"):
+    for name in ("calibration", "class_names", "identity", "train_counts", "meaning", "field", "ending", "others"):
         assert getattr(loaded, name) == getattr(trained, name)
     assert torch.equal(loaded.novelty.score(features), trained.novelty.score(features))
     assert loaded.novelty.threshold == trained.novelty.threshold
@@ -102,11 +101,12 @@ def test_a_head_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
     save_head(tmp_path / "head.pt", trained_head())
     content = torch.load(tmp_path / "head.pt", weights_only=True)
     for name, value in (
-        ("class_names", ["a"]),
+        ("meanings", [{**content["meanings"][0], "class_names": ["a"]}]),
+        ("meanings", [{**content["meanings"][0], "kind": "moods"}]),
         ("hidden_layers", ["rellu"]),
-        ("calibrations", None),
-        ("calibrations", []),
-        ("calibrations", [{"temperature": 1.0}]),
+        ("meanings", None),
+        ("meanings", []),
+        ("meanings", [{"kind": "class", "calibration": {"temperature": 1.0}}]),
         ("novelty", {}),
     ):
         torch.save({**content, name: value}, tmp_path / "changed.pt")

@@ -1,6 +1,7 @@
 """Decide which galaxies are used and how they are divided: data/catalog.parquet, data/splits.parquet, and a report."""
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.catalog import CatalogRows, write_catalog
@@ -13,8 +14,10 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.scan import scan_images
 from galaxies.data.selection import Candidates, SplitParams, select_galaxies
 from galaxies.data.splits import write_splits
+from galaxies.data.target_file import write_targets
+from galaxies.data.target_table import TargetColumns, join_targets, no_targets
 from galaxies.files import write_json, write_text
-from galaxies.paths import CATALOG, CHECKSUMS, FIELD_OF_VIEW, GALAXIES, METRICS, SPLITS
+from galaxies.paths import CATALOG, CHECKSUMS, FIELD_OF_VIEW, GALAXIES, METRICS, SPLITS, TARGETS
 from galaxies.runtime import RuntimeParams
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.sources import discard_galaxy10
@@ -22,7 +25,7 @@ from stages import main_repository, read_params, run_stage, user_path
 
 
 def main() -> None:
-    """Read the galaxies once, then write the two tables, the field of view, and a report."""
+    """Read the galaxies once, then write the tables, the field of view, and a report."""
     params, runtime = read_params("split", SplitParams), read_params("runtime", RuntimeParams)
     with GalaxyFile(GALAXIES) as galaxies:
         source = read_params("download", DownloadParams)
@@ -33,14 +36,17 @@ def main() -> None:
         candidates = Candidates(galaxies.labels.astype(np.int64), scan.digests, scan.is_blank, galaxies.ra, galaxies.dec)
         labels = _correct(galaxies, params)
         selection = select_galaxies(candidates, params)
-        splits = make_splits(selection, labels, galaxies.class_names, params)
+        targets = _read_targets(galaxies.ids.take(selection.used), params)
+        splits = make_splits(selection, labels, galaxies.class_names, params, targets)
         pxscale = galaxies.pxscale[selection.used]
         field = find_field(galaxies.image_size, pxscale, galaxies.framed_pxscale)
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
+        report["with_targets"] = int(targets.known.sum())
         rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), scan.digests[selection.used])
     digest = write_catalog(CATALOG, rows)
     write_checksums(CHECKSUMS, scan.checksums[selection.used], catalog=digest)
     write_splits(SPLITS, splits)
+    write_targets(TARGETS, targets.names, targets.values, targets.left_out)
     write_field(FIELD_OF_VIEW, field)
     write_json(METRICS / "data.json", report)
     write_text(METRICS / "data_classes.csv", count_classes(splits))
@@ -53,6 +59,15 @@ def _correct(galaxies: GalaxyFile, params: SplitParams) -> NDArray[np.int64]:
         return labels
     path = user_path(params.corrections)
     return correct_labels(labels, galaxies.ids, galaxies.class_names, path=path, sha256=params.corrections_sha256)
+
+
+def _read_targets(ids: pa.StringArray, params: SplitParams) -> TargetColumns:
+    """Return what the table of targets says of the galaxies in use, if there is one."""
+    if params.targets is None:
+        return no_targets(len(ids))
+    return join_targets(
+        user_path(params.targets), params.targets_sha256, ids, id_column=params.targets_id, folder=TARGETS.parent
+    )
 
 
 if __name__ == "__main__":

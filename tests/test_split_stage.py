@@ -16,6 +16,7 @@ from galaxies.data.field_of_view import FieldOfView, read_field
 from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.data.sky import neighbour_pairs
 from galaxies.data.splits import read_splits
+from galaxies.data.target_file import TargetFile
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from stages import split
@@ -145,3 +146,24 @@ def test_a_seed_that_comes_back_brings_the_same_bytes(folder: Path) -> None:
     run(seed=0)
     run(seed=1)
     assert Path("data/splits.parquet").read_bytes() == first
+
+
+def test_a_table_of_targets_changes_the_splits_and_never_the_catalog(folder: Path) -> None:
+    run()
+    before = {path.name: file_sha256(path) for path in Path("data").glob("*.parquet")}
+    assert not TargetFile(Path("data/targets.parquet"), 0).names  # Its header only.
+    table = pd.DataFrame({"id": [f"{galaxy:06d}" for galaxy in range(NUM_GALAXIES)], "z": np.linspace(0, 1, NUM_GALAXIES)})
+    table.iloc[::-2].to_csv("votes.csv", index=False)
+    run(targets="votes.csv", targets_sha256=file_sha256(Path("votes.csv")))
+    after = {path.name: file_sha256(path) for path in Path("data").glob("*.parquet")}
+    assert {name for name in after if after[name] != before[name]} == {"targets.parquet"}
+    catalog = Catalog(Path("data/catalog.parquet"))
+    ((rows, columns),) = TargetFile(Path("data/targets.parquet"), len(catalog)).groups(["z"])
+    galaxy = catalog.read(0, len(catalog)).galaxy
+    np.testing.assert_allclose(columns["z"], np.where(galaxy % 2 == 1, galaxy / (NUM_GALAXIES - 1), np.nan))
+    assert (rows, json.loads(Path("metrics/data.json").read_text())["with_targets"]) == (
+        slice(0, len(catalog)),
+        np.isfinite(columns["z"]).sum(),
+    )
+    with pytest.raises(InputError, match=r"split\.targets_sha256"):
+        run(targets="votes.csv")

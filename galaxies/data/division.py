@@ -4,7 +4,6 @@ Legend: N rows of the catalog, K classes, G groups.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +12,36 @@ from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Selection, SplitParams
 from galaxies.data.sky import number_by_first
 from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, Splits
+from galaxies.data.strata import find_strata
+from galaxies.data.target_table import TargetColumns, no_targets
 from galaxies.errors import InputError
 
 
-def make_splits(selection: Selection, labels: NDArray[np.int64], class_names: Sequence[str], params: SplitParams) -> Splits:
-    """Return the splits of the galaxies in use.
+def make_splits(
+    selection: Selection,
+    labels: NDArray[np.int64],
+    class_names: Sequence[str],
+    params: SplitParams,
+    targets: TargetColumns | None = None,
+) -> Splits:
+    """Return the splits of the galaxies in use. Those with a class or a target are labelled; all others form the pool.
 
     Args:
         selection: which they are, and their sky groups.
         labels: of all galaxies of the file.
         class_names: what the labels mean.
         params: seed and shares.
+        targets: what else is known of the galaxies in use, if there is a table of it.
     """
     used_labels, group = labels[selection.used], number_by_first(selection.group[selection.used])
-    labelled = find_labelled(used_labels)
+    known = targets or no_targets(len(used_labels))
+    strata, names = find_strata(used_labels, class_names, known, stratify_by=params.stratify_by, group=group)
+    labelled = np.flatnonzero(strata != UNLABELLED)
     split = np.full(len(used_labels), SPLIT_NAMES.index("pool"), np.uint8)
     split[labelled] = divide(
-        used_labels[labelled],
+        strata[labelled],
         group[labelled],
-        class_names,
+        names,
         val_fraction=params.val_fraction,
         test_fraction=params.test_fraction,
         generator=np.random.default_rng(params.seed),
@@ -52,15 +62,6 @@ def _find_near(is_labelled: NDArray[np.bool_], twins: NDArray[np.int64], group: 
     for number, kind in ((NEARNESS.index("neighbour"), group), (NEARNESS.index("twin"), twins)):
         near[~is_labelled & np.isin(kind, kind[is_labelled])] = number
     return near
-
-
-def find_labelled(labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Return the rows, ascending, of galaxies that something is known of to learn from; all others form the pool.
-
-    Args:
-        labels: of all rows, (N,); UNLABELLED is none.
-    """
-    return np.flatnonzero(labels != UNLABELLED)
 
 
 def divide(

@@ -31,12 +31,20 @@ class SplitParams:
     unlabelled: Literal["pool", "refuse"] = "pool"  # galaxies without a label: they form the pool, or are an error
     corrections: str | None = None  # path of a CSV id,label
     corrections_sha256: str | None = None  # of that file
+    targets: str | None = None  # path of a table with votes, numbers or tags
+    targets_sha256: str | None = None  # of that file
+    targets_id: str = "id"  # its column with the ids of the galaxies
+    stratify_by: str | None = None  # a column of it, by whose quintiles galaxies without a class are divided; null: the first
     version: int = 1  # raised when the code changes catalog or splits
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
         if self.val_fraction + self.test_fraction >= 1:
             yield f"val_fraction: {self.val_fraction} and test_fraction: {self.test_fraction} leave nothing to train on"
+        if self.targets is None:
+            for key in ("targets_sha256", "stratify_by"):
+                if getattr(self, key) is not None:
+                    yield f"{key}: found {getattr(self, key)}, but targets names no table; allowed is null"
 
 
 @dataclass(frozen=True)

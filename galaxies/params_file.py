@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 from galaxies.errors import InputError
 from galaxies.files import write_text
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | list[str] | None
 
 # A value, blanks, a comment and the end of the line; a sign of a comment in quotation marks is none.
 _REST = r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^#\n]*?)(?P<gap>[ \t]*)(?P<comment>#[^\r\n]*)?(?P<end>\r?\n?)"""

@@ -39,7 +39,7 @@ def main() -> None:
         targets = _read_targets(galaxies.ids.take(selection.used), params)
         splits = make_splits(selection, labels, galaxies.class_names, params, targets)
         pxscale = galaxies.pxscale[selection.used]
-        field = find_field(galaxies.image_size, pxscale, galaxies.framed_pxscale)
+        field = find_field(galaxies.image_size, pxscale, galaxies.framed_pxscale, galaxies.channels)
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
         report["with_targets"] = int(targets.known.sum())
         rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), scan.digests[selection.used])

@@ -14,7 +14,9 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Ending(nn.Module):
-    """Map the activations of a layer (B, ...), or images (B, c, s, s) uint8, to the classifier's input (B, C) float32.
+    """Map the activations of a layer (B, ...), or images (B, c, s, s), to the classifier's input (B, C) float32.
+
+    Images are whole grey levels (uint8), or numbers from 0 to 1.
 
     Attributes:
         spec: how ``backbone.rebuild_ending`` builds the backbone again, with random weights.
@@ -34,10 +36,11 @@ class Ending(nn.Module):
 
     def forward(self, activations: Tensor) -> Tensor:
         """Return the features of one view's activations as the store gives them."""
-        activations = activations.float()
+        numbers = activations.float()
         if self.layer == INPUT:
-            activations = (activations / 255 - self.mean) / self.std
-        features: Tensor = self.blocks(activations)
+            unit = 255 if activations.dtype == torch.uint8 else 1
+            numbers = (numbers / unit - self.mean) / self.std
+        features: Tensor = self.blocks(numbers)
         return features.float()
 
     def prepare_training(self, *, freeze_batch_norm: bool) -> None:

@@ -8,8 +8,10 @@ from galaxies.paths import GALAXIES
 
 
 def _use(options: argparse.Namespace) -> None:
+    from galaxies.params import parse_section
     from galaxies.params_file import change_section
     from galaxies.runtime import RuntimeParams
+    from galaxies.sources.download_params import DownloadParams
     from galaxies.sources.findings import look_at
     from galaxies.sources.image_catalogue import OnError
     from galaxies.sources.image_import import ImportOptions
@@ -17,7 +19,9 @@ def _use(options: argparse.Namespace) -> None:
 
     on_error: OnError = "leave_out" if options.leave_out else "refuse"
     framing = Framing(options.image_size, options.field_arcsec)
-    findings = look_at(options.path, ImportOptions(framing, on_error, RuntimeParams().count_workers()))
+    asked = {"source": "images", "path": str(options.path), "bands": _split(options.bands), "zero_point": options.zero_point}
+    reading = parse_section(DownloadParams, {**asked, "dtype": options.dtype}, "download").reading
+    findings = look_at(options.path, ImportOptions(framing, on_error, RuntimeParams().count_workers(), reading))
     for line in findings.lines:
         print(line)
     changed = change_section(Path("params.yaml"), "download", findings.params)
@@ -33,16 +37,29 @@ def _add_use(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-size", type=count, metavar="PX", help="bring all images to this size")
     parser.add_argument("--field-arcsec", type=float, metavar="ARCSEC", help="the width of sky that each shows")
 
+    parser.add_argument("--bands", metavar="U,G,R", help="take these bands of FITS files for channels, instead of pictures")
+    parser.add_argument("--dtype", default="uint8", choices=("uint8", "float16"), help="of the pixels of bands (uint8)")
+    parser.add_argument(
+        "--zero-point", type=float, metavar="MAG", help="AB magnitude of a flux of 1, where no header has a unit"
+    )
+
+
+def _split(bands: str | None) -> list[str] | None:
+    return None if bands is None else [band.strip() for band in bands.split(",")]
+
 
 def _digest(options: argparse.Namespace) -> None:
+    from galaxies.data.bands import PICTURE_BANDS
     from galaxies.sources.sources import digest
 
-    print(digest(options.path, on_error="leave_out" if options.leave_out else "refuse"))
+    bands = _split(options.bands) or PICTURE_BANDS
+    print(digest(options.path, on_error="leave_out" if options.leave_out else "refuse", bands=bands))
 
 
 def _add_digest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="a file, a folder of class folders, or a catalogue of images")
     parser.add_argument("--leave-out", action="store_true", help="as with download.on_error: leave_out")
+    parser.add_argument("--bands", metavar="U,G,R", help="as with download.bands, of which each galaxy has a file")
 
 
 def _layers(options: argparse.Namespace) -> None:

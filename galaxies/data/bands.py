@@ -4,8 +4,9 @@ Legend: B images, S image size in pixels, C bands.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,44 @@ from galaxies.errors import InputError
 RGB = ("R", "G", "B")
 """The bands of a picture, and of a file that names none."""
 
+PICTURE_BANDS = ("g", "r", "z")
+"""Those of fluxes that make a picture."""
+
 MAX_BANDS = 8
+
+PixelType = Literal["uint8", "float16"]
 
 # Effective wavelengths in nm, of the Legacy Surveys, SDSS, LSST, 2MASS and Euclid; what a person sees needs their order only.
 _WAVELENGTHS = {
     **{"u": 355, "g": 475, "r": 640, "i": 760, "z": 920, "y": 970, "Y": 1020, "J": 1250, "H": 1650, "K": 2160, "Ks": 2160},
     **{"VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "B": 440, "G": 540, "V": 550, "R": 640, "I": 800},
 }
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What the C numbers of a pixel are; the default is a picture."""
+
+    bands: tuple[str, ...] = RGB
+    dtype: PixelType = "uint8"  # float16: from 0 to 1
+    flux_scales: tuple[float, ...] | None = (
+        None  # of each band, as `stretch_bands` takes them; None: a picture, or made elsewhere
+    )
+
+    @property
+    def names_of_files(self) -> tuple[str, ...]:
+        """The bands of a galaxy's separate files: those that make a picture, or its own."""
+        return PICTURE_BANDS if self.are_picture else self.bands
+
+    @property
+    def are_picture(self) -> bool:
+        """Tell whether they are those of a picture."""
+        return self.bands == RGB
+
+
+def find_wavelength(band: str) -> float | None:
+    """Return the effective wavelength of a band in nm, None where the name is none of a survey's."""
+    return _WAVELENGTHS.get(band)
 
 
 def find_bands(found: Sequence[str], wanted: Sequence[str], path: Path) -> tuple[int, ...]:

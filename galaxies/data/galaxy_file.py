@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from galaxies.data.bands import to_pictures
+from galaxies.data.bands import Channels, to_pictures
 from galaxies.data.contiguous_images import open_contiguous
 from galaxies.data.galaxy_schema import (
     FRAMED_PXSCALE,
@@ -26,6 +26,7 @@ from galaxies.data.galaxy_schema import (
     label_complaints,
     read_bands,
     read_class_names,
+    read_flux_scales,
     read_ids,
     read_labels,
     refuse_complaints,
@@ -57,6 +58,7 @@ class GalaxyFile:
         class_names: a name for each label.
         framed_pxscale: as :func:`galaxies.data.galaxy_writer.write_galaxies` takes it; None where images are as they were.
         bands: a name for each of the C bands of the images.
+        channels: what the numbers of a pixel are.
     """
 
     def __init__(self, path: Path, *, unlabelled_value: int | None = None) -> None:
@@ -67,11 +69,13 @@ class GalaxyFile:
             with self._explaining_damage():
                 refuse_complaints(path, schema_complaints(self._file))
                 self.class_names, self.bands = read_class_names(self._file), read_bands(self._file)
+                flux_scales = read_flux_scales(self._file)
             refuse_complaints(path, class_complaints(self.class_names))
         except BaseException:
             self._file.close()
             raise
         self._images = self._file["images"]
+        self.channels = Channels(self.bands, "uint8" if self._images.dtype == np.uint8 else "float16", flux_scales)
         self.num_galaxies, self.image_size = int(self._images.shape[0]), int(self._images.shape[1])
         self._unlabelled_value = self._file.attrs.get(UNLABELLED_VALUE) if unlabelled_value is None else unlabelled_value
         framed = self._file.attrs.get(FRAMED_PXSCALE)

@@ -45,6 +45,9 @@ _BLOCK_IDS = 1 << 16
 FRAMED_PXSCALE = "framed_pxscale"
 """An attribute of a file whose images were brought to one size and scale."""
 
+FLUX_SCALES = "flux_scales"
+"""An attribute of a file whose images were made of fluxes, each band by itself: the number for each that made it."""
+
 _COLUMNS = {
     "images": "uint8 or float16",
     "ans": "an integer type",
@@ -86,6 +89,7 @@ def schema_complaints(file: h5py.File) -> Iterator[str]:
     if isinstance(images, h5py.Dataset):
         yield from _shape_complaints(images, entries, has_class_names="class_names" in file.attrs)
         yield from _band_complaints(images, read_bands(file))
+        yield from _scale_complaints(images, read_flux_scales(file))
 
 
 def _shape_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_class_names: bool) -> Iterator[str]:
@@ -115,6 +119,11 @@ def _band_complaints(images: h5py.Dataset, bands: Sequence[str]) -> Iterator[str
         yield f"bands: found {list(bands)}; every name must be there once, not be empty and have no comma"
 
 
+def _scale_complaints(images: h5py.Dataset, scales: Sequence[float] | None) -> Iterator[str]:
+    if scales is not None and (images.ndim != 4 or len(scales) != images.shape[3] or not all(0 < x < np.inf for x in scales)):
+        yield f"{FLUX_SCALES}: found {list(scales)}, expected a number above 0 for each band"
+
+
 def _is_dtype_of(name: str, dtype: np.dtype[Any]) -> bool:
     if name == "images":
         return dtype in (np.uint8, np.float16)
@@ -141,6 +150,11 @@ def read_labels(file: h5py.File) -> NDArray[np.int64]:
 def read_bands(file: h5py.File) -> tuple[str, ...]:
     """Return the names of the bands of an open file, those of a picture where it has none."""
     return _texts(file.attrs["bands"]) if "bands" in file.attrs else RGB
+
+
+def read_flux_scales(file: h5py.File) -> tuple[float, ...] | None:
+    """Return the scales that made the images of fluxes, None where they were made otherwise."""
+    return tuple(np.ravel(file.attrs[FLUX_SCALES]).astype(float).tolist()) if FLUX_SCALES in file.attrs else None
 
 
 def _texts(values: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.bands import RGB
-from galaxies.data.galaxy_schema import FRAMED_PXSCALE, POSITION_COLUMNS, UNLABELLED, UNLABELLED_VALUE
+from galaxies.data.galaxy_schema import FLUX_SCALES, FRAMED_PXSCALE, POSITION_COLUMNS, UNLABELLED, UNLABELLED_VALUE
 from galaxies.data.hdf5_files import open_hdf5
 from galaxies.files import replacing
 
@@ -31,6 +31,7 @@ class GalaxyBlock:
     pxscale: NDArray[np.float64]  # (B,) arcsec/px
     ids: tuple[str, ...] | None = None  # (B,) None: the ids are made from the indices
     bands: tuple[str, ...] = RGB  # C names
+    flux_scales: tuple[float, ...] | None = None  # as `Channels` has them
 
 
 def pack_labels(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
@@ -50,7 +51,7 @@ def write_galaxies(
     """Stream ``blocks`` into a new file at ``path``; memory does not grow with ``num_galaxies``.
 
     The images are contiguous and uncompressed (measured 10 to 30 times faster to read than gzip with one-image chunks); their
-    dtype and bands, and the dtype of the labels, are those of the first block.
+    dtype, bands and scales, and the dtype of the labels, are those of the first block.
 
     Args:
         path: of the file.
@@ -79,6 +80,8 @@ def write_galaxies(
             file.attrs[FRAMED_PXSCALE] = framed_pxscale
         if bands != RGB:
             file.attrs["bands"] = np.array(bands, dtype=h5py.string_dtype())
+        if first and first.flux_scales is not None:
+            file.attrs[FLUX_SCALES] = np.array(first.flux_scales, np.float64)
         num_written = _write_blocks(file, itertools.chain([first] if first else [], waiting))
         if num_written != num_galaxies:
             raise ValueError(f"the blocks hold {num_written} galaxies, {num_galaxies} were announced")

@@ -1,15 +1,22 @@
-"""From fluxes in g, r and z to the colours that the Legacy Surveys show.
+"""From fluxes in g, r and z to the colours that the Legacy Surveys show; from those in other bands to numbers from 0 to 1.
 
 The formula is that of the survey's viewer (function ``sdss_rgb`` of the public packages legacypipe and imagine), a variant of
 Lupton et al. 2004: the mean intensity goes through an asinh, and each colour keeps its share of it. Red is z, green is r,
 blue is g. The sky it gives, 32, is that of real cutouts: the median of 50 from Galaxy10 DECaLS is 34, 33, 33, and of 20 that
-Galaxy Zoo made with another contrast 22, 21, 22. Legend: B images, S image size in pixels.
+Galaxy Zoo made with another contrast 22, 21, 22.
+
+Colours are a choice for three bands. One band, or several that are no picture, go through the same asinh each by itself: what
+one band shows must not depend on which others were asked for. Legend: S image size in pixels, C bands.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-BANDS = ("g", "r", "z")
+from galaxies.data.bands import PICTURE_BANDS, find_wavelength
+
+BANDS = PICTURE_BANDS
 
 STRETCH_PXSCALE = 0.262
 """arcsec: the side of the pixels whose nanomaggies are meant. Those of the survey's cutouts at another scale are
@@ -38,3 +45,32 @@ def stretch_to_rgb(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
 def stretch_grey(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Turn the fluxes of one band (S, S) in nanomaggies a pixel into a grey image (S, S, 3), as bright as they were in r."""
     return stretch_to_rgb(np.stack([fluxes * np.float32(_SCALES["r"] / _SCALES[band]) for band in BANDS]))
+
+
+def choose_flux_scales(bands: Sequence[str]) -> tuple[float, ...]:
+    """Return what a nanomaggy is to count in each band, so that a galaxy of usual colours is about as bright in all.
+
+    Between g, r and z the survey's own numbers are interpolated over the wavelength, beyond them continued; a band whose
+    wavelength is not known counts as r does.
+    """
+    return tuple(_choose_flux_scale(band) for band in bands)
+
+
+def _choose_flux_scale(band: str) -> float:
+    wavelength = find_wavelength(band)
+    if band in _SCALES or wavelength is None:
+        return _SCALES.get(band, _SCALES["r"])
+    known, scales = np.log([find_wavelength(name) or np.nan for name in BANDS]), np.log([_SCALES[name] for name in BANDS])
+    first = int(np.clip(np.searchsorted(known, np.log(wavelength)) - 1, 0, len(BANDS) - 2))
+    slope = (scales[first + 1] - scales[first]) / (known[first + 1] - known[first])
+    return round(float(np.exp(scales[first] + slope * (np.log(wavelength) - known[first]))), 3)
+
+
+def stretch_bands(fluxes: NDArray[np.float32], flux_scales: Sequence[float]) -> NDArray[np.float32]:
+    """Turn fluxes (C, H, W) in nanomaggies a pixel, as those of :func:`stretch_to_rgb`, into an image (H, W, C) from 0 to 1.
+
+    One band with the scale of r is the picture of :func:`stretch_grey`.
+    """
+    scaled = fluxes * np.array(flux_scales, np.float32)[:, None, None] + np.float32(_PEDESTAL)
+    stretched = np.arcsinh(_SOFTENING * np.clip(scaled, 0, None)) / np.float32(np.sqrt(_SOFTENING))
+    return np.asarray(np.moveaxis(np.clip(stretched, 0, 1), 0, -1), np.float32)

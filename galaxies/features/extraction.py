@@ -19,7 +19,6 @@ from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.choice import choose_library
 from galaxies.backbones.forward import Forward, ForwardPass, make_forward
 from galaxies.backbones.onnx_network import kept_graphs
-from galaxies.backbones.spec import INPUT
 from galaxies.backbones.streams import forward_batches, has_streams
 from galaxies.data.catalog_images import CatalogImages, ImageRows
 from galaxies.errors import InputError
@@ -142,7 +141,7 @@ def _share_threads(num_workers: int, forward: Forward, writers: Collection[Shard
 
 
 def _require_channels(images: CatalogImages, first: Tensor, backbone: Backbone, asked: ForwardPass) -> None:
-    """Raise InputError unless the bands are as many as the network has channels, and of a kind that a layer can keep."""
+    """Raise InputError unless the bands are as many as the network has channels."""
     num_bands, channels = first.shape[-1], backbone.transform.channels
     if num_bands != channels and not (channels == 1 and num_bands == 3):
         names = images.galaxies.bands
@@ -150,11 +149,6 @@ def _require_channels(images: CatalogImages, first: Tensor, backbone: Backbone, 
             f"extract.bands: {images.galaxies.path} has {len(names)} bands ({', '.join(names)}), but {backbone.name} takes "
             f"images of {channels}; say which, as in `-S 'extract.bands=[{','.join((names * channels)[:channels])}]'`, or name "
             "all, with extract.mean and extract.std of that length and `-S extract.adapt_weights=true`."
-        )
-    if INPUT in asked.layers and first.is_floating_point():
-        raise InputError(
-            f"extract.layers: {INPUT} keeps whole grey levels, and the images of {images.galaxies.path} are {first.dtype}; cut "
-            "after it, or write them as uint8."
         )
 
 

@@ -128,6 +128,11 @@ class TrainedHead:
         """Train galaxies in each of the K classes of a head for classes."""
         return self.of_classes.train_counts
 
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The names of the channels that its images have, in order."""
+        return self.identity.backbone.bands or self.field.channels.bands
+
     @torch.inference_mode()
     def features(self, activations: Tensor) -> Tensor:
         """Return the features (B, C) float32 of one view's activations as the store gives them.
@@ -177,7 +182,7 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         "hidden_layers": list(trained.head.hidden_layers),
         "meanings": [pack_meaning(member.meaning) for member in members],
         "identity": trained.identity.to_json(),
-        "field": vars(trained.field),
+        "field": trained.field.to_json(),
         "novelty": vars(trained.novelty),
         "state_dict": {name: torch.stack([state[name].cpu() for state in states]) for name in states[0]},  # (S, ...)
         "ending": {"spec": vars(ending.spec), "layer": ending.layer, "state_dict": _on_cpu(ending)} if ending else None,
@@ -223,7 +228,7 @@ def _unpack(content: Mapping[str, Any]) -> TrainedHead:
     first = TrainedHead(
         *members[0],
         Identity.from_json(content["identity"]),
-        FieldOfView(**content["field"]),
+        FieldOfView.from_json(content["field"]),
         Novelty(**content["novelty"]),
         _load_ending(content["ending"]),
     )

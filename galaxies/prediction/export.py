@@ -54,9 +54,14 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
             f"found the ending {out.suffix or 'none'} in {out}, expected {' or '.join(EXPORT_SUFFIXES)}, "
             "or .parquet for the features."
         )
+    if model.trained.field.channels.dtype != "uint8":
+        raise InputError(
+            "the training images are numbers from 0 to 1 in 16 bits, and an exported file takes whole grey levels (uint8); "
+            "train on images of those (download.dtype)."
+        )
     image_size = image_size or model.trained.field.image_size
     about = describe_export(model, image_size)
-    num_bands = len(model.trained.identity.backbone.bands or RGB)
+    num_bands = len(model.trained.bands)
     images = torch.zeros(_NUM_EXAMPLES, image_size, image_size, num_bands, dtype=torch.uint8)
     program = torch.export.export(
         ExportedModel(model.trained, model.backbone, image_size).eval(), (images,), dynamic_shapes=({0: Dim("batch")},)
@@ -73,13 +78,13 @@ def export_model(model: Model, out: Path, *, image_size: int | None = None) -> N
 def describe_export(model: Model, image_size: int) -> dict[str, Any]:
     """Return what stands in an exported file beside the graph, as plain JSON values."""
     calibration = model.trained.calibration
-    bands = model.trained.identity.backbone.bands
-    shape = ["batch", image_size, image_size, len(bands or RGB)]
+    bands = model.trained.bands
+    shape = ["batch", image_size, image_size, len(bands)]
     return {
         "class_names": list(model.class_names),
-        "input": {"name": "images", "dtype": "uint8", "shape": shape, "channels": list(bands) if bands else "RGB"},
+        "input": {"name": "images", "dtype": "uint8", "shape": shape, "channels": "RGB" if bands == RGB else list(bands)},
         "output": {"name": "probabilities", "dtype": "float32", "shape": ["batch", len(model.class_names)]},
-        "field_of_view": vars(model.trained.field),
+        "field_of_view": model.trained.field.to_json(),
         "temperature": calibration.temperature,
         "set_thresholds": list(calibration.set_thresholds),
         # JSON knows no infinity: null stands for a head that always abstains.
@@ -131,7 +136,7 @@ class ExportedModel(nn.Module):
         """Return the features (B, C) of resized images."""
         if not self.prefix:
             assert self.ending is not None  # Of a cut at `input`; it normalises its images itself.
-            return self.ending(resized)  # type: ignore[no-any-return]
+            return self.ending(resized.to(torch.uint8))  # type: ignore[no-any-return]
         activations = self.prefix((resized - self.mean) / self.std)
         if self.ending:
             return self.ending(activations[self._nodes[0]])  # type: ignore[no-any-return]

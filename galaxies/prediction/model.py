@@ -21,7 +21,6 @@ from galaxies.backbones.choice import choose_library
 from galaxies.backbones.forward import Forward, ForwardPass, make_forward
 from galaxies.backbones.spec import INPUT, Transform
 from galaxies.backbones.transform import resize
-from galaxies.data.bands import RGB
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.heads.head import TrainedHead, load_head
@@ -86,7 +85,7 @@ class Model:
             InputError: another shape or dtype.
         """
         images = np.asarray(images)
-        bands = self.trained.identity.backbone.bands or RGB
+        bands = self.trained.bands
         if (
             images.ndim != 4
             or images.shape[-1] != len(bands)

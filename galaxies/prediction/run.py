@@ -69,7 +69,7 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         if path is not None:
             require_result_place(option, path, source)
     require_result_name(out)
-    listing = survey_inputs(tqdm(_list(source, options), "list", unit="input", delay=2))
+    listing = survey_inputs(tqdm(_list(source, model, options), "list", unit="input", delay=2))
     if passed_over := say_passed_over(source):
         _logger.warning("%s: %s", source, passed_over)
     if options.metrics is not None and not listing.is_labelled:
@@ -83,7 +83,7 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
         parts = _plan_parts(work.path, listing.num_inputs, options)
         missing = dict(itertools.dropwhile(lambda part: part[0].exists(), parts.items()))
         start = next(iter(missing.values())).start if missing else listing.num_inputs
-        batches = _decode(_list(source, options, start), model, options)
+        batches = _decode(_list(source, model, options, start), model, options)
         tables = (_predict_batch(batch, model, listing, schema) for batch in batches)
         with tqdm(total=listing.num_inputs, initial=start, desc="predict", unit="galaxy", smoothing=0.05) as progress:
             for part, rows in missing.items():
@@ -128,9 +128,10 @@ def _conditions(listing: Listing, model: Model, options: PredictOptions) -> dict
     }
 
 
-def _list(source: str, options: PredictOptions, start: int = 0) -> Iterator[Input]:
+def _list(source: str, model: Model, options: PredictOptions, start: int = 0) -> Iterator[Input]:
     """Yield the inputs from the one numbered ``start`` on."""
-    listed = list_inputs(source, allow_outside=options.allow_outside, start=start)
+    bands = model.trained.field.channels.names_of_files
+    listed = list_inputs(source, allow_outside=options.allow_outside, start=start, bands=bands)
     return listed if options.limit is None else itertools.islice(listed, options.limit - start)
 
 
@@ -138,7 +139,7 @@ def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> I
     return decode_batches(
         inputs,
         model.trained.field,
-        replace(options.images, bands=model.trained.identity.backbone.bands),
+        replace(options.images, bands=model.trained.bands),
         batch_size=options.batch_size,
         num_threads=options.num_workers,
         # On a CPU, decoding and predicting take turns with all cores; on a GPU they overlap.
@@ -147,7 +148,7 @@ def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> I
 
 
 def _adapt(source: str, model: Model, options: PredictOptions, num_inputs: int, *, where: Path) -> Model:
-    batches = _decode(spread(_list(source, options), num_inputs), model, options)
+    batches = _decode(spread(_list(source, model, options), num_inputs), model, options)
     images = ([decoded.image for decoded in batch if decoded.image is not None] for batch in batches)
     return model.adapt_to(images, where=where)
 

@@ -8,11 +8,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from galaxies.data.bands import to_pictures
 from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import UNLABELLED
@@ -23,6 +25,7 @@ from galaxies.heads.inference import map_rows
 from galaxies.paths import GALAXIES
 from galaxies.prediction.model import Model
 from galaxies.sources.decoding import decode
+from galaxies.sources.image_reader import ReadOptions
 from galaxies.sources.inputs import list_inputs
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +62,9 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
     """
     if Path(source).is_dir():
         raise InputError(f"{source} is a folder; give one image in it.")
-    (decoded,) = decode(list(itertools.islice(list_inputs(source), 1)), model.trained.field)
+    field = model.trained.field
+    asked = list(itertools.islice(list_inputs(source, bands=field.channels.names_of_files), 1))
+    (decoded,) = decode(asked, field, ReadOptions(bands=model.trained.bands))
     if decoded.image is None:
         raise InputError(f"{source}: {decoded.error}.")
     for note in decoded.notes:
@@ -72,7 +77,7 @@ def find_similar(source: str, model: Model, *, folder: Path, number: int) -> tup
     nearest = np.argsort(distances, kind="stable")[:number]
     with GalaxyFile(folder / GALAXIES) as galaxies:
         found = list(_describe(galaxies, survey.catalog, nearest, distances[nearest]))
-    return decoded.image, found
+    return to_pictures(decoded.image[None], trained.bands)[0], found
 
 
 def _describe(
@@ -89,7 +94,7 @@ def _describe(
 
 
 @torch.inference_mode()
-def _measure_distances(features: torch.Tensor, model: Model, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _measure_distances(features: torch.Tensor, model: Model, image: NDArray[Any]) -> NDArray[np.float64]:
     """Return the distance of each row's features (N, C) from those of an image, (N,)."""
     head = model.trained.head
     difference = head.standardise(features.to(model.device)) - head.standardise(model.compute_features([image]))

@@ -1,13 +1,11 @@
 """The files of a galaxy: one, or those of its bands, such as ``galaxy-g.fits``, ``galaxy-r.fits``, ``galaxy-z.fits``."""
 
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from galaxies.data.stretch import BANDS
 from galaxies.sources.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
-
-_BAND_FILE = re.compile(r"(?P<stem>.+)[-_.](?P<band>[grz])(\.(fits|fit|fts)(\.(fz|gz|bz2|xz))?)", re.IGNORECASE)
 
 
 def has_image_name(file: Path) -> bool:
@@ -15,36 +13,36 @@ def has_image_name(file: Path) -> bool:
     return file.name.lower().endswith(IMAGE_SUFFIXES + FITS_SUFFIXES)
 
 
-def group_bands(files: Iterable[Path]) -> Iterator[tuple[Path, tuple[Path, ...]]]:
-    """Yield of each galaxy the path without ending, and its files: those of three bands, or one.
-
-    Args:
-        files: sorted, so that g comes first.
-    """
+def group_bands(files: Iterable[Path], bands: Sequence[str]) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    """Yield of each galaxy the path without ending, and its files: one for each of several ``bands``, in order, or one."""
     taken: set[Path] = set()
     for file in files:
-        bands = _band_files(file)
         if file in taken:
             taken.discard(file)
-        elif bands is not None:
-            taken.update(bands[1:])
-            yield file.with_name(_stem_of_bands(file)), bands
-        else:
-            yield file.with_suffix(""), (file,)
+            continue
+        grouped = _find_others(file, tuple(bands)) if len(bands) > 1 else None
+        stem, others = grouped or ("", (file,))
+        taken.update(other for other in others if other != file)
+        yield file.with_name(stem) if stem else file.with_suffix(""), others
 
 
-def _stem_of_bands(file: Path) -> str:
-    match = _BAND_FILE.fullmatch(file.name)
-    assert match is not None  # Asked only of names that matched.
-    return match["stem"]
-
-
-def _band_files(file: Path) -> tuple[Path, ...] | None:
-    """Return the files of g, r and z where ``file`` is that of g and all three are there."""
-    match = _BAND_FILE.fullmatch(file.name)
-    if match is None or match["band"].lower() != "g":
+def _find_others(file: Path, bands: tuple[str, ...]) -> tuple[str, tuple[Path, ...]] | None:
+    """Return the name that the files of all bands begin with, and these, where ``file`` is one and all are there."""
+    match = _band_pattern(bands).fullmatch(file.name)
+    if match is None:
         return None
     start, stop = match.span("band")
-    letters = BANDS if match["band"] == "g" else tuple(band.upper() for band in BANDS)
-    files = tuple(file.with_name(f"{file.name[:start]}{letter}{file.name[stop:]}") for letter in letters)
-    return files if all(other.is_file() for other in files) else None
+    is_lower = match["band"] == match["band"].lower()
+    for spell in (str, str.lower if is_lower else str.upper):
+        names = [f"{file.name[:start]}{spell(band)}{file.name[stop:]}" for band in bands]
+        others = tuple(file.with_name(name) for name in names)
+        if file in others and all(other.is_file() for other in others):
+            return match["stem"], others
+    return None
+
+
+@functools.lru_cache(16)
+def _band_pattern(bands: tuple[str, ...]) -> "re.Pattern[str]":
+    names = "|".join(map(re.escape, sorted(bands, key=len, reverse=True)))
+    endings = "|".join(re.escape(suffix) for suffix in FITS_SUFFIXES if suffix != ".fz")
+    return re.compile(rf"(?P<stem>.+)[-_.](?P<band>{names})(({endings})(\.fz)?)", re.IGNORECASE)

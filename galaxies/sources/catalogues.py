@@ -1,17 +1,17 @@
 """Catalogues of images and of positions, read alike for training and prediction: what each line says of a galaxy."""
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from galaxies.data.stretch import BANDS
+from galaxies.data.bands import PICTURE_BANDS
 from galaxies.errors import InputError
 from galaxies.sources.image_files import FITS_SUFFIXES
 from galaxies.tables.cells import read_label, read_number, read_position
+from galaxies.tables.csv_files import BAND_PREFIX, KNOWN_COLUMNS
 from galaxies.tables.table import TABLE_SUFFIXES, Row, Table, is_fits_table, open_table
-
-BAND_COLUMNS = tuple(f"path_{band}" for band in BANDS)
 
 CATALOGUE_SUFFIXES = (*TABLE_SUFFIXES, *FITS_SUFFIXES)
 """Of what may be a catalogue; a FITS file is one if it holds a table and no image."""
@@ -25,7 +25,7 @@ class CatalogueLine:
 
     number: int  # from 1, the header does not count
     id: str  # empty where there is none
-    paths: tuple[str, ...]  # as they stand there: one, or those of the bands g, r, z; none where none is given
+    paths: tuple[str, ...]  # as they stand there: one, or one a band; none where none is given
     label: str  # as it stands there; empty where there is none
     ra: float  # deg, NaN where unknown or wrong
     dec: float  # deg
@@ -47,18 +47,18 @@ def is_table(path: Path) -> bool:
     return name.endswith(FITS_SUFFIXES) and path.is_file() and is_fits_table(path)
 
 
-def is_image_catalogue(path: Path) -> bool:
+def is_image_catalogue(path: Path, bands: Sequence[str] = PICTURE_BANDS) -> bool:
     """Tell whether a file is a table that names images. Raises InputError when it looks like a table and is none."""
-    return is_table(path) and _names_images(open_table(path))
+    return is_table(path) and _names_images(open_table(path), bands)
 
 
-def open_image_catalogue(path: Path) -> Table:
-    """Open a table that names images. Raises InputError when it is none."""
+def open_image_catalogue(path: Path, bands: Sequence[str]) -> Table:
+    """Open a table that names images, one, or one for each of some bands. Raises InputError when it is none."""
     table = open_table(path)
-    if not _names_images(table):
+    if not _names_images(table, bands):
+        several = ", ".join(band_columns(bands))
         raise InputError(
-            f"{path}: found the columns {_show(table)}; expected is path (or {', '.join(BAND_COLUMNS)} for separate FITS "
-            f"files), {_OPTIONAL}."
+            f"{path}: found the columns {_show(table)}; expected is path (or {several} for separate FITS files), {_OPTIONAL}."
         )
     return table
 
@@ -75,16 +75,22 @@ def open_position_catalogue(path: Path) -> Table:
     return table
 
 
-def read_lines(table: Table) -> Iterator[CatalogueLine]:
-    """Yield what each line of an open catalogue says."""
-    return map(_read_line, table.rows())
+def band_columns(bands: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that name the files of some bands."""
+    return tuple(f"{BAND_PREFIX}{band}".lower() for band in bands)
 
 
-def _read_line(row: Row) -> CatalogueLine:
+def read_lines(table: Table, bands: Sequence[str] = PICTURE_BANDS) -> Iterator[CatalogueLine]:
+    """Yield what each line of an open catalogue says; where it names no one file, there is one for each of the ``bands``."""
+    columns = band_columns(bands)
+    return map(functools.partial(_read_line, columns=columns), table.rows((*KNOWN_COLUMNS, *columns)))
+
+
+def _read_line(row: Row, *, columns: Sequence[str]) -> CatalogueLine:
     if row.problem is not None:
         return CatalogueLine(row.number, "", (), "", math.nan, math.nan, math.nan, (row.problem,), ())
     cells = row.cells
-    paths = [cells["path"]] if cells.get("path") else [cells.get(column, "") for column in BAND_COLUMNS]
+    paths = [cells["path"]] if cells.get("path") else [cells.get(column, "") for column in columns]
     errors: list[str] = []
     position_errors: list[str] = []
     ra, dec = (_read_position(cells.get(name, ""), name, position_errors) for name in ("ra", "dec"))
@@ -121,8 +127,8 @@ def _read_pxscale(text: str, errors: list[str]) -> float:
     return pxscale
 
 
-def _names_images(table: Table) -> bool:
-    return "path" in table.names or set(BAND_COLUMNS) <= set(table.names)
+def _names_images(table: Table, bands: Sequence[str]) -> bool:
+    return "path" in table.names or set(band_columns(bands)) <= set(table.names)
 
 
 def _show(table: Table) -> str:

@@ -25,7 +25,7 @@ from galaxies.sources.catalogues import CatalogueLine, open_position_catalogue, 
 from galaxies.sources.decoding import silent_readers
 from galaxies.sources.fetching import AbsentError, Courtesy, Wanted, WrongContentError, fetch_all
 from galaxies.sources.image_files import DAMAGE_ERRORS, say_damage
-from galaxies.sources.image_reader import ImageReader
+from galaxies.sources.image_reader import ImageReader, ReadOptions
 from galaxies.work_folder import work_path
 
 LEGACY_SURVEY_URL = (
@@ -91,7 +91,7 @@ def list_cutouts(path: Path, service: CutoutService) -> list[CatalogueLine]:
 
 
 def fetch_cutouts(
-    lines: Sequence[CatalogueLine], service: CutoutService, folder: Path, courtesy: Courtesy
+    lines: Sequence[CatalogueLine], service: CutoutService, folder: Path, courtesy: Courtesy, reading: ReadOptions
 ) -> list[CatalogueLine]:
     """Bring the cutouts that are not in ``folder`` yet; nobody else may be at work there.
 
@@ -107,7 +107,7 @@ def fetch_cutouts(
         path for path in dict.fromkeys(_path_of(line) for line in lines) if path and not _is_settled(folder, path, reasons)
     ]
     wanted = (Wanted(path, service.fill(*_position_of(path)), folder / path) for path in missing)
-    with silent_readers(), ImageReader(None) as reader:
+    with silent_readers(), ImageReader(None, reading) as reader:
         fetched = fetch_all(wanted, functools.partial(_check, reader, service), courtesy)
         for one in tqdm(fetched, "cutouts", len(missing), unit="galaxy", smoothing=0.05):
             if one.reason is not None:

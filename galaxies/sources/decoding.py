@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.field_of_view import FieldOfView
@@ -26,10 +25,15 @@ class Decoded:
     """The image of an input, or the reason why there is none."""
 
     entry: Input  # with the pixel scale of the file, where the catalogue has none
-    image: NDArray[np.uint8] | None  # (S, S, 3)
+    image: NDArray[Any] | None  # (S, S, C) uint8, or float16 from 0 to 1
     notes: tuple[str, ...] = ()
-    is_doubtful: bool = False  # whether a note says that the pixels may not be what they are taken for
+    doubts: tuple[str, ...] = ()  # of the notes those that say that the pixels may not be what they are taken for
     error: str | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Tell whether no answer should rest on the image."""
+        return bool(self.doubts)
 
 
 def decode(inputs: Sequence[Input], field: FieldOfView | None, options: ReadOptions | None = None) -> list[Decoded]:
@@ -115,4 +119,5 @@ def _decode_one(entry: Input, reader: ImageReader) -> Decoded:
     except (InputError, *DAMAGE_ERRORS) as error:
         return Decoded(entry, None, error=say_damage(error))
     notes = (*entry.notes, *(note.text for note in image.notes))
-    return Decoded(replace(entry, pxscale=image.pxscale), image.pixels, notes, image.is_doubtful)
+    doubts = tuple(note.text for note in image.notes if note.is_doubt)
+    return Decoded(replace(entry, pxscale=image.pxscale), image.pixels, notes, doubts)

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from galaxies.data.bands import MAX_BANDS, RGB, Channels, PixelType
+from galaxies.data.stretch import choose_flux_scales
 from galaxies.params import Limits
 from galaxies.sources.cutouts import CUTOUT_SIZE, LEGACY_SURVEY_URL, PXSCALE, CutoutService, find_template_complaint
 from galaxies.sources.fetching import Courtesy
 from galaxies.sources.image_catalogue import OnError
 from galaxies.sources.image_measures import Framing
+from galaxies.sources.image_reader import ReadOptions
 
 SIMULATED_SIZE = 256  # px
 
@@ -29,6 +32,9 @@ class DownloadParams:
     image_size: Annotated[int, Limits(16, 2048)] | None = None  # px; null: 256, but images' own, if all are equal
     # Width of the sky that each image shows; null: of images the median, of cutouts 0.262 a px.
     field_arcsec: Annotated[float, Limits(1e-3, 36_000)] | None = None
+    bands: tuple[str, ...] | None = None  # images, cutouts: of FITS, each a channel, as in [u, g, r]; null: pictures of g, r, z
+    dtype: PixelType = "uint8"  # of the pixels of bands; float16: from 0 to 1
+    zero_point: Annotated[float, Limits(-50, 80)] | None = None  # images, cutouts: AB magnitude of a 1 in FITS without a unit
     on_error: OnError = "refuse"  # images, cutouts: what becomes of galaxies that cannot be used
     seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # simulated
     unlabelled_fraction: Annotated[float, Limits(0, 1)] = 0.0  # simulated: share of the galaxies whose label is left away
@@ -53,8 +59,32 @@ class DownloadParams:
                 f"unlabelled_value: found {self.unlabelled_value}, but the source {self.source} reads none; in a catalogue "
                 "leave the label empty"
             )
+        yield from self._problems_of_bands()
         if self.sha256 not in (None, "any") and not re.fullmatch("[0-9a-fA-F]{64}", str(self.sha256)):
             yield f"sha256: found {self.sha256!r}, allowed are 64 hexadecimal digits, any, or null"
+
+    def _problems_of_bands(self) -> Iterator[str]:
+        if self.bands is None:
+            if self.dtype != "uint8":
+                yield f"dtype: found {self.dtype}, but pictures (bands: null) are uint8"
+            return
+        if self.source not in ("images", "cutouts"):
+            yield f"bands: found {list(self.bands)}, but the source {self.source} has its own; allowed is null"
+        names = [band.strip().lower() for band in self.bands]
+        if not 1 <= len(names) <= MAX_BANDS or len(set(names)) < len(names) or not all(names) or "," in "".join(names):
+            yield f"bands: found {list(self.bands)}, allowed are 1 to {MAX_BANDS} names that differ, also in lower case"
+        if self.bands == RGB:
+            yield f"bands: found {list(self.bands)}, which are the channels of pictures; allowed is null"
+
+    @property
+    def channels(self) -> Channels:
+        """What the images are to be."""
+        return Channels() if self.bands is None else Channels(self.bands, self.dtype, choose_flux_scales(self.bands))
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How image files are read."""
+        return ReadOptions(zero_point=self.zero_point, channels=self.channels)
 
     @property
     def framing(self) -> Framing:

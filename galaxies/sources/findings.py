@@ -10,6 +10,7 @@ import numpy as np
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
+from galaxies.params_file import Value
 from galaxies.sources.band_files import has_image_name
 from galaxies.sources.catalogues import CATALOGUE_SUFFIXES, is_image_catalogue, is_table
 from galaxies.sources.cutouts import list_cutouts
@@ -19,10 +20,11 @@ from galaxies.sources.image_catalogue import (
     digest_images,
     make_catalogue,
     read_catalogue,
+    refuse_complaints,
     refuse_wrong,
 )
-from galaxies.sources.image_import import ImportOptions, check_images
-from galaxies.sources.image_measures import Framing, Measures
+from galaxies.sources.image_import import CheckedImages, ImportOptions, check_images, find_unusable
+from galaxies.sources.image_measures import Framing, Measures, choose_field
 from galaxies.sources.inputs import HDF5_SUFFIXES
 
 _MOST_CLASSES = 12
@@ -33,7 +35,7 @@ class Findings:
     """What was found."""
 
     lines: tuple[str, ...]  # for a person
-    params: Mapping[str, str | int | float | None] = field(default_factory=dict)  # of the section `download`, that would use it
+    params: Mapping[str, Value] = field(default_factory=dict)  # of the section `download`, that would use it
 
 
 def look_at(path: Path, options: ImportOptions) -> Findings:
@@ -50,7 +52,7 @@ def look_at(path: Path, options: ImportOptions) -> Findings:
         raise InputError(f"There is no file or folder {path}.")
     if path.is_file() and path.suffix.lower() in HDF5_SUFFIXES:
         return _look_at_hdf5(path)
-    if path.is_dir() or is_image_catalogue(path):
+    if path.is_dir() or is_image_catalogue(path, options.channels.names_of_files):
         return _look_at_images(path, options)
     if is_table(path):
         return _look_at_positions(path, options)
@@ -80,23 +82,33 @@ def _look_at_images(path: Path, options: ImportOptions) -> Findings:
             f"{path} holds images, but no folders that name their classes. To train, put them into a sub-folder for each "
             f"class, or write a catalogue (id, path, label). To predict them: `galaxies predict {path} --out predictions.csv`."
         )
-    catalogue = read_catalogue(path)
+    catalogue = read_catalogue(path, options.channels.names_of_files)
     framing = options.framing
     # With a size that is asked for, whatever it is, several sizes are no error.
     measured = replace(options, framing=Framing(framing.image_size or 1, framing.field_arcsec if framing.is_complete else None))
     checked = check_images(catalogue, measured)
+    sizes = [] if checked.measures is None else Counter(checked.measures.side.tolist()).most_common()
+    size = framing.image_size or (sizes[0][0] if len(sizes) > 1 else None)
+    checked = _leave_unusable_out(checked, replace(options, framing=replace(framing, image_size=size)))
     kind = "a folder of class folders" if path.is_dir() else "a catalogue of images"
     lines = [f"{path} is {kind}: {len(checked.catalogue.lines):,} galaxies."]
     lines += [f"Left out: {len(checked.left_out):,}, such as {checked.left_out[0].reason}."] if checked.left_out else []
     lines += [_say_classes(Counter(line.class_name for line in checked.catalogue.lines)), _say_files(checked.catalogue)]
-    size = framing.image_size
-    if checked.measures is not None:
-        sizes = Counter(checked.measures.side.tolist()).most_common()
-        size = size or (sizes[0][0] if len(sizes) > 1 else None)
-        lines += [_say_sizes(sizes, checked.measures)]
+    lines += [_say_sizes(sizes, checked.measures)] if checked.measures is not None else []
+    lines += [f"Channels: {', '.join(options.channels.bands)}."] if not options.channels.are_picture else []
     lines += [f"All are brought to {size} px."] if size is not None else []
     params = {"source": "images", "path": str(path), "sha256": digest_images(catalogue, options.on_error)}
     return Findings(tuple(lines), {**params, **_say_options(options, size)})
+
+
+def _leave_unusable_out(checked: CheckedImages, options: ImportOptions) -> CheckedImages:
+    """Read every image, as the stage will: a header can be sound and what it tells of be in doubt."""
+    catalogue = checked.catalogue
+    field = choose_field(checked.measures, options.framing, options.channels, catalogue.path)
+    unusable = find_unusable(catalogue, field, options)
+    if options.on_error == "refuse":
+        refuse_complaints(catalogue.path, list(unusable.values()))
+    return checked.leave_out(unusable)
 
 
 def _look_at_positions(path: Path, options: ImportOptions) -> Findings:
@@ -113,8 +125,16 @@ def _look_at_positions(path: Path, options: ImportOptions) -> Findings:
     return Findings(tuple(lines), {**params, **_say_options(options, options.framing.image_size)})
 
 
-def _say_options(options: ImportOptions, image_size: int | None) -> dict[str, str | int | float | None]:
-    return {"image_size": image_size, "field_arcsec": options.framing.field_arcsec, "on_error": options.on_error}
+def _say_options(options: ImportOptions, image_size: int | None) -> dict[str, Value]:
+    channels = options.channels
+    return {
+        "image_size": image_size,
+        "field_arcsec": options.framing.field_arcsec,
+        "bands": None if channels.are_picture else list(channels.bands),
+        "dtype": channels.dtype,
+        "zero_point": options.reading.zero_point,
+        "on_error": options.on_error,
+    }
 
 
 def _say_classes(counts: Mapping[str, int]) -> str:
@@ -129,7 +149,7 @@ def _say_classes(counts: Mapping[str, int]) -> str:
 
 def _say_files(catalogue: ImageCatalogue) -> str:
     kinds = Counter(
-        "g, r and z apart" if len(line.paths) > 1 else "".join(Path(line.paths[0]).suffixes[-1:]).lower()
+        "a file a band" if len(line.paths) > 1 else "".join(Path(line.paths[0]).suffixes[-1:]).lower()
         for line in catalogue.lines
     )
     positions = sum(np.isfinite(line.ra + line.dec) for line in catalogue.lines)

@@ -1,4 +1,4 @@
-"""Which images of a FITS file show the sky in g, r and z, told by headers alone.
+"""Which images of a FITS file show the sky, and in which bands, told by headers alone.
 
 A plane is one image of the sky in one band: an extension, or one of a cube. What stands beside it (errors, masks, models)
 is its companion. H x W pixels.
@@ -13,19 +13,17 @@ from typing import Any
 
 from astropy.wcs import WCS
 
-from galaxies.data.stretch import BANDS
+from galaxies.data.bands import PICTURE_BANDS
 from galaxies.errors import InputError
 from galaxies.sources.fits_files import FitsFile, explain_damage
 from galaxies.sources.fits_names import FILTER_KEYWORDS, find_band, find_letter, names_companion, split_bands
 from galaxies.sources.fits_pixels import FitsImage
-from galaxies.sources.notes import Note
 
 # What an image says it is besides its name: the Legacy Surveys, the NOIRLab, ESO.
 _KIND_KEYWORDS = ("IMAGETYP", "PRODTYPE", "HDUCLAS2")
 _PLAIN_NAMES = ("", "PRIMARY", "SCI", "SCIENCE", "IMAGE", "DATA", "IMG", "FLUX", "COMPRESSED_IMAGE")
 # GALFIT names the blocks of its result in OBJECT, where other files name the target.
 _GALFIT_OBJECTS = ("model", "residual map")
-_MOST_NAMED = 6
 # Where a cube may list its bands as BANDS does.
 _LISTING_KEYWORDS = ("BAND", "FILTER", "FILTERS")
 # What a third axis can be but bands (Greisen et al. 2006, A&A 446, 747).
@@ -52,9 +50,14 @@ class Plane:
         return height, width
 
     @property
+    def is_of_cube(self) -> bool:
+        """Tell whether the image holds several planes, or could."""
+        return len(self.image.shape) > 2
+
+    @property
     def label(self) -> str:
         """What to call its band."""
-        is_plain = self.image.name in _PLAIN_NAMES or len(self.image.shape) > 2
+        is_plain = self.image.name in _PLAIN_NAMES or self.is_of_cube
         return self.band or ("unnamed" if is_plain else self.image.name)
 
     def find(self, *keywords: str) -> Any:
@@ -100,7 +103,7 @@ def _sort_images(file: FitsFile) -> FileContents:
     """Companions are known by what they are called, or by holding whole numbers beside fluxes."""
     found = [image for image in file.images if not is_companion(image)]
     if not all(image.is_integer for image in found):
-        found = [image for image in found if not image.is_integer or _read_band(file, image) in BANDS]
+        found = [image for image in found if not image.is_integer or _read_band(file, image) in PICTURE_BANDS]
     companions = tuple(image for image in file.images if image not in found)
     planes: list[Plane] = []
     for image in found:
@@ -108,49 +111,18 @@ def _sort_images(file: FitsFile) -> FileContents:
         num_planes = math.prod(image.shape[:-2])
         if num_planes > _MOST_PLANES:
             size = " x ".join(str(length) for length in reversed(image.shape[-2:]))
-            raise InputError(f"found {num_planes} planes of {size} in {_name(image)}, {_EXPECTED}")
+            raise InputError(
+                f"found {num_planes} planes of {size} in {name_image(image)}, expected at most {_MOST_PLANES} bands"
+            )
         if num_planes == 1:
             place = (0,) * (len(image.shape) - 2)
-            planes.append(Plane(_name(image), _read_band(file, image), file, image, place, companions))
+            planes.append(Plane(name_image(image), _read_band(file, image), file, image, place, companions))
             continue
         for number, band in enumerate(_read_cube_bands(file, image, num_planes)):
             if band is None or not names_companion(band):
                 place = (*(0,) * (len(image.shape) - 3), number)
-                planes.append(Plane(f"plane {number + 1} of {_name(image)}", band, file, image, place, companions))
+                planes.append(Plane(f"plane {number + 1} of {name_image(image)}", band, file, image, place, companions))
     return FileContents(file, tuple(planes), companions)
-
-
-def choose_planes(files: Sequence[FileContents]) -> tuple[list[Plane], list[Note]]:
-    """Return the planes g, r and z, or a single one, out of those of one file, or of three files of g, r and z.
-
-    Planes without names are g, r and z only in a cube of three: three extensions may be three of anything.
-
-    Raises InputError that names what was found, when that is neither.
-    """
-    if len(files) > 1:
-        return [_choose_from(contents, band) for contents, band in zip(files, BANDS, strict=True)], []
-    planes = files[0].planes
-    if len(planes) == 1:
-        return [planes[0]], [Note(f"one band ({planes[0].label}), shown in grey: the training images have colours")]
-    chosen = [[plane for plane in planes if plane.band == band] for band in BANDS]
-    if all(len(some) == 1 for some in chosen):
-        return [plane for (plane,) in chosen], []
-    is_cube = len({id(plane.image) for plane in planes}) == 1
-    if len(planes) == len(BANDS) and is_cube and all(plane.band is None for plane in planes):
-        return list(planes), [Note("the bands have no names: the three planes are taken as g, r, z")]
-    names = ", ".join(_describe(plane, is_cube) for plane in planes[:_MOST_NAMED])
-    size = " x ".join(map(str, planes[0].shape[::-1])) if planes else ""
-    more = f" … ({len(planes)} planes of {size})" if len(planes) > _MOST_NAMED else ""
-    found = f"found the {'bands' if is_cube else 'images'} {names}{more}" if planes else "found no image of the sky"
-    passed_over = ", ".join(_name(image) for image in files[0].companions[:_MOST_NAMED])
-    beside = f" (beside {passed_over}, which by their names or kinds are none)" if passed_over else ""
-    raise InputError(f"{found}{beside}, {_EXPECTED}")
-
-
-_EXPECTED = (
-    "expected g, r and z by name (BANDS, BAND, FILTER or the extension's name), one cube of three planes, or one image; save "
-    "what is meant in a file of its own"
-)
 
 
 def is_companion(image: FitsImage) -> bool:
@@ -160,25 +132,7 @@ def is_companion(image: FitsImage) -> bool:
     return is_galfit or any(names_companion(text) for text in (image.name, *kinds))
 
 
-def _choose_from(contents: FileContents, band: str) -> Plane:
-    """Return the plane of ``band`` in a file that a catalogue says is of that band."""
-    named = [plane for plane in contents.planes if plane.band == band]
-    if len(contents.planes) != 1 and len(named) != 1:
-        names = ", ".join(_describe(plane, False) for plane in contents.planes[:_MOST_NAMED]) or "none"
-        raise InputError(f"found {len(contents.planes)} images in the file of {band} ({names}), expected one")
-    (plane,) = named if len(named) == 1 else contents.planes
-    if plane.band not in (None, band):
-        raise InputError(f"the header names another band than the catalogue: {plane.band} for {band}")
-    return plane
-
-
-def _describe(plane: Plane, is_cube: bool) -> str:
-    if is_cube:
-        return plane.band or "unnamed"
-    return plane.name if plane.band is None or plane.band.upper() in plane.name else f"{plane.name} ({plane.band})"
-
-
-def _name(image: FitsImage) -> str:
+def name_image(image: FitsImage) -> str:
     """Return what to call an image: two chips of a camera have one name and two versions."""
     version = image.header.get("EXTVER", 1)
     return (image.name or f"HDU {image.number}") + (f",{version}" if version != 1 else "")

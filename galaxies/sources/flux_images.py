@@ -1,4 +1,6 @@
-"""From the fluxes in FITS files to a picture in the colours of the survey's own, with a note on all that was assumed.
+"""From the fluxes in FITS files to the image that was trained on, with a note on all that was assumed.
+
+That is a picture in the colours of the survey's own, or each of some bands by itself, from 0 to 1.
 
 K bands, H x W pixels.
 """
@@ -6,19 +8,21 @@ K bands, H x W pixels.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.stretch import BANDS, stretch_grey, stretch_to_rgb
+from galaxies.data.stretch import stretch_bands, stretch_grey, stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.sources.fits_files import explain_damage
-from galaxies.sources.fits_planes import FileContents, Plane, choose_planes
+from galaxies.sources.fits_planes import FileContents, Plane
 from galaxies.sources.flux_units import FluxScale, find_flux_scale, linearise
 from galaxies.sources.image_files import MAX_PIXELS
 from galaxies.sources.missing_pixels import fill_holes, find_flagged, find_missing, measure_below
 from galaxies.sources.notes import BLANK, Note
 from galaxies.sources.pixel_grids import align_bands, make_square, measure_pixel
+from galaxies.sources.plane_choice import WantedBands, choose_planes
 from galaxies.sources.sky_cutouts import Cut, cut_position, cut_whole, say_edge
 
 # Counts or another unit make most of an image white; of the 2,488 galaxies of EFIGI none has more than 2 % of it.
@@ -45,20 +49,22 @@ class Field:
     dec: float = math.nan
     pxscale: float = math.nan  # arcsec/px, where the catalogue or the user says it: the files' own do not count
     zero_point: float | None = None  # AB magnitude of a number of 1, where the user says it
+    wanted: WantedBands = WantedBands()  # noqa: RUF009 - it is frozen
 
 
-def read_picture(files: Sequence[FileContents], field: Field) -> tuple[NDArray[np.uint8], float, list[Note]]:
-    """Read a galaxy from one file (one image, three bands, or a cube), or from three with one band each, in the order g, r, z.
+def read_fluxes(files: Sequence[FileContents], field: Field) -> tuple[NDArray[Any], float, list[Note]]:
+    """Read a galaxy from one file (one image, several, or a cube), or from one a band, in the order of the bands.
 
     Returns:
-        The picture (H, W, 3), red first, its pixel scale in arcsec (NaN where unknown), and notes.
+        The picture (H, W, 3) uint8, red first, or the wanted bands (H, W, C) float32 from 0 to 1; its pixel scale in arcsec
+        (NaN where unknown), and notes.
 
     Raises:
         InputError: a file is damaged, holds no image, none in the right bands, more pixels than can be read, bands that do not
             belong together, or not the position that is asked for.
     """
     with explain_damage():
-        planes, notes = choose_planes(files)
+        planes, notes = choose_planes(files, field.wanted)
         cuts, cut_notes = _cut(planes, field)
         bands = [_read_band(cut, field) for cut in cuts]
         fluxes = [band.fluxes for band in bands]
@@ -68,7 +74,7 @@ def read_picture(files: Sequence[FileContents], field: Field) -> tuple[NDArray[n
     shape = measure_pixel(planes[0], *cuts[0].middle)
     stack, squared = make_square(stack, shape)
     # FITS counts rows from the bottom of the picture.
-    picture, doubts = _paint(stack[:, ::-1], [band.scale for band in bands])
+    picture, doubts = _paint(stack[:, ::-1], [band.scale for band in bands], field.wanted)
     pxscale = field.pxscale if math.isfinite(field.pxscale) else shape.pxscale
     notes = [*notes, *cut_notes, *_join_notes(planes, bands), *_compare_units(bands), *moved, *mended, *squared, *doubts]
     return picture, pxscale * shape.shrinkage, notes
@@ -182,14 +188,14 @@ def _mend(fluxes: NDArray[np.float32], planes: Sequence[Plane], bands: Sequence[
     return notes
 
 
-def _paint(fluxes: NDArray[np.float32], scales: Sequence[FluxScale]) -> tuple[NDArray[np.uint8], list[Note]]:
-    """Return the picture (H, W, 3) of bands (K, H, W), and doubts where it is too bright or too dark for one of a galaxy."""
-    picture = _stretch(fluxes)
+def _paint(fluxes: NDArray[np.float32], scales: Sequence[FluxScale], wanted: WantedBands) -> tuple[NDArray[Any], list[Note]]:
+    """Return the image (H, W, C) of bands (K, H, W), and doubts where it is too bright or too dark for one of a galaxy."""
+    picture = _stretch(fluxes, wanted)
     white_fraction = _measure_white(picture)
     if white_fraction > _MOST_WHITE:
         # Fluxes that were resampled to smaller pixels by interpolation are not those of smaller pixels.
         factors = np.array([scale.area_factor for scale in scales], np.float32)[:, None, None]
-        plainer = _stretch(fluxes / factors)
+        plainer = _stretch(fluxes / factors, wanted)
         if (factors != 1).any() and _measure_white(plainer) <= _MOST_WHITE:
             text = f"with the size of its pixels {white_fraction:.0%} of the image would be white: taken without it"
             return plainer, [Note(text, is_doubt=True)]
@@ -197,17 +203,27 @@ def _paint(fluxes: NDArray[np.float32], scales: Sequence[FluxScale]) -> tuple[ND
             Note(f"{white_fraction:.0%} of the image is white: are the fluxes nanomaggies a pixel?", is_doubt=True)
         ]
     # Some pixels tell the sky's level, in a tenth of the time.
-    contrast = int(picture.max()) - int(np.median(picture[::4, ::4]))
+    unit = _white_of(picture) / 255
+    contrast = int(picture.max() / unit) - int(np.median(picture[::4, ::4]) / unit)
     if contrast < _LEAST_CONTRAST and (fluxes != fluxes[:, :1, :1]).any():
         text = f"the brightest pixel is {contrast} grey levels above the sky: are the fluxes nanomaggies a pixel?"
         return picture, [Note(text, is_doubt=True)]
     return picture, []
 
 
-def _stretch(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return stretch_to_rgb(fluxes) if len(fluxes) == len(BANDS) else stretch_grey(fluxes[0])
+def _stretch(fluxes: NDArray[np.float32], wanted: WantedBands) -> NDArray[Any]:
+    channels = wanted.channels
+    if channels.are_picture:
+        return stretch_to_rgb(fluxes) if len(fluxes) > 1 else stretch_grey(fluxes[0])
+    assert channels.flux_scales is not None  # What has none is not read from fluxes.
+    scales = dict(zip(channels.bands, channels.flux_scales, strict=True))
+    return stretch_bands(fluxes, [scales[band] for band in wanted.names])
 
 
-def _measure_white(picture: NDArray[np.uint8]) -> float:
-    """Return how many of the numbers of a picture are the highest."""
-    return np.count_nonzero(picture == 255) / picture.size
+def _white_of(picture: NDArray[Any]) -> int:
+    return 255 if picture.dtype == np.uint8 else 1
+
+
+def _measure_white(picture: NDArray[Any]) -> float:
+    """Return how many of the numbers of an image are the highest."""
+    return np.count_nonzero(picture == _white_of(picture)) / picture.size

@@ -1,7 +1,9 @@
 """Make an image square, and make it show as much of the sky as the images of training do.
 
-H x W pixels of any image, S image size of training.
+H x W pixels of any image, C bands, S image size of training.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +21,18 @@ _SAME_FIELD = 1e-3
 
 
 def frame_image(
-    image: NDArray[np.uint8], pxscale: float, field: FieldOfView | None, *, as_is: bool = False
-) -> tuple[NDArray[np.uint8], list[Note]]:
+    image: NDArray[Any], pxscale: float, field: FieldOfView | None, *, as_is: bool = False
+) -> tuple[NDArray[Any], list[Note]]:
     """Make an image square, and make it show the field of the training images where its scale is known.
 
     Args:
-        image: (H, W, 3).
+        image: (H, W, C) uint8, or floats from 0 to 1.
         pxscale: arcsec/px, NaN where unknown.
         field: what the training images show; None where that is unknown.
         as_is: the image is the field, whatever its scale.
 
     Returns:
-        The image (S', S', 3), and notes on what was done. Where all training images were brought to one size, S' is that;
+        The image (S', S', C), and notes on what was done. Where all training images were brought to one size, S' is that;
         else it is at most 1,024, or the size of the training images.
 
     Raises:
@@ -67,7 +69,7 @@ def _say_field(size: int, pxscale: float) -> str:
     return f"; it shows {size * pxscale:.3g} arcsec" if np.isfinite(pxscale) else ""
 
 
-def _crop_square(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[Note]]:
+def _crop_square(image: NDArray[Any]) -> tuple[NDArray[Any], list[Note]]:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -75,7 +77,7 @@ def _crop_square(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[Note
     return image[top : top + side, left : left + side], notes
 
 
-def _resample(image: NDArray[np.uint8], pxscale: float, image_size: int, arcsec: float) -> tuple[NDArray[np.uint8], str]:
+def _resample(image: NDArray[Any], pxscale: float, image_size: int, arcsec: float) -> tuple[NDArray[Any], str]:
     """Return the middle of an image as training images show it; where it shows less, its border's colour goes on."""
     size = len(image)
     wanted = arcsec / pxscale  # px of this image
@@ -89,14 +91,25 @@ def _resample(image: NDArray[np.uint8], pxscale: float, image_size: int, arcsec:
         margin = max(0.0, (size - wanted) / 2)
         box = (margin, margin, size - margin, size - margin)
         return _resize(image, image_size, box), f"cropped and resampled from {size * pxscale:.1f} to {arcsec:.1f} arcsec"
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])  # (4 S', 3)
-    canvas = np.empty((image_size, image_size, 3), np.uint8)
-    canvas[...] = np.median(border, axis=0).astype(np.uint8)
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])  # (4 S', C)
+    canvas = np.empty((image_size, image_size, image.shape[2]), image.dtype)
+    canvas[...] = np.median(border, axis=0).astype(image.dtype)
     start = (image_size - inner) // 2
     canvas[start : start + inner, start : start + inner] = _resize(image, inner, (0.0, 0.0, float(size), float(size)))
     return canvas, f"shows {size * pxscale:.1f} of {arcsec:.1f} arcsec: the rest is filled with the colour of its border"
 
 
-def _resize(image: NDArray[np.uint8], size: int, box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, box))
+def _resize(image: NDArray[Any], size: int, box: tuple[float, float, float, float]) -> NDArray[Any]:
+    """Return a part of an image (H, W, C) as (size, size, C), in the same numbers."""
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return np.asarray(_lanczos(image, size, box))
+    # Pillow knows numbers that are no whole grey levels only one band at a time.
+    planes = [np.asarray(_lanczos(np.asarray(image[..., band], np.float32), size, box)) for band in range(image.shape[2])]
+    resized = np.stack(planes, axis=-1)
+    if image.dtype == np.uint8:
+        return np.asarray(resized.round().clip(0, 255), np.uint8)
+    return np.asarray(resized.clip(0, 1), image.dtype)
+
+
+def _lanczos(image: NDArray[Any], size: int, box: tuple[float, float, float, float]) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(image)).resize((size, size), Image.Resampling.LANCZOS, box)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from galaxies.data.bands import PICTURE_BANDS
 from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.galaxy_writer import pack_labels
 from galaxies.data.labels import judge_labels, order_classes
@@ -60,7 +61,7 @@ class ImageCatalogue:
         return pack_labels(np.array([codes.get(line.class_name, UNLABELLED) for line in self.lines], np.int64))
 
     def files(self, place: int) -> tuple[Path, ...]:
-        """Return the files of a galaxy: one, or those of the bands g, r, z; none where the catalogue gives none."""
+        """Return the files of a galaxy: one, or one a band; none where the catalogue gives none."""
         return tuple(self.folder / name for name in self.lines[place].paths)
 
     def has_place(self, place: int) -> bool:
@@ -79,20 +80,20 @@ class ImageCatalogue:
         return np.array([getattr(line, name) for line in self.lines], np.float64)
 
 
-def read_catalogue(path: Path) -> ImageCatalogue:
+def read_catalogue(path: Path, bands: Sequence[str] = PICTURE_BANDS) -> ImageCatalogue:
     """Return what ``path`` names: a folder of class folders, or a table with the columns id and path (or those of bands).
 
     Optional columns are label, ra, dec (deg) and pxscale (arcsec/px). Image paths are relative to the catalogue's folder, or
-    absolute.
+    absolute. A galaxy may have a file for each of ``bands``.
 
     Raises:
         InputError: this is no such folder or table. What is wrong with what it holds is noted in the catalogue.
     """
     if path.is_dir():
-        lines, complaints = _list_folder(path)
+        lines, complaints = _list_folder(path, bands)
         return make_catalogue(path, path, lines, [*complaints, *_repeated_files(path, lines)])
     try:
-        table = open_image_catalogue(path)
+        table = open_image_catalogue(path, bands)
     except FileNotFoundError:
         raise InputError(f"download.path: there is no file or folder {path}.") from None
     if "id" not in table.names:
@@ -102,7 +103,7 @@ def read_catalogue(path: Path) -> ImageCatalogue:
         )
     if "label" not in table.names:
         _logger.warning("%s has no column label: none of its galaxies has one.", path)
-    lines = list(read_lines(table))
+    lines = list(read_lines(table, bands))
     return make_catalogue(path, path.parent, lines, _repeated_files(path.parent, lines))
 
 
@@ -181,7 +182,7 @@ def _is_text(cell: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in cell)
 
 
-def _list_folder(folder: Path) -> tuple[list[CatalogueLine], list[str]]:
+def _list_folder(folder: Path, bands: Sequence[str]) -> tuple[list[CatalogueLine], list[str]]:
     """Return what a folder with one sub-folder a class holds, and what is wrong with it. Hidden names do not count."""
     found: list[tuple[Path, tuple[Path, ...]]] = []
     complaints: list[str] = []
@@ -196,7 +197,7 @@ def _list_folder(folder: Path) -> tuple[list[CatalogueLine], list[str]]:
         complaints += [f"{file}: a folder in a class folder; its images would be left out" for file in entries if file.is_dir()]
         if not images:
             complaints.append(f"{entry}: no images ({', '.join(IMAGE_SUFFIXES + FITS_SUFFIXES)}) in this class folder")
-        found += group_bands(images)
+        found += group_bands(images, bands)
         left_out += [file for file in entries if not has_image_name(file) and not file.is_dir()]
     if left_out:
         _logger.warning("%d files that are no images are left out, such as %s", len(left_out), left_out[0])

@@ -4,19 +4,20 @@ import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from galaxies.data.bands import Channels
 from galaxies.data.field_of_view import SAME_SCALE, FieldOfView
 from galaxies.errors import InputError
 from galaxies.sources.decoding import batched, silent_readers
 from galaxies.sources.image_catalogue import ImageCatalogue
 from galaxies.sources.image_files import DAMAGE_ERRORS, say_damage
-from galaxies.sources.image_reader import ImageReader
+from galaxies.sources.image_reader import ImageReader, ReadOptions
 from galaxies.sources.inputs import Input
 
 _BLOCK_ROWS = 64
@@ -55,7 +56,7 @@ class Measures:
         return not self.has_place.any() or not len(known) or bool(known.max() <= known.min() * (1 + SAME_SCALE))
 
 
-def measure_images(catalogue: ImageCatalogue, num_threads: int) -> tuple[Measures, dict[int, str]]:
+def measure_images(catalogue: ImageCatalogue, reading: ReadOptions, num_threads: int) -> tuple[Measures, dict[int, str]]:
     """Return sizes and scales of all images, of pictures from their headers, and by place why some have none."""
     num_images = len(catalogue.lines)
     has_place = np.array([catalogue.has_place(place) for place in range(num_images)], bool)
@@ -63,7 +64,7 @@ def measure_images(catalogue: ImageCatalogue, num_threads: int) -> tuple[Measure
     errors: dict[int, str] = {}
     place = 0
     inputs = tqdm(catalogue.inputs(skip=catalogue.wrong), "check images", num_images, unit="galaxy")
-    with silent_readers(), ImageReader(None) as reader, ThreadPoolExecutor(max(1, num_threads)) as executor:
+    with silent_readers(), ImageReader(None, reading) as reader, ThreadPoolExecutor(max(1, num_threads)) as executor:
         for batch in batched(inputs, _BLOCK_ROWS):
             for entry, found in zip(batch, executor.map(functools.partial(_measure, reader), batch), strict=True):
                 if isinstance(found, str):
@@ -100,11 +101,15 @@ def find_size_complaints(measures: Measures | None, framing: Framing, catalogue:
         )
 
 
-def choose_field(measures: Measures | None, framing: Framing, path: Path) -> FieldOfView:
-    """Return what the images of the catalogue at ``path``, of one size or to be brought to one, will show.
+def choose_field(measures: Measures | None, framing: Framing, channels: Channels, path: Path) -> FieldOfView:
+    """Return what the images of the catalogue at ``path``, of one size or to be brought to one, will show, in which channels.
 
     Raises InputError when a field is asked for and no scale is known.
     """
+    return replace(_choose_frame(measures, framing, path), channels=channels)
+
+
+def _choose_frame(measures: Measures | None, framing: Framing, path: Path) -> FieldOfView:
     if measures is None:
         assert framing.image_size is not None  # Only then is nothing measured.
         return _frame(framing.image_size, framing.field_arcsec)

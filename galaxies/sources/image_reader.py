@@ -1,6 +1,6 @@
 """From files to the image that a network sees: the one way that galaxies of training and of prediction go alike.
 
-Legend: S image size in pixels.
+Legend: S image size in pixels, C bands.
 """
 
 import math
@@ -10,24 +10,25 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.bands import find_bands
+from galaxies.data.bands import Channels, PixelType, find_bands
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
 from galaxies.sources.fits_files import is_fits
-from galaxies.sources.fits_planes import FileContents, choose_planes, open_contents
-from galaxies.sources.flux_images import NO_POSITION, Field, read_picture
+from galaxies.sources.fits_planes import FileContents, open_contents
+from galaxies.sources.flux_images import NO_POSITION, Field, read_fluxes
 from galaxies.sources.framing import frame_image
 from galaxies.sources.image_files import FITS_SUFFIXES, read_image, read_size
 from galaxies.sources.notes import BLANK, Note
 from galaxies.sources.open_files import OpenFiles
 from galaxies.sources.pixel_grids import count_squares, measure_pixel
+from galaxies.sources.plane_choice import WantedBands, choose_planes
 
 # The pixel limit allows some 50 MB of colours; anything much larger is no cutout.
 _MAX_PICTURE_BYTES = 512 << 20
@@ -44,14 +45,15 @@ class ReadOptions:
     zero_point: float | None = None  # AB magnitude of a flux of 1, of files that name no unit of flux
     pxscale: float | None = None  # arcsec/px
     as_is: bool = False  # each image is the field: neither cropped nor resampled to that of the training images
-    bands: tuple[str, ...] | None = None  # of a file in the Galaxy10 schema, in order; None: those of a picture
+    bands: tuple[str, ...] | None = None  # of the channels, which the network sees, in order; None: all
+    channels: Channels | None = None  # what the images are to be; None: those of the field
 
 
 @dataclass(frozen=True)
 class GalaxyImage:
     """One galaxy as a network sees it."""
 
-    pixels: NDArray[np.uint8]  # (S, S, 3)
+    pixels: NDArray[Any]  # (S, S, C) uint8, or float16 from 0 to 1
     pxscale: float  # arcsec/px of the file or as said, NaN where unknown
     notes: tuple[Note, ...]  # what was assumed of the image or done to it
 
@@ -70,6 +72,8 @@ class ImageReader:
     def __init__(self, field: FieldOfView | None, options: ReadOptions | None = None) -> None:
         """Prepare for images that should show ``field``; None where that is unknown: then each is taken as it is."""
         self._field, self._options = field, options or ReadOptions()
+        self._channels = self._options.channels or (field.channels if field else Channels())
+        self._wanted = WantedBands(self._channels, self._options.bands)
         self._galaxies = OpenFiles(lambda path: GalaxyFile(path), most=_MOST_OPEN)
         self._mosaics = OpenFiles(lambda path: open_contents(path, is_mosaic=True), most=_MOST_OPEN)
 
@@ -85,7 +89,7 @@ class ImageReader:
         """Read one galaxy.
 
         Args:
-            files: a picture, a FITS file, three FITS files of g, r and z, or a file in the Galaxy10 schema.
+            files: a picture, a FITS file, one FITS file for each band, or a file in the Galaxy10 schema.
             index: of the galaxy in a file in the Galaxy10 schema.
             pxscale: arcsec/px where the catalogue says it; it goes over what a header says.
             ra: deg, where the catalogue says it: the galaxy is cut out there, where the file has a celestial WCS.
@@ -100,14 +104,16 @@ class ImageReader:
                 pixels = self._read_from(galaxies, index)
             pxscale, notes = said, _describe_picture(pixels)
         elif _are_fits(files):
+            self._require_scales()
             with self._open(files, is_mosaic=math.isfinite(ra + dec)) as contents:
-                pixels, pxscale, notes = read_picture(contents, self._ask(said, ra, dec))
+                pixels, pxscale, notes = read_fluxes(contents, self._ask(said, ra, dec))
+            pixels = self._choose_of_picture(pixels)
         else:
-            pixels = read_image(_require_small(files[0]))
+            pixels = self._choose_of_picture(self._read_picture(files[0]))
             pxscale, notes = said, _describe_picture(pixels)
             notes += [NO_POSITION] if math.isfinite(ra + dec) else []
         pixels, framing_notes = frame_image(pixels, pxscale, self._field, as_is=self._options.as_is)
-        return GalaxyImage(pixels, pxscale, (*notes, *framing_notes))
+        return GalaxyImage(_as_type(pixels, self._channels.dtype), pxscale, (*notes, *framing_notes))
 
     def measure(self, files: Sequence[Path], *, pxscale: float = math.nan) -> tuple[int, float]:
         """Return the shorter side of an image in px, before it is framed, and its scale in arcsec/px, NaN where unknown.
@@ -118,7 +124,7 @@ class ImageReader:
         if not _are_fits(files):
             return min(read_size(_require_small(files[0]))), said
         with self._open(files, is_mosaic=True) as contents:
-            (plane, *_), _ = choose_planes(contents)
+            (plane, *_), _ = choose_planes(contents, self._wanted)
             height, width = plane.shape
             shape = measure_pixel(plane, (width - 1) / 2, (height - 1) / 2)
         return min(count_squares(shape, width, height)), (said if math.isfinite(said) else shape.pxscale) * shape.shrinkage
@@ -137,18 +143,33 @@ class ImageReader:
         field = self._field
         arcsec = None if field is None or self._options.as_is else field.arcsec
         size = _DEFAULT_SIZE if field is None else field.image_size
-        return Field(size, arcsec, ra, dec, pxscale, self._options.zero_point)
+        return Field(size, arcsec, ra, dec, pxscale, self._options.zero_point, self._wanted)
 
-    def _read_from(self, galaxies: GalaxyFile, index: int) -> NDArray[np.uint8]:
-        """Return the image at a place of a file in the Galaxy10 schema, (S, S, 3)."""
-        image: NDArray[np.uint8] = galaxies.read_images(np.array([index]))[0]
-        bands = self._options.bands or galaxies.bands
-        if len(bands) != 3 or image.dtype != np.uint8:
-            raise InputError(
-                f"the image has {len(galaxies.bands)} bands ({', '.join(galaxies.bands)}) of {image.dtype}, and a file is "
-                "predicted from three of uint8; use `galaxies.load(...).predict(images)`"
-            )
+    def _read_from(self, galaxies: GalaxyFile, index: int) -> NDArray[Any]:
+        """Return the wanted bands of the image at a place of a file in the Galaxy10 schema, (S, S, C)."""
+        image: NDArray[Any] = galaxies.read_images(np.array([index]))[0]
+        bands = self._options.bands or self._channels.bands
         return image if bands == galaxies.bands else image[..., find_bands(galaxies.bands, bands, galaxies.path)]
+
+    def _read_picture(self, file: Path) -> NDArray[np.uint8]:
+        if not self._channels.are_picture:
+            raise InputError(f"a picture has no bands {', '.join(self._wanted.names)}; expected is a FITS file")
+        return read_image(_require_small(file))
+
+    def _choose_of_picture(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return the wanted channels of a picture (S, S, 3), in order; of what is none all are wanted."""
+        bands, channels = self._options.bands, self._channels
+        if not channels.are_picture or bands is None or bands == channels.bands:
+            return pixels
+        return pixels[..., find_bands(channels.bands, bands, Path("a picture"))]
+
+    def _require_scales(self) -> None:
+        """Raise InputError where fluxes cannot become what the images of training are."""
+        if not self._channels.are_picture and self._channels.flux_scales is None:
+            raise InputError(
+                f"the training images have the bands {', '.join(self._channels.bands)}, which were not made of fluxes by this "
+                "program: how is not known; give an HDF5 file in the Galaxy10 schema whose images were made in the same way"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -158,18 +179,27 @@ class ImageReader:
         self._mosaics.close()
 
 
-def _describe_picture(pixels: NDArray[np.uint8]) -> list[Note]:
-    """Return what there is to say of a picture (H, W, 3)."""
+def _describe_picture(pixels: NDArray[Any]) -> list[Note]:
+    """Return what there is to say of an image (H, W, C) that was none of fluxes."""
     # The first row alone tells nearly always that an image is neither blank nor grey, in a hundredth of the time.
     if (pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all():
         return [BLANK]
-    if _is_grey(pixels[0]) and _is_grey(pixels):
+    if pixels.shape[-1] == 3 and _is_grey(pixels[0]) and _is_grey(pixels):
         return [Note("one band, shown in grey: the training images have colours")]
     return []
 
 
-def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+def _is_grey(pixels: NDArray[Any]) -> bool:
     return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
+
+
+def _as_type(pixels: NDArray[Any], dtype: PixelType) -> NDArray[Any]:
+    """Return pixels as the images of training are: whole grey levels, or from 0 to 1."""
+    if pixels.dtype == dtype:
+        return pixels
+    if dtype == "float16":
+        return np.asarray(pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels, np.float16)
+    return np.asarray((255 * np.clip(pixels.astype(np.float32), 0, 1)).round(), np.uint8)
 
 
 def _are_fits(files: Sequence[Path]) -> bool:

@@ -10,12 +10,13 @@ import itertools
 import math
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from galaxies.data.bands import PICTURE_BANDS
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.errors import InputError
@@ -33,7 +34,7 @@ class Input:
     """One galaxy to predict."""
 
     id: str
-    files: tuple[Path, ...]  # one file, or those of the bands g, r, z; none where the catalogue names none
+    files: tuple[Path, ...]  # one file, or one a band; none where the catalogue names none
     index: int | None = None  # of the image in a file in the Galaxy10 schema
     ra: float = math.nan  # deg
     dec: float = math.nan  # deg
@@ -57,7 +58,9 @@ class Listing:
         return _hash_id(entry.id) in self.repeated_ids
 
 
-def list_inputs(source: str, *, allow_outside: bool = False, start: int = 0) -> Iterator[Input]:
+def list_inputs(
+    source: str, *, allow_outside: bool = False, start: int = 0, bands: Sequence[str] = PICTURE_BANDS
+) -> Iterator[Input]:
     """Yield the inputs that ``source`` names, lazily, in an order that does not change.
 
     Args:
@@ -67,6 +70,7 @@ def list_inputs(source: str, *, allow_outside: bool = False, start: int = 0) -> 
             catalogue's folder.
         allow_outside: whether a catalogue may name files outside its folder.
         start: how many inputs to pass over; those of a catalogue are not looked at.
+        bands: of which a galaxy may have separate files: ``galaxy-g.fits``, or the column path_g.
 
     Raises:
         InputError: there is no such thing, or a catalogue cannot be read.
@@ -76,8 +80,9 @@ def list_inputs(source: str, *, allow_outside: bool = False, start: int = 0) -> 
     if suffix == LIST_SUFFIX and path.is_file():
         return _list_catalogue(_read_list(path), path.parent, allow_outside, start)
     if is_table(path):
-        return _list_catalogue(read_lines(open_image_catalogue(path)), path.parent, allow_outside, start)
-    return itertools.islice(_list_images(source, path, suffix), start, None)
+        lines = read_lines(open_image_catalogue(path, bands), bands)
+        return _list_catalogue(lines, path.parent, allow_outside, start)
+    return itertools.islice(_list_images(source, path, suffix, bands), start, None)
 
 
 def survey_inputs(inputs: Iterable[Input]) -> Listing:
@@ -97,12 +102,12 @@ def survey_inputs(inputs: Iterable[Input]) -> Listing:
     return Listing(len(hashes), digest.hexdigest(), repeated, is_labelled)
 
 
-def _list_images(source: str, path: Path, suffix: str) -> Iterator[Input]:
+def _list_images(source: str, path: Path, suffix: str, bands: Sequence[str]) -> Iterator[Input]:
     if path.is_dir():
-        return _list_files(source, _walk(path), path)
+        return _list_files(source, _walk(path), bands, path)
     if not path.exists() and glob.has_magic(source):
         found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        return _list_files(source, (file for file in map(Path, found) if not file.is_dir()))
+        return _list_files(source, (file for file in map(Path, found) if not file.is_dir()), bands)
     if not path.is_file():
         raise InputError(f"There is no file or folder {source}.")
     if suffix in HDF5_SUFFIXES:
@@ -146,11 +151,11 @@ def _walk_all(folder: Path) -> Iterator[Path]:
         yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _list_files(source: str, files: Iterator[Path], folder: Path | None = None) -> Iterator[Input]:
-    """Yield an input a file, its id the path (below ``folder``) without ending; the three bands of one galaxy are one input."""
+def _list_files(source: str, files: Iterator[Path], bands: Sequence[str], folder: Path | None = None) -> Iterator[Input]:
+    """Yield an input a file, its id the path (below ``folder``) without ending; all bands of one galaxy are one input."""
     name = None
-    for name, bands in group_bands(files):
-        yield Input(str(name.relative_to(folder) if folder else name), bands)
+    for name, grouped in group_bands(files, bands):
+        yield Input(str(name.relative_to(folder) if folder else name), grouped)
     if name is None:
         raise InputError(f"{source}: no images ({', '.join(IMAGE_SUFFIXES + FITS_SUFFIXES)}) in it.")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from galaxies.data.bands import PICTURE_BANDS
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.data.galaxy_writer import GalaxyBlock, pack_labels, write_galaxies
@@ -102,8 +103,8 @@ def copy_hdf5(out: Path, *, path: Path, sha256: str | None, unlabelled_value: in
 
 def import_images(out: Path, *, path: Path, params: DownloadParams, num_threads: int) -> Sequence[LeftOut]:
     """Turn a user's own images, which ``path`` names, into ``out``; return what was left out."""
-    options = ImportOptions(params.framing, params.on_error, num_threads)
-    catalogue = read_catalogue(path)
+    options = ImportOptions(params.framing, params.on_error, num_threads, params.reading)
+    catalogue = read_catalogue(path, options.channels.names_of_files)
     checked = check_images(catalogue, options)
     require_digest(digest_images(catalogue, params.on_error), params.sha256, key="download.sha256", what=str(path))
     return import_galaxies(out, checked, options)
@@ -119,20 +120,20 @@ def import_cutouts(out: Path, *, path: Path, params: DownloadParams, root: Path,
     refuse_wrong(make_catalogue(path, work, lines), params.on_error)
     require_digest(file_sha256(path), params.sha256, key="download.sha256", what=str(path))
     framing = Framing(service.image_size, service.image_size * service.pxscale)
-    options = ImportOptions(framing, params.on_error, num_threads)
+    options = ImportOptions(framing, params.on_error, num_threads, params.reading)
     with open_work_folder(work):
-        found = fetch_cutouts(lines, service, work, params.courtesy)
+        found = fetch_cutouts(lines, service, work, params.courtesy, params.reading)
         catalogue = replace(make_catalogue(path, work, found), is_centred=True)
         return import_galaxies(out, check_images(catalogue, options), options)
 
 
-def digest(path: Path, *, on_error: OnError = "refuse") -> str:
+def digest(path: Path, *, on_error: OnError = "refuse", bands: Sequence[str] = PICTURE_BANDS) -> str:
     """Return the digest that a parameter wants for ``path``: of a file's bytes, or of a catalogue and its images.
 
-    A table without the column path, as of labels or positions, is a file like any other.
+    A table without the column path (or one for each of ``bands``), as of labels or positions, is a file like any other.
     """
-    if path.is_dir() or is_image_catalogue(path):
-        return digest_images(read_catalogue(path), on_error)
+    if path.is_dir() or is_image_catalogue(path, bands):
+        return digest_images(read_catalogue(path, bands), on_error)
     if not path.is_file():
         raise InputError(f"There is no file or folder {path}.")
     return file_sha256(path)
@@ -150,6 +151,7 @@ def _blocks_of(galaxies: GalaxyFile) -> Iterator[GalaxyBlock]:
             galaxies.pxscale[rows],
             tuple(galaxies.ids[rows].to_pylist()),
             galaxies.bands,
+            galaxies.channels.flux_scales,
         )
 
 

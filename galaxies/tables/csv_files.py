@@ -20,8 +20,11 @@ from typing import IO, Any, TextIO
 
 from galaxies.errors import InputError
 
-KNOWN_COLUMNS = ("id", "path", "path_g", "path_r", "path_z", "ra", "dec", "pxscale", "label")
-"""What is read of tables. A comment that names one of them is the header."""
+KNOWN_COLUMNS = ("id", "path", "ra", "dec", "pxscale", "label")
+"""What is read of tables, beside the paths of bands. A comment that names one of them is the header."""
+
+BAND_PREFIX = "path_"
+"""How the columns are called that name the files of single bands."""
 
 # The first that is the most frequent in the header's line.
 _SEPARATORS = ",;\t|"
@@ -59,6 +62,11 @@ class _Header:
     separator: str = ","
     is_comment: bool = False  # whether it stood behind a #, as then other comments may
     num_lines: int = 0  # of the file, up to its end
+
+
+def is_known(name: str) -> bool:
+    """Tell whether a column, its name in lower case, is read."""
+    return name in KNOWN_COLUMNS or name.startswith(BAND_PREFIX)
 
 
 def open_unpacked(path: Path) -> IO[bytes]:
@@ -143,7 +151,7 @@ def _find_header(text: TextIO) -> _Header:
         elif bare.lstrip().startswith("#"):
             bare = bare.lstrip("# \t")
             names = _comment_names(bare, separator := given or _find_separator(bare))
-            if not set(KNOWN_COLUMNS).isdisjoint(name.lower() for name in names):
+            if any(is_known(name.lower()) for name in names):
                 return _Header(names, separator, is_comment=True, num_lines=number)
         elif bare.strip():
             separator = given or _find_separator(bare)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from galaxies.errors import InputError
 from galaxies.tables.cells import clean, require_exact_id
-from galaxies.tables.csv_files import KNOWN_COLUMNS, Columns, open_csv, open_unpacked
+from galaxies.tables.csv_files import KNOWN_COLUMNS, Columns, is_known, open_csv, open_unpacked
 from galaxies.tables.typed_files import list_fits, open_ecsv, open_fits, open_parquet, open_votable
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".ecsv", ".vot", ".votable", ".xml", ".csv.gz", ".tsv.gz")
@@ -82,7 +82,7 @@ def open_table(path: Path) -> Table:
     """Open a table of any kind.
 
     Raises:
-        InputError: this is no table, or one of KNOWN_COLUMNS stands there twice.
+        InputError: this is no table, or a column that is read stands there twice.
         FileNotFoundError: there is no such file.
     """
     with _explain(path, "a table"), open_unpacked(path) as stream:
@@ -90,7 +90,7 @@ def open_table(path: Path) -> Table:
     kind, opener = _choose_reader(start, path)
     with _explain(path, kind):
         table = Table(path, kind, opener(path))
-        repeated = [name for name in KNOWN_COLUMNS if table.names.count(name) > 1]
+        repeated = [name for name in table.names if is_known(name) and table.names.count(name) > 1]
         if repeated:
             raise InputError(f"the column {repeated[0]} stands there twice; keep the one that is meant")
     return table

@@ -19,13 +19,11 @@ import pyarrow.parquet as pq
 
 from galaxies.errors import InputError
 from galaxies.tables.cells import refuse_rounded_id
-from galaxies.tables.csv_files import Columns, Rows, open_unpacked
+from galaxies.tables.csv_files import BAND_PREFIX, Columns, Rows, open_unpacked
 
 _BATCH_ROWS = 4096
 _MAX_HDUS = 64
 _UNITS = {"ra": "deg", "dec": "deg", "pxscale": "arcsec"}
-# Of several tables in a file the first is meant that has a path, else a position, else the first.
-_TELLING = ({"path"}, {"path_g"}, {"ra", "dec"})
 
 
 @dataclass(frozen=True)
@@ -187,11 +185,16 @@ def _choose(tables: Mapping[int, Sequence[str]]) -> int:
     if not tables:
         raise InputError("there is no table in it")
     plain = {number: set(map(_plain, names)) for number, names in tables.items()}
-    for telling in _TELLING:
+    # The first is meant that has a path, else a position, else the first.
+    for is_meant in (_has_path, {"ra", "dec"}.issubset):
         for number, names in plain.items():
-            if telling <= names:
+            if is_meant(names):
                 return number
     return min(tables)
+
+
+def _has_path(names: set[str]) -> bool:
+    return "path" in names or any(name.startswith(BAND_PREFIX) for name in names)
 
 
 def _plain(name: str) -> str:

@@ -92,7 +92,7 @@ def test_a_mosaic_with_a_catalogue_trains(folder: Path, capsys: pytest.CaptureFi
     download.main()
     with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
         images = galaxies.read_images(np.arange(4))
-        field = find_field(48, galaxies.pxscale, galaxies.framed_pxscale)
+        field = find_field(48, galaxies.pxscale, galaxies.framed_pxscale, galaxies.channels)
     assert field.arcsec == pytest.approx(60)
     for image in images:  # Each galaxy is in the middle of its own image.
         brightness = image.sum(axis=2)
@@ -114,11 +114,11 @@ def test_galaxies_that_cannot_be_used_are_named_or_left_out(folder: Path, capsys
     broken(folder / "in")
     before = (folder / "params.yaml").read_text()
     assert main(["use", "in/c.csv"]) == 1
-    assert "4 things must be put right" in capsys.readouterr().err
+    assert "5 things must be put right" in capsys.readouterr().err
     assert (folder / "params.yaml").read_text() == before
     printed = use(capsys, "in/c.csv", "--leave-out")
-    assert "Left out: 4, such as" in printed
-    assert "Classes: 2: x (2), y (2). Without a label: 1." in printed
+    assert "Left out: 5, such as" in printed
+    assert "Classes: 2: x (2), y (1). Without a label: 1." in printed
     assert YAML(typ="safe").load((folder / "params.yaml").read_text())["download"]["on_error"] == "leave_out"
 
 

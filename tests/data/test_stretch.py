@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galaxies.data.stretch import stretch_grey, stretch_to_rgb
+from galaxies.data.stretch import choose_flux_scales, stretch_bands, stretch_grey, stretch_to_rgb
 
 
 def flat(g: float, r: float, z: float) -> np.ndarray:
@@ -54,3 +54,27 @@ def test_one_band_is_grey_and_as_bright_as_in_r() -> None:
     assert (grey == grey[..., :1]).all()
     neutral = np.stack([fluxes * 3.4 / 6.0, fluxes, fluxes * 3.4 / 2.2])
     np.testing.assert_allclose(grey, stretch_to_rgb(neutral), atol=1)
+
+
+def test_a_band_by_itself_is_the_grey_of_one_band() -> None:
+    fluxes = np.concatenate([[-1.0, 0.0], np.geomspace(1e-3, 5, 18)]).astype(np.float32).reshape(4, 5)
+    alone = stretch_bands(fluxes[None], choose_flux_scales(["r"]))
+    assert alone.shape == (4, 5, 1)
+    np.testing.assert_allclose(255 * alone[..., 0], stretch_grey(fluxes)[..., 0], atol=1)
+
+
+def test_what_a_band_shows_does_not_depend_on_the_others() -> None:
+    fluxes = np.random.default_rng(0).normal(0.1, 0.1, (3, 6, 7)).astype(np.float32)
+    scales = choose_flux_scales(["u", "VIS", "F150W"])
+    together = stretch_bands(fluxes, scales)
+    for band in range(3):
+        np.testing.assert_array_equal(
+            together[..., band], stretch_bands(fluxes[band : band + 1], scales[band : band + 1])[..., 0]
+        )
+
+
+def test_the_scale_of_a_band_follows_its_wavelength() -> None:
+    assert choose_flux_scales(["g", "r", "z"]) == (6.0, 3.4, 2.2)
+    u, g, i, y, infrared = choose_flux_scales(["u", "g", "i", "y", "H"])
+    assert u > g > 3.4 > i > 2.2 > y > infrared > 0
+    assert choose_flux_scales(["whatever"]) == (3.4,)

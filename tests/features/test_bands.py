@@ -95,7 +95,6 @@ def test_greyscale_zoobot_takes_one_band_or_makes_one_of_three(
         ),
         (5, "uint8", {"bands": ("y",)}, r"extract\.mean: found .* takes images of 1 channels; allowed is one number for each"),
         (5, "uint8", {"bands": ("y", "r", "g")}, r"extract\.bands: .* has the bands u, g, r, i, z, and not y"),
-        (3, "float16", {"layers": ("input",)}, r"input keeps whole grey levels, and the images of .* are torch\.float16"),
     ],
 )
 def test_bands_that_do_not_fit_are_named(

@@ -98,8 +98,11 @@ def test_a_head_of_other_bands_wants_these(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected uint8 of shape \(B, H, W, 5\), or float16.*channels are R, G, B, G, R"):
         model.predict(images)
     asked = Input("0", (tmp_path / "galaxies.h5",), index=0)
-    five, reordered = (decode([asked], None, ReadOptions(bands=bands))[0] for bands in (FIVE["bands"], ("B", "G", "R")))
-    assert "the image has 3 bands (R, G, B) of uint8, and a file is predicted from three" in str(five.error)
+    five, reordered, other = (
+        decode([asked], None, ReadOptions(bands=bands))[0] for bands in (FIVE["bands"], ("B", "G", "R"), ("u",))
+    )
+    np.testing.assert_array_equal(five.image, images[0][..., [0, 1, 2, 1, 0]])
+    assert "has the bands R, G, B, and not u" in str(other.error)
     np.testing.assert_array_equal(reordered.image, images[0, ..., ::-1])
 
 

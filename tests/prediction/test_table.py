@@ -82,7 +82,7 @@ def test_an_empty_set_is_not_an_unknown_one() -> None:
 
 
 def test_whatever_the_head_says_of_doubtful_pixels_it_abstains() -> None:
-    decoded = [Decoded(Input(name, ()), IMAGE, is_doubtful=name == "b") for name in "ab"]
+    decoded = [Decoded(Input(name, ()), IMAGE, ("?",), ("?",) if name == "b" else ()) for name in "ab"]
     found = rows(decoded, predictions(0.99, 0.99))
     assert [row["abstain"] for row in found] == [False, True]
     assert [row["predicted"] for row in found] == ["round", "round"]

@@ -9,7 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from galaxies.sources.fits_planes import open_contents
-from galaxies.sources.flux_images import Field, read_picture
+from galaxies.sources.flux_images import Field, read_fluxes
 
 SIZE = 64
 PXSCALE = 0.262
@@ -48,5 +48,5 @@ def read_fits(files: list[Path], *, is_mosaic: bool = False, **field: Any) -> tu
     """Return the picture, its pixel scale, the texts of the notes, and whether one of them is a doubt."""
     with ExitStack() as stack:
         contents = [stack.enter_context(closing(open_contents(file, is_mosaic=is_mosaic))) for file in files]
-        picture, pxscale, notes = read_picture(contents, Field(**{"size": SIZE, "arcsec": None, **field}))
+        picture, pxscale, notes = read_fluxes(contents, Field(**{"size": SIZE, "arcsec": None, **field}))
     return picture, pxscale, [note.text for note in notes], any(note.is_doubt for note in notes)

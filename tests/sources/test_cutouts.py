@@ -27,6 +27,7 @@ from galaxies.sources.cutouts import CutoutService, describe_cutouts, fetch_cuto
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.fetching import Courtesy
 from galaxies.sources.image_import import LeftOut
+from galaxies.sources.image_reader import ReadOptions
 from galaxies.sources.pace import Pace, read_retry_after
 from galaxies.sources.sources import import_cutouts
 from tests.cutout_server import (
@@ -70,7 +71,8 @@ def service(server: CutoutServer, kind: str = "jpg") -> CutoutService:
 def fetch(folder: Path, path: Path, server: CutoutServer, courtesy: Courtesy = QUICK) -> list[str]:
     """Return why there is no cutout, of those of which there is none."""
     lines = list_cutouts(path, service(server))
-    return ["; ".join(line.errors) for line in fetch_cutouts(lines, service(server), folder, courtesy) if line.errors]
+    found = fetch_cutouts(lines, service(server), folder, courtesy, ReadOptions())
+    return ["; ".join(line.errors) for line in found if line.errors]
 
 
 @pytest.mark.usefixtures("quick")

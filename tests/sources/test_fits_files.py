@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from galaxies.data.stretch import stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.sources.fits_planes import open_contents
-from galaxies.sources.flux_images import Field, read_picture
+from galaxies.sources.flux_images import Field, read_fluxes
 
 # As `decode` does: astropy warns of what becomes a note or an error here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -30,7 +30,7 @@ def read_fits(files: list[Path], **field: Any) -> tuple[NDArray[np.uint8], float
     """Return image, pixel scale and the notes' texts."""
     with ExitStack() as stack:
         contents = [stack.enter_context(closing(open_contents(file, is_mosaic=False))) for file in files]
-        image, pxscale, notes = read_picture(contents, Field(24, None, **field))
+        image, pxscale, notes = read_fluxes(contents, Field(24, None, **field))
     return image, pxscale, [note.text for note in notes]
 
 

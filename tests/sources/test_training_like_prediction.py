@@ -63,7 +63,7 @@ def read(path: Path) -> tuple[NDArray[np.uint8], FieldOfView]:
     """Return all pixels, and the field that a head would know, whatever rows it trained on."""
     with GalaxyFile(path) as file:
         images = file.read_images(np.arange(file.num_galaxies))
-        return images, find_field(file.image_size, file.pxscale, file.framed_pxscale)
+        return images, find_field(file.image_size, file.pxscale, file.framed_pxscale, file.channels)
 
 
 def require_equal(path: Path, images: NDArray[np.uint8], field: FieldOfView) -> None:
@@ -204,7 +204,7 @@ def test_galaxies_that_cannot_be_used_are_all_named_or_left_out(tmp_path: Path) 
     with pytest.raises(InputError) as caught:
         import_into(tmp_path / "out.h5", path, image_size=32)
     for part in (
-        "4 things must",
+        "5 things must",
         "1.fits: ",
         "2.fits: ",
         "row 5 (): found 5 cells",

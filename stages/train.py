@@ -14,8 +14,6 @@ from galaxies.backbones.ending import Ending, make_features
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import read_field
 from galaxies.data.splits import divide_val, require_labels
-from galaxies.data.targets import Targets
-from galaxies.errors import InputError
 from galaxies.features.survey import Survey, open_survey
 from galaxies.features.unfinished import discard_unfinished
 from galaxies.files import file_sha256, require_digest, write_csv, write_json
@@ -24,6 +22,7 @@ from galaxies.heads.checkpoint import Checkpoint, open_checkpoint
 from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import TrainedHead, load_head, save_head
 from galaxies.heads.inference import map_rows
+from galaxies.heads.known_targets import find_known, read_targets
 from galaxies.heads.novelty import fit_novelty
 from galaxies.heads.report import Fit, report_fit, report_training, tabulate_curve
 from galaxies.heads.tasks import ClassTask, Task, make_task
@@ -78,22 +77,19 @@ def _open_material(params: TrainParams, extract: ExtractParams) -> Material:
     survey = open_survey(params.layer, extract)
     # The store is recorded and sound, so nobody needs to publish it again.
     discard_unfinished(main_repository(), survey.store.identity)
-    splits, targets = survey.splits, _read_targets(params, survey)
-    known = splits.targets >= 0 if targets is None else targets.known
-    train, val = (rows[known[rows]] for rows in map(splits.rows, ("train", "val")))
+    splits = survey.splits
+    targets = read_targets(params, survey.catalog, folder=survey.folder, user_folder=main_repository())
+    if targets is None:
+        require_labels(splits)
+        # Others may have targets, and no class.
+        train, val = (rows[splits.targets[rows] >= 0] for rows in map(splits.rows, ("train", "val")))
+    else:
+        train, val = find_known(targets, splits)
     # One fixed division: heads of other seeds are chosen and calibrated on the same galaxies.
     kinds = splits.targets[val] if targets is None else np.zeros(len(val), np.int64)
     choosing, calibrating = divide_val(kinds, splits.group[val], generator=np.random.default_rng(0))
     task = ClassTask(splits.targets, splits.classes, train) if targets is None else make_task(targets, params, train)
     return Material(survey, task, train, val[choosing], val[calibrating])
-
-
-def _read_targets(params: TrainParams, survey: Survey) -> Targets | None:
-    """Return the votes, numbers or tags of all rows; None where the class is learned."""
-    if params.target == "class":
-        require_labels(survey.splits)
-        return None
-    raise InputError(f"train.target: found {params.target}, but nothing reads its table yet; use class.")
 
 
 def _load_start(params: TrainParams) -> tuple[TrainedHead | None, str | None]:

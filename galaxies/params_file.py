@@ -16,7 +16,13 @@ Value = str | int | float | bool | list[str] | None
 
 # A value, blanks, a comment and the end of the line; a sign of a comment in quotation marks is none.
 _REST = r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^#\n]*?)(?P<gap>[ \t]*)(?P<comment>#[^\r\n]*)?(?P<end>\r?\n?)"""
-_PLAIN = re.compile(r"[\w./~-]+")
+_PLAIN = re.compile(r"[\w./~+-]+")
+
+
+def read_section(path: Path, section: str) -> dict[str, Any]:
+    """Return the values of a section of the file at ``path``; none where it has no such section."""
+    found = _load(path, path.read_text(encoding="utf-8")).get(section)
+    return found if isinstance(found, dict) else {}
 
 
 def change_section(path: Path, section: str, changes: Mapping[str, Value]) -> list[str]:
@@ -72,6 +78,8 @@ def _set_line(text: str, section: str, key: str, value: str) -> str:
 
 def _write(value: Value) -> str:
     """Return a value as YAML reads it back: text that would be a number, such as a digest of digits, in quotation marks."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_write, value))}]"
     if not isinstance(value, str):
         return json.dumps(value)
     is_plain = bool(_PLAIN.fullmatch(value)) and YAML(typ="safe").load(value) == value

@@ -37,7 +37,7 @@ def main() -> None:
     table = tabulate_suspects(suspects, catalog, splits)
     write_csv(METRICS / "suspected_labels.csv", table)
 
-    with GalaxyFile(GALAXIES) as galaxies:
+    with GalaxyFile(GALAXIES, needs_images=False) as galaxies:
         exhibits = collect_exhibits(
             CatalogImages(galaxies, catalog),
             splits,

@@ -74,14 +74,14 @@ def main() -> None:
     rows = survey.splits.rows("test")
     tested = Tested(survey, trained, rows, predict_rows(trained, survey.store, rows))
     metrics = _write_metrics(tested)
-    with GalaxyFile(GALAXIES) as galaxies:
+    with GalaxyFile(GALAXIES, needs_images=False) as galaxies:
         tables = _tabulate(tested, galaxies)
-        tiles = _choose_tiles(tested, galaxies)
+        tiles = _choose_tiles(tested, galaxies) if galaxies.has_images else []
     for name, table in tables.items():
         write_csv(METRICS / f"{name}.csv", table)
     low, high = (float(end[0]) for end in (tested.intervals.low, tested.intervals.high))
     accuracy = f"{metrics['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})"
-    title = f"Test galaxies drawn by chance; accuracy on all {len(rows):,}: {accuracy}"
+    title = f"{'Test galaxies drawn by chance; accuracy' if tiles else 'Accuracy'} on all {len(rows):,}: {accuracy}"
     draw_figure(METRICS / "galaxies.png", tiles, tables["confusion"], columns=_COLUMNS, title=title)
 
 
@@ -121,7 +121,7 @@ def _tabulate(tested: Tested, galaxies: GalaxyFile) -> dict[str, pd.DataFrame]:
     return {
         "classes": tabulate_classes(targets, probabilities, tested.sets, tested.intervals, names),
         "confusion": tabulate_confusion(targets, tested.predicted, names),
-        "predictions": tabulate_predictions(survey.catalog, survey.splits, probabilities),
+        "predictions": tabulate_predictions(survey.catalog, survey.splits, probabilities, has_images=galaxies.has_images),
         "reliability": _tabulate_reliability(targets, probabilities, tested.trained.calibration.temperature),
         "threshold_curves": tabulate_threshold_curves(targets, probabilities, names),
         "abstention": tabulate_abstention(targets, probabilities),

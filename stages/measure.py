@@ -15,7 +15,7 @@ def main() -> None:
     """Read the test images once."""
     catalog = Catalog(CATALOG)
     rows = read_splits(SPLITS, catalog).rows("test")
-    with GalaxyFile(GALAXIES) as galaxies:
+    with GalaxyFile(GALAXIES, needs_images=False) as galaxies:
         measurements = measure_rows(galaxies, catalog.take(rows).galaxy, rows)
     write_measurements(MEASUREMENTS, measurements)
 

@@ -28,7 +28,8 @@ def test_single_lines_change_and_comments_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["1" * 64, "12" * 31 + "e5", "null", "true", "a: b", "# no", "", "~", 7, 0.5, True, None, "x'y\"z"]
+    "value",
+    ["1" * 64, "12" * 31 + "e5", "null", "true", "a: b", "# no", "", "~", 7, 0.5, True, None, "x'y\"z", ["a+b", "1"], []],
 )
 def test_every_value_comes_back_as_it_is(tmp_path: Path, value: Value) -> None:
     """A digest of digits alone would be a number."""

@@ -12,6 +12,9 @@ from galaxies.params import Limits
 INPUT = "input"
 """The layer that holds the images, resized: the cut before which nothing is frozen."""
 
+EMBEDDINGS = "embeddings"
+"""The layer that holds other people's embeddings, as the source gave them: no network of ours has made them."""
+
 RANDOM = "random"
 """Instead of published weights: drawn from a seed."""
 
@@ -92,8 +95,10 @@ class ExtractParams:
             yield f"layers: found {list(self.layers)}, allowed is a list of one or more different layers"
         for layer in self.layers:
             nodes = layer.split("+")
-            if "/" in layer or not all(nodes) or (INPUT in nodes and layer != INPUT):
-                yield f"layers: found {layer!r}, allowed are a node, nodes joined by + (layer3+layer4), and {INPUT}"
+            if "/" in layer or not all(nodes) or ({INPUT, EMBEDDINGS} & set(nodes) and len(nodes) > 1):
+                yield (
+                    f"layers: found {layer!r}, allowed are a node, nodes joined by + (layer3+layer4), {INPUT} and {EMBEDDINGS}"
+                )
         if self.bands is not None and not 1 <= len(self.bands) <= MAX_CHANNELS:
             yield f"bands: found {list(self.bands)}, allowed are 1 to {MAX_CHANNELS} names of bands of the file"
         for name, values in (("mean", self.mean), ("std", self.std)):

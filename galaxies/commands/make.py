@@ -24,15 +24,33 @@ def _use(options: argparse.Namespace) -> None:
     findings = look_at(options.path, ImportOptions(framing, on_error, RuntimeParams().count_workers(), reading))
     for line in findings.lines:
         print(line)
-    changed = change_section(Path("params.yaml"), "download", findings.params)
+    params = Path("params.yaml")
+    changed = change_section(params, "download", {"columns": None, **findings.params})
+    layer = findings.layer or _layer_instead_of_embeddings(params)
+    if layer is not None:
+        changed += change_section(params, "extract", {"layers": [layer]})
+        changed += change_section(params, "train", {"layer": layer})
     print("\nparams.yaml:" if changed else "\nparams.yaml says so already.")
     for line in changed:
         print(f"  {line}")
     print("The next command is `dvc repro`.")
 
 
+def _layer_instead_of_embeddings(params: Path) -> str | None:
+    """Return a layer of the backbone where params.yaml names that of embeddings alone, which images do not have."""
+    from galaxies.backbones.presets import OWN, PRESETS, find_preset
+    from galaxies.backbones.spec import EMBEDDINGS
+    from galaxies.params_file import read_section
+
+    section = read_section(params, "extract")
+    preset = find_preset(str(section.get("backbone"))) or PRESETS[OWN]
+    return preset.layer if section.get("layers") == [EMBEDDINGS] else None
+
+
 def _add_use(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="an .h5 file, a folder of class folders, a catalogue of images or of positions")
+    parser.add_argument(
+        "path", type=Path, help="an .h5 file, a folder of class folders, a table of images, positions, embeddings"
+    )
     parser.add_argument("--leave-out", action="store_true", help="leave out the galaxies that cannot be used")
     parser.add_argument("--image-size", type=count, metavar="PX", help="bring all images to this size")
     parser.add_argument("--field-arcsec", type=float, metavar="ARCSEC", help="the width of sky that each shows")

@@ -88,14 +88,17 @@ def _add_similar(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from galaxies.files import format_bytes
+    from galaxies.heads.head import load_head
     from galaxies.prediction.export import export_model
     from galaxies.prediction.feature_table import export_features
-    from galaxies.prediction.model import load
+    from galaxies.prediction.model import find_head, load
 
-    model = load(options.model_dir, weights=options.weights, device="cpu")
     if options.out.suffix.lower() == ".parquet":
-        export_features(store_path(model.trained.identity.layer), options.out, folder=Path())
+        # Features need no network, and other people's embeddings have none.
+        layer = load_head(find_head(options.model_dir)).identity.layer
+        export_features(store_path(layer), options.out, folder=Path())
     else:
+        model = load(options.model_dir, weights=options.weights, device="cpu")
         export_model(model, options.out, image_size=options.image_size)
     print(f"{options.out}: {format_bytes(options.out.stat().st_size)}")
 

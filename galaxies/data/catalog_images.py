@@ -49,11 +49,13 @@ class CatalogImages:
         return ImageRows(start, rows.galaxy, rows.image_sha256, self.checksums.read(start, stop) if self.checksums else None)
 
     def load(self, rows: ImageRows) -> NDArray[Any]:
-        """Return the images of rows, (B, S, S, C) uint8, or float16 from 0 to 1; any number of threads may do so at once.
+        """Return the images of rows, (B, S, S, C) uint8, or float16 from 0 to 1, or without images the embeddings, (B, C).
+
+        Any number of threads may do so at once.
 
         Raises InputError when an image is not the one that ``split`` saw: its activation would stand under a wrong identity.
         """
-        images = self.galaxies.read_images(rows.galaxy)
+        images = self.galaxies.read_content(rows.galaxy)
         for position, image in enumerate(images):
             if rows.crc32c is not None:
                 is_right = image_crc32c(image) == rows.crc32c[position]

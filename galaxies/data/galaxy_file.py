@@ -1,8 +1,9 @@
-"""``galaxies.h5``: galaxy images, labelled or not, in the Galaxy10 schema, read in blocks.
+"""``galaxies.h5``: galaxy images, labelled or not, in the Galaxy10 schema, read in blocks; or embeddings instead of images.
 
-N galaxies, S image size in pixels, C bands, B galaxies in a block.
+N galaxies, S image size in pixels, C bands (or features), B galaxies in a block.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from galaxies.data.bands import Channels, to_pictures
+from galaxies.data.bands import Channels, PixelType, to_pictures
 from galaxies.data.contiguous_images import open_contiguous
 from galaxies.data.galaxy_schema import (
+    EMBEDDINGS,
     FRAMED_PXSCALE,
+    GROUP,
     POSITION_COLUMNS,
     UNLABELLED,
     UNLABELLED_VALUE,
@@ -53,16 +56,23 @@ class GalaxyFile:
 
     Attributes:
         num_galaxies: N.
-        image_size: S.
-        image_bytes: of one image.
+        has_images: False where the file holds embeddings.
+        image_size: S; 0 without images.
+        image_bytes: of one image; 0 without.
         class_names: a name for each label.
         framed_pxscale: as :func:`galaxies.data.galaxy_writer.write_galaxies` takes it; None where images are as they were.
         bands: a name for each of the C bands of the images.
         channels: what the numbers of a pixel are.
     """
 
-    def __init__(self, path: Path, *, unlabelled_value: int | None = None) -> None:
-        """Open a file; a label of ``unlabelled_value`` is none, None: of what the file's attribute says, if anything."""
+    def __init__(self, path: Path, *, unlabelled_value: int | None = None, needs_images: bool = True) -> None:
+        """Open a file.
+
+        Args:
+            path: of it.
+            unlabelled_value: a label that is none; None: what the file's attribute says, if anything.
+            needs_images: without, the file may be one of embeddings.
+        """
         self.path = path
         self._file = open_to_read(path, rdcc_nbytes=_CHUNK_CACHE_BYTES, rdcc_nslots=10007)
         try:
@@ -71,17 +81,22 @@ class GalaxyFile:
                 self.class_names, self.bands = read_class_names(self._file), read_bands(self._file)
                 flux_scales = read_flux_scales(self._file)
             refuse_complaints(path, class_complaints(self.class_names))
+            self.has_images = "images" in self._file
+            if needs_images:
+                self.require_images()
         except BaseException:
             self._file.close()
             raise
-        self._images = self._file["images"]
-        self.channels = Channels(self.bands, "uint8" if self._images.dtype == np.uint8 else "float16", flux_scales)
-        self.num_galaxies, self.image_size = int(self._images.shape[0]), int(self._images.shape[1])
+        self._content = self._file["images" if self.has_images else EMBEDDINGS]
+        dtype: PixelType = "float16" if self._content.dtype == np.float16 else "uint8"
+        self.channels = Channels(self.bands, dtype, flux_scales)
+        self.num_galaxies = int(self._content.shape[0])
+        self.image_size = int(self._content.shape[1]) if self.has_images else 0
         self._unlabelled_value = self._file.attrs.get(UNLABELLED_VALUE) if unlabelled_value is None else unlabelled_value
         framed = self._file.attrs.get(FRAMED_PXSCALE)
         self.framed_pxscale = None if framed is None else float(framed)
-        self.image_bytes = int(self._images.nbytes) // self.num_galaxies
-        self._contiguous = open_contiguous(path, self._images)
+        self.image_bytes = int(self._content.nbytes) // self.num_galaxies if self.has_images else 0
+        self._contiguous = open_contiguous(path, self._content)
 
     @cached_property
     def labels(self) -> NDArray[np.int16]:
@@ -121,6 +136,28 @@ class GalaxyFile:
         """(N,) pixel scale in arcsec/px."""
         return self._read_numbers("pxscale")
 
+    @cached_property
+    def group(self) -> NDArray[np.int64]:
+        """(N,) galaxies of one number are never divided, whatever their positions; below 0 is none."""
+        if self.has_images or GROUP not in self._file:
+            return np.full(self.num_galaxies, -1)
+        with self._explaining_damage():
+            group: NDArray[np.int64] = self._file[GROUP][:].astype(np.int64)
+        return group
+
+    @property
+    def embeddings_origin(self) -> dict[str, Any]:
+        """What the file says of where its embeddings come from."""
+        return dict(json.loads(self._file.attrs.get(EMBEDDINGS, "{}")))
+
+    def require_images(self) -> None:
+        """Raise InputError where the file holds embeddings."""
+        if not self.has_images:
+            raise InputError(
+                f"{self.path} holds {EMBEDDINGS} and no images, from which no network can make activations; use "
+                f"`-S 'extract.layers=[{EMBEDDINGS}]' -S train.layer={EMBEDDINGS}`, or another download.source."
+            )
+
     def check_columns(self) -> None:
         """Read all columns, and raise InputError where one is not in the schema or damaged."""
         for name in ("labels", "ids", *POSITION_COLUMNS):
@@ -141,11 +178,16 @@ class GalaxyFile:
             raise InputError(f"{self.path} is damaged: {one_line(error)}. Get it or make it again.") from error
 
     def read_images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the images of ascending ``indices``: (B, S, S, C) uint8, or float16 from 0 to 1; threads may read at once.
+        """Return the images of ascending ``indices``: (B, S, S, C) uint8, or float16 from 0 to 1; threads may read at once."""
+        self.require_images()
+        return self.read_content(indices)
+
+    def read_content(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Return images as :meth:`read_images` does, or of a file without images the embeddings, (B, C) float32.
 
         Reads runs of neighbours as slices: h5py's own list indexing is 13 to 58 times slower (measured).
         """
-        images = np.empty((len(indices), *self._images.shape[1:]), self._images.dtype)
+        images = np.empty((len(indices), *self._content.shape[1:]), self._content.dtype)
         starts = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
         stops = np.append(starts[1:], len(indices))[: len(starts)]  # None where there are no indices.
         for start, stop in zip(starts, stops, strict=True):
@@ -154,7 +196,7 @@ class GalaxyFile:
                 if self._contiguous:
                     self._contiguous.read_into(images[start:stop], first)
                 else:
-                    self._images.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
+                    self._content.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
             except (OSError, RuntimeError) as error:
                 raise InputError(
                     f"{self.path}: images {first} to {last} cannot be read ({one_line(error)}); the file is damaged, or its "

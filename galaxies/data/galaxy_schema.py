@@ -39,6 +39,11 @@ UNLABELLED = -1
 
 UNLABELLED_VALUE = "unlabelled_value"
 """An attribute of a file: the value of ``ans`` that stands for no label."""
+EMBEDDINGS = "embeddings"
+"""The data set of a file without images, (N, C) float32, and its attribute that says where they come from, as JSON."""
+
+GROUP = "group"
+"""An optional column, integer: galaxies of one number are never divided; below 0 is none."""
 
 _BLOCK_IDS = 1 << 16
 
@@ -48,12 +53,9 @@ FRAMED_PXSCALE = "framed_pxscale"
 FLUX_SCALES = "flux_scales"
 """An attribute of a file whose images were made of fluxes, each band by itself: the number for each that made it."""
 
-_COLUMNS = {
-    "images": "uint8 or float16",
-    "ans": "an integer type",
-    **dict.fromkeys(POSITION_COLUMNS, "a number type"),
-    "ids": "text",
-}
+_COMMON = {"ans": "an integer type", **dict.fromkeys(POSITION_COLUMNS, "a number type"), "ids": "text"}
+_COLUMNS = {"images": "uint8 or float16", **_COMMON}
+_COLUMNS_OF_EMBEDDINGS = {EMBEDDINGS: "float32", **_COMMON, GROUP: "an integer type"}
 
 
 def refuse_complaints(path: Path, complaints: Iterable[str]) -> None:
@@ -69,11 +71,12 @@ def refuse_complaints(path: Path, complaints: Iterable[str]) -> None:
 
 def schema_complaints(file: h5py.File) -> Iterator[str]:
     """Yield what is wrong with names, shapes and dtypes; nothing large is read."""
-    entries = {name: file[name] for name in _COLUMNS if isinstance(file.get(name, getlink=True), h5py.HardLink)}
-    for name in _COLUMNS:
+    columns = _COLUMNS if "images" in file or EMBEDDINGS not in file else _COLUMNS_OF_EMBEDDINGS
+    entries = {name: file[name] for name in columns if isinstance(file.get(name, getlink=True), h5py.HardLink)}
+    for name in columns:
         if name not in entries and file.get(name, getlink=True) is not None:
             yield f"{name}: found a link to another place; the data must stand in this file, or its digest would miss them"
-    if "images" not in entries:
+    if next(iter(columns)) not in entries:
         yield f"missing: images; found are {', '.join(map(str, file)) or 'no entries'}"
     value = file.attrs.get(UNLABELLED_VALUE)
     if value is not None and (np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "iu"):
@@ -84,15 +87,24 @@ def schema_complaints(file: h5py.File) -> Iterator[str]:
         elif entry.is_virtual or entry.external:
             yield f"{name}: the data stand in another file; they must stand in this one, or its digest would miss them"
         elif not _is_dtype_of(name, entry.dtype):
-            yield f"{name}: found {entry.dtype}, expected {_COLUMNS[name]}"
-    images = entries.get("images")
+            yield f"{name}: found {entry.dtype}, expected {columns[name]}"
+    images, embeddings = entries.get("images"), entries.get(EMBEDDINGS)
+    if isinstance(embeddings, h5py.Dataset):
+        yield from _embedding_complaints(embeddings, entries)
     if isinstance(images, h5py.Dataset):
-        yield from _shape_complaints(images, entries, has_class_names="class_names" in file.attrs)
+        yield from _image_complaints(images, entries, has_class_names="class_names" in file.attrs)
         yield from _band_complaints(images, read_bands(file))
         yield from _scale_complaints(images, read_flux_scales(file))
 
 
-def _shape_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_class_names: bool) -> Iterator[str]:
+def _embedding_complaints(embeddings: h5py.Dataset, entries: Mapping[str, Any]) -> Iterator[str]:
+    if embeddings.shape is None or embeddings.ndim != 2 or 0 in embeddings.shape:
+        yield f"{EMBEDDINGS}: found the shape {embeddings.shape}, expected (N, C)"
+    else:
+        yield from _length_complaints(entries, EMBEDDINGS, embeddings.shape[0])
+
+
+def _image_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_class_names: bool) -> Iterator[str]:
     if images.shape is None or images.ndim != 4 or images.shape[1] != images.shape[2] or not 1 <= images.shape[3] <= MAX_BANDS:
         yield f"images: found the shape {images.shape}, expected (N, S, S, 3), or 1 to {MAX_BANDS} bands"
         return
@@ -104,8 +116,12 @@ def _shape_complaints(images: h5py.Dataset, entries: Mapping[str, Any], *, has_c
             "images of 69 x 69 px without class names: this is Galaxy10 SDSS, whose ten classes are others; use Galaxy10 "
             "DECaLS (256 x 256 px), or name the classes in the file's attribute class_names"
         )
+    yield from _length_complaints(entries, "images", num_galaxies)
+
+
+def _length_complaints(entries: Mapping[str, Any], content: str, num_galaxies: int) -> Iterator[str]:
     for name, entry in entries.items():
-        if isinstance(entry, h5py.Dataset) and name != "images" and entry.shape != (num_galaxies,):
+        if isinstance(entry, h5py.Dataset) and name != content and entry.shape != (num_galaxies,):
             yield f"{name}: found the shape {entry.shape}, expected ({num_galaxies},)"
 
 
@@ -127,9 +143,11 @@ def _scale_complaints(images: h5py.Dataset, scales: Sequence[float] | None) -> I
 def _is_dtype_of(name: str, dtype: np.dtype[Any]) -> bool:
     if name == "images":
         return dtype in (np.uint8, np.float16)
+    if name == EMBEDDINGS:
+        return bool(dtype == np.float32)
     if name == "ids":
         return dtype.kind in "iu" or h5py.check_string_dtype(dtype) is not None
-    return dtype.kind in ("iu" if name == "ans" else "iuf")
+    return dtype.kind in ("iu" if name in ("ans", GROUP) else "iuf")
 
 
 def read_class_names(file: h5py.File) -> tuple[str, ...]:
@@ -139,10 +157,14 @@ def read_class_names(file: h5py.File) -> tuple[str, ...]:
     return _texts(file.attrs["class_names"])
 
 
+def _num_galaxies(file: h5py.File) -> int:
+    return len(file["images" if "images" in file else EMBEDDINGS])
+
+
 def read_labels(file: h5py.File) -> NDArray[np.int64]:
     """Return what stands in an open file for labels, (N,); UNLABELLED where it has none."""
     if "ans" not in file:
-        return np.full(len(file["images"]), UNLABELLED)
+        return np.full(_num_galaxies(file), UNLABELLED)
     labels: NDArray[np.int64] = file["ans"][:].astype(np.int64)
     return labels
 
@@ -165,7 +187,7 @@ def _texts(values: Any) -> tuple[str, ...]:
 def read_ids(file: h5py.File) -> pa.StringArray:
     """Return the ids of an open file, (N,); made from the index where it has none."""
     if "ids" not in file:
-        return pc.utf8_lpad(pa.array(np.arange(file["images"].shape[0])).cast(pa.string()), 6, "0")
+        return pc.utf8_lpad(pa.array(np.arange(_num_galaxies(file))).cast(pa.string()), 6, "0")
     ids = file["ids"]
     values = ids if ids.dtype.kind in "iu" else ids.asstr()
     # Python's own texts, which h5py makes, take several times the memory of Arrow's.

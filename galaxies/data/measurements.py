@@ -39,7 +39,12 @@ class Measurements:
 
 
 def measure_rows(galaxies: GalaxyFile, indices: NDArray[np.int64], rows: NDArray[np.int64]) -> Measurements:
-    """Measure the galaxies with the ascending ``indices`` in the file, (B,), which are ``rows`` of the catalog, (B,)."""
+    """Measure the galaxies with the ascending ``indices`` in the file, (B,), which are ``rows`` of the catalog, (B,).
+
+    Of a file without images nothing is measured.
+    """
+    if not galaxies.has_images:
+        rows, indices = rows[:0], indices[:0]
     radius, brightness = (np.empty(len(rows)) for _ in range(2))
     with tqdm(total=len(rows), desc="measure", unit="galaxy") as progress:
         for block, images in galaxies.picture_blocks(indices):
@@ -57,10 +62,16 @@ def write_measurements(path: Path, measurements: Measurements) -> None:
 
 
 def read_measurements(path: Path, rows: NDArray[np.int64]) -> Measurements:
-    """Read the ``measurements.parquet`` of the test ``rows``, (B,). Raises InputError when it is of others."""
+    """Read the ``measurements.parquet`` of the test ``rows``, (B,); without images it is empty, and they are NaN.
+
+    Raises InputError when it is of other rows.
+    """
     table = TableFile(path, _SCHEMA, stage="measure")
     content = table.read(0, len(table))
     found = Measurements(*(content[name].to_numpy() for name in _SCHEMA.names))
+    if not len(found.row):
+        unknown = np.full(len(rows), np.nan)
+        return Measurements(rows, unknown, unknown)
     if not np.array_equal(found.row, rows):
         raise InputError(
             f"{path} has {len(table)} rows that are not the {len(rows)} test rows of data/splits.parquet; "

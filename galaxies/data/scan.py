@@ -1,4 +1,4 @@
-"""One look at every image of a file: its digest and checksum, and whether it shows anything.
+"""One look at every image of a file: its digest and checksum, and whether it shows anything. Embeddings stand for images.
 
 Legend: M galaxies in the file, B galaxies in a block, S image size in pixels.
 """
@@ -32,12 +32,12 @@ def scan_images(galaxies: GalaxyFile, *, num_workers: int) -> Scan:
     is_blank = np.zeros(num_galaxies, bool)
 
     def scan(indices: range) -> int:
-        images = galaxies.read_images(np.arange(indices.start, indices.stop))
+        images = galaxies.read_content(np.arange(indices.start, indices.stop))
         # hashlib lets go of Python's lock.
         for index, image in zip(indices, images, strict=True):
             digests[index] = np.frombuffer(image_sha256(image), np.uint8)
             checksums[index] = image_crc32c(image)
-            is_blank[index] = _is_constant(image)
+            is_blank[index] = galaxies.has_images and _is_constant(image)
         return len(indices)
 
     starts = range(0, num_galaxies, BLOCK_GALAXIES)

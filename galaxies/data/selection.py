@@ -6,13 +6,13 @@ Legend: M galaxies in the file, N of them in use.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.sky import friends_of_friends, identical_pairs, neighbour_pairs
+from galaxies.data.sky import friends_of_friends, identical_pairs, neighbour_pairs, same_number_pairs
 from galaxies.errors import InputError
 from galaxies.params import Limits
 
@@ -29,28 +29,22 @@ class SplitParams:
     conflicts: Literal["drop", "first", "keep"] = "drop"  # galaxies that stand there twice with different labels
     blanks: Literal["drop", "keep"] = "drop"  # images of one constant colour
     unlabelled: Literal["pool", "refuse"] = "pool"  # galaxies without a label: they form the pool, or are an error
-    labels: str | None = None  # path of a table of id and label, which gives labels and changes them
-    labels_sha256: str | None = None  # of that file
-    added_labels: Literal["train", "divide"] | None = None  # of galaxies that it alone labels; null: train if others have any
+    corrections: str | None = None  # path of a CSV id,label
+    corrections_sha256: str | None = None  # of that file
     targets: str | None = None  # path of a table with votes, numbers or tags
     targets_sha256: str | None = None  # of that file
     targets_id: str = "id"  # its column with the ids of the galaxies
     stratify_by: str | None = None  # a column of it, by whose quintiles galaxies without a class are divided; null: the first
     version: int = 1  # raised when the code changes catalog or splits
 
-    REPLACED: ClassVar = {
-        "corrections": "a table of labels, which may give new ones too, stands in split.labels",
-        "corrections_sha256": "the digest of split.labels stands in split.labels_sha256",
-    }
-
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
         if self.val_fraction + self.test_fraction >= 1:
             yield f"val_fraction: {self.val_fraction} and test_fraction: {self.test_fraction} leave nothing to train on"
-        for table, keys in (("labels", ("labels_sha256", "added_labels")), ("targets", ("targets_sha256", "stratify_by"))):
-            for key in keys:
-                if getattr(self, table) is None and getattr(self, key) is not None:
-                    yield f"{key}: found {getattr(self, key)}, but {table} names no table; allowed is null"
+        if self.targets is None:
+            for key in ("targets_sha256", "stratify_by"):
+                if getattr(self, key) is not None:
+                    yield f"{key}: found {getattr(self, key)}, but targets names no table; allowed is null"
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,7 @@ class Candidates:
     is_blank: NDArray[np.bool_]  # (M,) whether the image is constant
     ra: NDArray[np.float64]  # (M,) deg, NaN where unknown
     dec: NDArray[np.float64]  # (M,) deg
+    group: NDArray[np.int64] | None = None  # (M,) galaxies of one number are never divided; below 0, and None: no number
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,8 @@ def select_galaxies(candidates: Candidates, params: SplitParams) -> Selection:
     if params.blanks == "drop":
         is_dropped |= is_blank
     close = neighbour_pairs(ra, dec, params.group_radius_arcsec)
-    group = friends_of_friends(num_galaxies, np.concatenate([close, same_pixels]))
+    given = [] if candidates.group is None else [same_number_pairs(candidates.group)]
+    group = friends_of_friends(num_galaxies, np.concatenate([close, same_pixels, *given]))
     used = np.flatnonzero(~is_dropped)
     if params.sample_fraction < 1:
         used = _sub_sample(used, group, candidates, params.sample_fraction)

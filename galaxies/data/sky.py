@@ -63,6 +63,15 @@ def identical_pairs(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
     return linked
 
 
+def same_number_pairs(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return pairs (P, 2) that connect all galaxies of one number, (N,), each with the one before; below 0 is no number."""
+    order = np.argsort(numbers, kind="stable")
+    order = order[numbers[order] >= 0]
+    pairs = np.stack([order[:-1], order[1:]], axis=1).astype(np.int64)
+    linked: NDArray[np.int64] = pairs[numbers[pairs[:, 0]] == numbers[pairs[:, 1]]]
+    return linked
+
+
 def friends_of_friends(num_galaxies: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the group of each galaxy, (N,): connected by pairs, numbered in the order of their first members."""
     links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(num_galaxies, num_galaxies))

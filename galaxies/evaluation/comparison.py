@@ -1,6 +1,7 @@
 """Whether one revision is better than another on the same test galaxies, or had luck.
 
-They are joined on id and image digest; `galaxies.evaluation.differences` says what lies between them.
+They are joined on id and image digest, or on id alone where one of them was of embeddings;
+`galaxies.evaluation.differences` says what lies between them.
 
 Legend: B test rows, K classes.
 """
@@ -13,8 +14,6 @@ from galaxies.errors import InputError
 from galaxies.evaluation.differences import find_differences
 from galaxies.evaluation.intervals import METRICS
 from galaxies.evaluation.predictions import SavedPredictions
-
-_KEYS = ["id", "image_sha256"]
 
 
 def compare_predictions(first: SavedPredictions, second: SavedPredictions) -> pd.DataFrame:
@@ -83,13 +82,14 @@ def _require_same_classes(first: SavedPredictions, second: SavedPredictions) -> 
 
 def _find_galaxies(first: SavedPredictions, second: SavedPredictions) -> NDArray[np.int64]:
     """Return where in ``first`` each galaxy of ``second`` stands, (B,)."""
-    keys = [_name_galaxies(predictions.galaxies) for predictions in (first, second)]
+    columns = ["id", "image_sha256"] if all((one.galaxies["image_sha256"] != "").all() for one in (first, second)) else ["id"]
+    keys = [_name_galaxies(predictions.galaxies, columns) for predictions in (first, second)]
     only_first, only_second = (len(keys[side].difference(keys[1 - side])) for side in range(2))
     if only_first or only_second:
         common = len(keys[1].intersection(keys[0]))
         raise InputError(
             f"{first.revision} and {second.revision} were tested on different galaxies: {only_first} only there, {only_second} "
-            f"only here, {common} in both (by id and image digest). The split must be the same: compare runs of equal "
+            f"only here, {common} in both (by {' and '.join(columns)}). The split must be the same: compare runs of equal "
             "`download` and `split` parameters (`dvc params diff`)."
         )
     order = keys[0].get_indexer(keys[1])
@@ -105,6 +105,6 @@ def _find_galaxies(first: SavedPredictions, second: SavedPredictions) -> NDArray
     return np.asarray(order, np.int64)
 
 
-def _name_galaxies(galaxies: pd.DataFrame) -> pd.MultiIndex:
-    """Return id, digest and, as `split.conflicts: keep` lets a galaxy stand there twice, the how many-th of these it is."""
-    return pd.MultiIndex.from_frame(galaxies[_KEYS].assign(place=galaxies.groupby(_KEYS).cumcount()))
+def _name_galaxies(galaxies: pd.DataFrame, columns: list[str]) -> pd.MultiIndex:
+    """Return the columns and, as `split.conflicts: keep` lets a galaxy stand there twice, the how many-th of these it is."""
+    return pd.MultiIndex.from_frame(galaxies[columns].assign(place=galaxies.groupby(columns).cumcount()))

@@ -27,6 +27,7 @@ RIGHT = "#4fc3a1"
 WRONG = "#ff8559"
 
 _KEY = "below each galaxy: its label, then ✓ right or ✗ what was predicted instead, with the probability given to it"
+_NO_TILES = "these galaxies came as embeddings, without images; here is what the head makes of them"
 # Of the confusion matrix, inches: room for the names on the left, for the titles above and for the names below, a cell.
 _NAMES, _TITLES, _FOOT, _CELL = 2.6, 0.55, 1.4, 0.5
 
@@ -66,14 +67,14 @@ def draw_figure(path: Path, tiles: Sequence[Tile], confusion: pd.DataFrame, *, c
 
     Args:
         path: of the PNG.
-        tiles: the galaxies, line by line, as :func:`make_tile` makes them.
+        tiles: the galaxies, line by line, as :func:`make_tile` makes them; none without images.
         confusion: a row a pair of classes: label, predicted, count, share.
         columns: galaxies in a line.
         title: above the sheet.
     """
     num_classes = confusion["label"].nunique()
     foot = _TITLES + num_classes * _CELL + _FOOT
-    figure, height = draw_sheet(tiles, columns=columns, title=title, key=_KEY, foot=foot)
+    figure, height = draw_sheet(tiles, columns=columns, title=title, key=_KEY if tiles else _NO_TILES, foot=foot)
     width = min(WIDTH - _NAMES - 0.3, 2 * num_classes * _CELL)
     box = (_NAMES / WIDTH, _FOOT / height, width / WIDTH, num_classes * _CELL / height)
     _draw_confusion(figure.add_axes(box), confusion, num_classes)

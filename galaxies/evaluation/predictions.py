@@ -35,13 +35,16 @@ class SavedPredictions:
     probabilities: NDArray[np.float64]  # (B, K)
 
 
-def tabulate_predictions(catalog: Catalog, splits: Splits, probabilities: NDArray[np.float64]) -> pd.DataFrame:
+def tabulate_predictions(
+    catalog: Catalog, splits: Splits, probabilities: NDArray[np.float64], *, has_images: bool = True
+) -> pd.DataFrame:
     """Return a row a test galaxy: which it is, label, predicted (both by name), ``p <class name>`` a class.
 
     Args:
         catalog: all galaxies.
         splits: which of them are tested, and their labels.
         probabilities: of the test rows, (B, K), written with four significant digits.
+        has_images: without, the digest is left empty: of one galaxy there are as many embeddings as networks.
     """
     rows, names = splits.rows("test"), np.array(splits.classes)
     tested = catalog.take(rows)
@@ -49,7 +52,7 @@ def tabulate_predictions(catalog: Catalog, splits: Splits, probabilities: NDArra
         "row": rows,
         "galaxy": tested.galaxy,
         "id": tested.ids.to_pylist(),
-        "image_sha256": [digest[:8].tobytes().hex() for digest in tested.image_sha256],
+        "image_sha256": [digest[:8].tobytes().hex() if has_images else "" for digest in tested.image_sha256],
         "group": splits.group[rows],
         "label": names[splits.targets[rows]],
         "predicted": names[probabilities.argmax(axis=1)],

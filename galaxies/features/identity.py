@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from galaxies.backbones.presets import known_transform
-from galaxies.backbones.spec import INPUT, BackboneSpec, ExtractParams, Transform
+from galaxies.backbones.spec import EMBEDDINGS, INPUT, BackboneSpec, ExtractParams, Transform
+from galaxies.data.embedding_writer import EmbeddingsOrigin
 from galaxies.files import hash_json
 
 _NO_BACKBONE = BackboneSpec(name="none", weights="none")
-"""That of the layer ``input``, whose images no network has seen; of it counts what makes the images."""
+"""That of the layer ``input``, whose images no network has seen, and of ``embeddings``; of it counts what makes the images."""
 
 _NO_MEAN, _NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 """Resized images are not normalised."""
@@ -39,10 +40,13 @@ class Identity:
     version: int = 2
     weights_digest: str | None = None  # of the tensors before the classifier
     transform: Transform | None = None  # as used
+    embeddings: EmbeddingsOrigin | None = None  # of the layer of this name
 
     @classmethod
     def expected(cls, params: ExtractParams, layer: str, catalog_digest: str) -> Self:
         """Return what follows from parameters and catalog; which other layers are kept changes none of its numbers."""
+        if layer == EMBEDDINGS:
+            return cls(catalog_digest, layer, _NO_BACKBONE)
         transform = known_transform(params.spec)
         if layer == INPUT:
             # Resized images know no backbone, and of its transform no mean and standard deviation.
@@ -76,7 +80,9 @@ class Identity:
         if self.layer == INPUT:
             params = {name: params[name] for name in (*_INPUT_SPEC, "version") if name in params}
             transform = {name: transform[name] for name in _INPUT_TRANSFORM if name in transform} if transform else None
-        found = {"weights_digest": self.weights_digest, "transform": transform}
+        origin = {"sha256": self.embeddings.sha256, "columns": list(self.embeddings.columns)} if self.embeddings else None
+        params = {} if self.layer == EMBEDDINGS else params
+        found = {"weights_digest": self.weights_digest, "transform": transform, "embeddings": origin}
         known = {name: value for name, value in found.items() if value is not None}
         return {"catalog": self.catalog, "layer": self.layer, "params": params, **known}
 
@@ -91,8 +97,9 @@ class Identity:
             params = _tuples(values["params"])
             name = params.pop("backbone", _NO_BACKBONE.name)
             chosen = {each: params.pop(each) for each in _FIRST_PARAMS if each in params}
-            spec = replace(_NO_BACKBONE, name=name, **params) if values["layer"] == INPUT else BackboneSpec(name, **params)
-            transform = values.get("transform")
+            is_bare = values["layer"] in (INPUT, EMBEDDINGS)
+            spec = replace(_NO_BACKBONE, name=name, **params) if is_bare else BackboneSpec(name, **params)
+            transform, origin = values.get("transform"), values.get("embeddings")
             identity = cls(
                 values["catalog"],
                 values["layer"],
@@ -100,6 +107,7 @@ class Identity:
                 **chosen,
                 weights_digest=values.get("weights_digest"),
                 transform=_read_transform(transform) if transform else None,
+                embeddings=EmbeddingsOrigin(**_tuples(origin)) if origin else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no identity of a store: {error}") from error

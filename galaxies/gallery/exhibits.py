@@ -27,6 +27,7 @@ _MAX_SUSPECTS = 200
 _MAX_CHARS_SHOWN, _MAX_CHARS_NEIGHBOURS = 14_000_000, 6_000_000
 _LARGEST_NEIGHBOUR_PX = 96
 _DIGITS = 4
+_NO_IMAGES = "These galaxies came as embeddings, without images, so there are no pictures of them to look at."
 
 
 def collect_exhibits(
@@ -42,7 +43,7 @@ def collect_exhibits(
 
     On the page are the test galaxies, suspects, and the neighbours of both. Each has row, id, label (a class's index), split
     and thumbnail (WebP in base64), where known ra, dec (deg) and redshift, and where it is shown for itself its neighbours, as
-    indices into this list, and what is suspected of its label.
+    indices into this list, and what is suspected of its label. Without images there are none, and a ``reason``.
 
     Args:
         images: of the N rows, with positions and redshifts.
@@ -52,6 +53,8 @@ def collect_exhibits(
         facts: what stands below the page's title, by name.
         num_workers: threads that encode thumbnails.
     """
+    if not images.galaxies.has_images:
+        return {"classes": list(splits.classes), "facts": dict(facts), "galaxies": [], "reason": _NO_IMAGES}
     suspects = suspects[:_MAX_SUSPECTS]
     shown = np.union1d(splits.rows("test"), np.array([suspect.row for suspect in suspects], np.int64))
     labelled = splits.labelled

@@ -6,6 +6,7 @@ collected before any head was trained (`galaxies.gallery.exhibits`), so that a n
 
 import base64
 import hashlib
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,13 @@ def write_gallery(path: Path, exhibits: Mapping[str, Any], probabilities: Sequen
         galaxies.append(galaxy)
         thumbnails.append(exhibit["thumbnail"])
     write_text(path, fill_page({**exhibits, "galaxies": galaxies}, "".join(thumbnails)))
+
+
+def write_reason(path: Path, reason: str) -> None:
+    """Write a page that says in one sentence why there is nothing to be seen."""
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+    text = f'<p style="font: 1rem/1.5 system-ui, sans-serif; margin: 2rem">{html.escape(reason)}</p>'
+    write_text(path, f"{head}<title>Galaxies</title>{text}</html>\n")
 
 
 def fill_page(content: Mapping[str, Any], thumbnails: str) -> str:

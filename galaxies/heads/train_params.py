@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, ClassVar, Literal
 
-from galaxies.backbones.spec import INPUT, ExtractParams
+from galaxies.backbones.spec import EMBEDDINGS, INPUT, ExtractParams
 from galaxies.data.scales import Scale
 from galaxies.errors import InputError
 from galaxies.heads.head import TrainedHead, describe_hidden_problem
@@ -133,7 +133,12 @@ def _find_contradictions(train: TrainParams, extract: ExtractParams) -> Iterator
             f"layer: found {layer!r}, but extract.layers are {', '.join(extract.layers)}; use "
             f"`-S 'extract.layers=[{layer}]'`, or one of these."
         )
-    has_maps = layer == INPUT or (extract.pool == "map" and "+" not in layer)
+    if layer == EMBEDDINGS and (keeps or train.augment == "d4"):
+        yield (
+            f"layer: found {layer}, which are features of one view that no network of ours has made; use "
+            "`-S train.ending=drop -S train.augment=none`."
+        )
+    has_maps = layer == INPUT or (extract.pool == "map" and "+" not in layer and layer != EMBEDDINGS)
     if not keeps and has_maps:
         yield (
             f"ending: found drop, but {layer} is kept as maps, and a head without ending reads pooled features; use "

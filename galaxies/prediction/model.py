@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from galaxies.backbones.backbone import Backbone, load_backbone, weights_file
 from galaxies.backbones.choice import choose_library
 from galaxies.backbones.forward import Forward, ForwardPass, make_forward
-from galaxies.backbones.spec import INPUT, Transform
+from galaxies.backbones.spec import EMBEDDINGS, INPUT, Transform
 from galaxies.backbones.transform import resize
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
@@ -152,12 +152,23 @@ def load(
     Raises:
         InputError: no head of this project, no weights, or other weights than those of training.
     """
-    path = Path(path)
-    path = path / HEAD.name if path.is_dir() else path
+    path = find_head(path)
     trained = load_head(path)
+    if trained.identity.layer == EMBEDDINGS:
+        raise InputError(
+            f"{path} was trained on other people's embeddings, and no network here makes those of an image. It answers for the "
+            "galaxies whose embeddings are in features/embeddings.zarr: put the new ones into the table that download.path "
+            "names, without a label."
+        )
     backbone = _load_beginning(path, trained, weights) if trained.identity.layer != INPUT else _only_resize(trained)
     runtime, digest = RuntimeParams(device, forward), file_sha256(path)
     return Model(trained, backbone, device=runtime.pick_device(), digest=digest, forward=forward)
+
+
+def find_head(path: str | Path) -> Path:
+    """Return the file of a head, which is ``head.pt`` in a folder."""
+    path = Path(path)
+    return path / HEAD.name if path.is_dir() else path
 
 
 def _only_resize(trained: TrainedHead) -> Backbone:

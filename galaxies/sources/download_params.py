@@ -21,10 +21,12 @@ SIMULATED_SIZE = 256  # px
 class DownloadParams:
     """The section ``download`` of params.yaml."""
 
-    source: Literal["simulated", "galaxy10_decals", "hdf5", "images", "cutouts"] = "simulated"
-    path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue; cutouts: positions
+    source: Literal["simulated", "galaxy10_decals", "hdf5", "images", "cutouts", "embeddings"] = "simulated"
+    path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue; else a table
     url: str | None = None  # galaxy10_decals: of the file; cutouts: a template with {ra} and {dec}; null: its own
     sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for the local ones
+    # embeddings: the column of lists, or what the names of one column a feature begin with; null: found out
+    columns: str | None = None
     layer: str = "ls-dr9"  # cutouts: what the service is to draw, the template's {layer}
     rate_per_second: Annotated[float, Limits(0.01, 1000)] = 5.0  # cutouts: requests, at most
     concurrency: Annotated[int, Limits(1, 64)] = 4  # cutouts: requests that wait for an answer at a time
@@ -35,7 +37,7 @@ class DownloadParams:
     bands: tuple[str, ...] | None = None  # images, cutouts: of FITS, each a channel, as in [u, g, r]; null: pictures of g, r, z
     dtype: PixelType = "uint8"  # of the pixels of bands; float16: from 0 to 1
     zero_point: Annotated[float, Limits(-50, 80)] | None = None  # images, cutouts: AB magnitude of a 1 in FITS without a unit
-    on_error: OnError = "refuse"  # images, cutouts: what becomes of galaxies that cannot be used
+    on_error: OnError = "refuse"  # images, cutouts, embeddings: what becomes of galaxies that cannot be used
     seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # simulated
     unlabelled_fraction: Annotated[float, Limits(0, 1)] = 0.0  # simulated: share of the galaxies whose label is left away
     unlabelled_value: int | None = None  # hdf5: the value of `ans` that means no label; null: as the file's attribute says
@@ -43,14 +45,16 @@ class DownloadParams:
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
-        is_local = self.source in ("hdf5", "images", "cutouts")
+        is_local = self.source in ("hdf5", "images", "cutouts", "embeddings")
         if is_local and not self.path:
             yield f"path: found null, but the source {self.source} reads a local path; use `-S download.path=<path>`"
         if not is_local and self.path is not None:
             yield (
-                f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5`, images or "
-                "cutouts"
+                f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5`, images, "
+                "cutouts or embeddings"
             )
+        if self.source != "embeddings" and self.columns is not None:
+            yield f"columns: found {self.columns!r}, but the source {self.source} has none to choose; allowed is null"
         complaint = find_template_complaint(self.url) if self.source == "cutouts" and self.url is not None else None
         if complaint is not None:
             yield f"url: {complaint}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_schema import EMBEDDINGS
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.params_file import Value
@@ -15,6 +16,8 @@ from galaxies.sources.band_files import has_image_name
 from galaxies.sources.catalogues import CATALOGUE_SUFFIXES, is_image_catalogue, is_table
 from galaxies.sources.cutouts import list_cutouts
 from galaxies.sources.download_params import DownloadParams
+from galaxies.sources.embedding_table import holds_embeddings
+from galaxies.sources.embeddings import check_embeddings
 from galaxies.sources.image_catalogue import (
     ImageCatalogue,
     digest_images,
@@ -36,10 +39,11 @@ class Findings:
 
     lines: tuple[str, ...]  # for a person
     params: Mapping[str, Value] = field(default_factory=dict)  # of the section `download`, that would use it
+    layer: str | None = None  # the only one that can be had of it; None: those of any backbone
 
 
 def look_at(path: Path, options: ImportOptions) -> Findings:
-    """Look at a file in the Galaxy10 schema, a folder of class folders, a catalogue of images or one of positions.
+    """Look at a file in the Galaxy10 schema, a folder of class folders, a catalogue of images or of positions, or embeddings.
 
     Args:
         path: of it.
@@ -54,6 +58,8 @@ def look_at(path: Path, options: ImportOptions) -> Findings:
         return _look_at_hdf5(path)
     if path.is_dir() or is_image_catalogue(path, options.channels.names_of_files):
         return _look_at_images(path, options)
+    if path.suffix.lower() in (".parquet", ".pq") and holds_embeddings(path):
+        return _look_at_embeddings(path, options)
     if is_table(path):
         return _look_at_positions(path, options)
     known = ", ".join((*HDF5_SUFFIXES, *CATALOGUE_SUFFIXES))
@@ -123,6 +129,23 @@ def _look_at_positions(path: Path, options: ImportOptions) -> Findings:
     lines += [_say_classes(Counter(line.class_name for line in used))]
     params = {"source": "cutouts", "path": str(path), "sha256": file_sha256(path)}
     return Findings(tuple(lines), {**params, **_say_options(options, options.framing.image_size)})
+
+
+def _look_at_embeddings(path: Path, options: ImportOptions) -> Findings:
+    checked = check_embeddings(path, None, options.on_error)
+    used = [line for place, line in enumerate(checked.lines) if place not in checked.wrong]
+    labelled = Counter(line.class_name for line in used if line.label)
+    known = sum(bool(np.isfinite(line.ra + line.dec)) for line in used)
+    columns = checked.table.columns
+    where = f"the lists in {columns[0]}" if checked.table.holds_lists else f"{columns[0]} to {columns[-1]}"
+    lines = [
+        f"{path} is a table of embeddings: {len(used):,} galaxies of {checked.num_features} features, {where}.",
+        _say_classes(labelled),
+        f"Labels: {_share(sum(labelled.values()), len(used))} known; positions: {_share(known, len(used))} known.",
+    ]
+    lines += [f"Left out: {len(checked.wrong):,}, such as {next(iter(checked.wrong.values()))}."] if checked.wrong else []
+    params = {"source": "embeddings", "path": str(path), "sha256": file_sha256(path), "on_error": options.on_error}
+    return Findings(tuple(lines), params, layer=EMBEDDINGS)
 
 
 def _say_options(options: ImportOptions, image_size: int | None) -> dict[str, Value]:

@@ -116,6 +116,14 @@ def test_joined_layers_have_no_ending_and_the_layer_must_be_there(folder: Path) 
         require_trainable(training, extract)
 
 
+@pytest.mark.parametrize("changes", [{"ending": "keep"}, {"augment": "d4"}], ids=["ending", "augment"])
+def test_embeddings_have_neither_ending_nor_views(folder: Path, changes: dict[str, str]) -> None:
+    extract, training = sections("embeddings", "map", 8, **changes)
+    with pytest.raises(InputError, match=r"found embeddings, which are features of one view that no network of ours has made"):
+        require_trainable(training, extract)
+    require_trainable(*reversed(sections("embeddings", "map", 8)))  # type: ignore[arg-type]
+
+
 def kept(**changes: Any) -> tuple[Ending, Ending]:
     """Return the ending of the backbone, and that of the head that the stage trained."""
     extract, _ = sections("layer3", "map", 1, ending="keep", **changes)

@@ -4,14 +4,17 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from ruamel.yaml import YAML
 
 from galaxies.__main__ import main
+from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import find_field
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.heads.train_params import TrainParams
 from galaxies.sources.decoding import decode, silent_readers
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.inputs import list_inputs
@@ -107,6 +110,21 @@ def test_a_list_of_coordinates_will_be_cutouts(folder: Path, capsys: pytest.Capt
     assert "positions.csv is a catalogue of positions: 10 galaxies, whose cutouts will be fetched." in printed
     params = read_params("download", DownloadParams)
     assert (params.source, params.path) == ("cutouts", "positions.csv")
+
+
+def test_embeddings_bring_their_layer_and_images_that_of_the_backbone_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = {"id": ["a", "b", "c"], "label": ["x", "y", None], "features": [[0.5, 1.5]] * 3, "ra": [1.0, None, None]}
+    pd.DataFrame(table | {"dec": table["ra"]}).to_parquet("embeddings.parquet")
+    printed = use(capsys, "embeddings.parquet")
+    assert "embeddings.parquet is a table of embeddings: 3 galaxies of 2 features, the lists in features." in printed
+    assert "Labels: 2 of 3 known; positions: 1 of 3 known." in printed
+    assert "  extract.layers: [embeddings]\n  train.layer: embeddings\n" in printed
+    assert read_params("download", DownloadParams).source == "embeddings"
+    assert read_params("extract", ExtractParams).layers == (read_params("train", TrainParams).layer,) == ("embeddings",)
+    write_positions(folder / "positions.csv", 10)
+    assert "  extract.layers: [layer3+layer4]\n  train.layer: layer3+layer4\n" in use(capsys, "positions.csv")
 
 
 def test_galaxies_that_cannot_be_used_are_named_or_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

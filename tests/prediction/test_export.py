@@ -18,13 +18,14 @@ from galaxies.__main__ import main
 from galaxies.backbones.spec import Transform
 from galaxies.backbones.transform import ZOOM_ROUNDING, resize
 from galaxies.data.field_of_view import FieldOfView
+from galaxies.data.splits import write_splits
 from galaxies.errors import InputError
 from galaxies.features.store import Store
 from galaxies.prediction.export import export_model, resize_weights, zoom_weights
 from galaxies.prediction.model import Model
 from galaxies.prediction.similarity import find_similar
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
-from tests.toys import toy_images, write_toy_catalog
+from tests.toys import toy_images, toy_splits, write_toy_catalog
 
 # torch 2.11 warns of its own code: `torch.export.load` makes tensors of a read-only buffer, `torch.onnx` asks for LeafSpec.
 pytestmark = [
@@ -34,6 +35,7 @@ pytestmark = [
 
 # Rounding to 8 bits falls to the other side here and there, and the toy head is steep.
 TOLERANCE = 0.01
+GROUP = np.arange(NUM_GALAXIES) // 2
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     (folder / "galaxies.h5").rename(folder / "data" / "galaxies.h5")
     write_toy_catalog(folder / "data" / "catalog.parquet", toy_images(NUM_GALAXIES))
+    labels = np.arange(NUM_GALAXIES) % 4 - 1
+    split = np.where(labels < 0, "pool", "train")
+    write_splits(folder / "data" / "splits.parquet", toy_splits(labels, split, group=GROUP, names=CLASS_NAMES))
     return folder
 
 
@@ -161,13 +166,17 @@ def test_the_commands_work_from_the_repository(
     monkeypatch.chdir(folder)
     assert main(["export", str(tmp_path / "features.parquet")]) == 0
     table = pd.read_parquet(tmp_path / "features.parquet")
-    assert list(table) == ["row", "id", "ra", "dec", "features"]
+    assert list(table) == ["row", "id", "label", "ra", "dec", "group", "features"]
+    assert table["label"].iloc[:4].isna().tolist() == [True, False, False, False]
+    assert table["label"].iloc[1:4].tolist() == list(CLASS_NAMES)
+    assert table["group"].tolist() == GROUP.tolist()
     assert table["row"].tolist() == list(range(NUM_GALAXIES))
     assert table["ra"].isna().all()
     store = Store(folder / "features" / "layer1.zarr")
     assert np.array_equal(np.array(table["features"].tolist()), np.asarray(store.activations)[:, 0])
     about = json.loads(pq.read_schema(tmp_path / "features.parquet").metadata[b"galaxies"])
     assert about["identity"] == store.identity.to_json()
+    assert about["class_names"] == list(CLASS_NAMES)
 
     Image.fromarray(toy_images(NUM_GALAXIES)[17]).save(tmp_path / "seventeen.png")
     capsys.readouterr()

@@ -11,10 +11,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks.measuring import extract_params, make_parser, peak_bytes, run_apart, run_extraction, write_noise
+from benchmarks.measuring import extract_params, make_parser, open_images, peak_bytes, run_apart, run_extraction, write_noise
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.runtime import RuntimeParams
 
@@ -29,16 +28,18 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=20_000)
     parser.add_argument("--maps-galaxies", type=int, default=192)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--forward", choices=("torch", "onnxruntime"), default="onnxruntime", help="what runs the network")
     parser.add_argument("--num-galaxies", type=int, help="used by the benchmark itself")
     parser.add_argument("--maps", action="store_true", help="used by the benchmark itself")
     arguments = parser.parse_args()
     if arguments.num_galaxies:
         params = MAPS if arguments.maps else SMALL
-        print(json.dumps({"peak": measure_peak(params, arguments.num_galaxies, arguments.batch_size)}))
+        runtime = RuntimeParams("cpu", arguments.forward, arguments.batch_size)
+        print(json.dumps({"peak": measure_peak(params, arguments.num_galaxies, runtime)}))
         return
 
     def peak(num_galaxies: int, *flags: str) -> int:
-        options = ("--num-galaxies", num_galaxies, "--batch-size", arguments.batch_size, *flags)
+        options = ("--num-galaxies", num_galaxies, "--batch-size", arguments.batch_size, "--forward", arguments.forward, *flags)
         return int(run_apart("benchmarks.extraction_memory", *options)["peak"])
 
     few, many, maps = peak(arguments.few), peak(arguments.many), peak(arguments.maps_galaxies, "--maps")
@@ -48,15 +49,15 @@ def main() -> None:
     print(f"{arguments.maps_galaxies} ResNet-50 layer2 maps {maps / 1e6:8.0f} MB   (at most 1500 MB)")
 
 
-def measure_peak(params: ExtractParams, num_galaxies: int, batch_size: int) -> int:
+def measure_peak(params: ExtractParams, num_galaxies: int, runtime: RuntimeParams) -> int:
     """Return the peak resident memory of this process, in bytes, after extracting galaxies of noise."""
     assert params.image_size is not None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        catalog = write_noise(folder / "galaxies.h5", num_galaxies, params.image_size)
+        write_noise(folder / "galaxies.h5", num_galaxies, params.image_size)
         with GalaxyFile(folder / "galaxies.h5") as galaxies:
-            images, backbone = CatalogImages(galaxies, catalog), load_backbone(params.spec, layers=params.layers)
-            run_extraction(folder, images, backbone, params, runtime=RuntimeParams("cpu", batch_size=batch_size))
+            images, backbone = open_images(galaxies), load_backbone(params.spec, layers=params.layers)
+            run_extraction(folder, images, backbone, params, runtime=runtime)
     return peak_bytes()
 
 

@@ -1,9 +1,11 @@
-"""Extraction beside two other ways to keep the same maps of the same galaxies: throughput, peak memory, bytes on disk.
+"""Extraction beside other ways to keep the same maps of the same galaxies: throughput, peak memory, bytes on disk.
 
     python -m benchmarks.extraction_rivals
     python -m benchmarks.extraction_rivals --backbone resnet50 --layer layer2 --num-galaxies 4096
 
-- this: the engine of the `extract` stage; float16, zstd, resumable.
+- this: the engine of the `extract` stage with ONNX Runtime, the network exported anew; float16, zstd, resumable.
+- this, PyTorch: the same with the network of the last two.
+- all in memory, ONNX: the next way with the network of the first, in parts too.
 - all in memory: read all images, forward in a loop, collect, save one float32 HDF5 file at the end; what the project did that
   this one replaces.
 - DataLoader: torch's, with two worker processes, a forward hook, and torch.save of what was collected.
@@ -17,7 +19,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -30,6 +34,7 @@ from benchmarks.measuring import (
     extract_params,
     interleave,
     make_parser,
+    open_images,
     peak_bytes,
     run_apart,
     run_extraction,
@@ -37,12 +42,15 @@ from benchmarks.measuring import (
     write_noise,
 )
 from galaxies.backbones.backbone import Backbone, cut, load_backbone
+from galaxies.backbones.folding import fold_batch_norms
+from galaxies.backbones.forward import choose_part_size
+from galaxies.backbones.onnx_network import open_onnx_network
+from galaxies.backbones.parts import compute_in_parts
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare
 from galaxies.data.catalog import Catalog
-from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.runtime import RuntimeParams
+from galaxies.runtime import Library, RuntimeParams
 
 _NUM_WORKERS = 2
 
@@ -80,11 +88,11 @@ def main() -> None:
         rates = interleave({way: turn(way) for way in WAYS}, arguments.rounds)
     print(describe_machine(torch.device("cpu")))
     print(f"{arguments.backbone} {arguments.layer} maps of {arguments.num_galaxies} galaxies of {arguments.image_size} px")
-    print(f"{'':<16}{'images/s':>10}{'peak memory':>14}{'on disk, a galaxy':>20}")
+    print(f"{'':<22}{'images/s':>10}{'peak memory':>14}{'on disk, a galaxy':>20}")
     for way in WAYS:
         memory, disk = (statistics.median(figure[key] for figure in figures[way]) for key in ("memory", "disk"))
         disk /= arguments.num_galaxies
-        print(f"{way:<16}{statistics.median(rates[way]):>10.1f}{memory / 1e6:>11.0f} MB{disk / 1e3:>17.1f} kB")
+        print(f"{way:<22}{statistics.median(rates[way]):>10.1f}{memory / 1e6:>11.0f} MB{disk / 1e3:>17.1f} kB")
 
 
 def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> dict[str, float]:
@@ -97,19 +105,39 @@ def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> d
         return {"rate": len(catalog) / seconds, "memory": peak_bytes(), "disk": tree_bytes(path)}
 
 
-def _run_this(folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int) -> Path:
+def _run_this(
+    folder: Path,
+    source: Path,
+    catalog: Catalog,
+    backbone: Backbone,
+    params: ExtractParams,
+    batch_size: int,
+    *,
+    library: Library = "onnxruntime",
+) -> Path:
     with GalaxyFile(source) as galaxies:
-        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams("cpu", batch_size=batch_size)
+        images, runtime = open_images(galaxies), RuntimeParams("cpu", library, batch_size)
         (store,) = run_extraction(folder, images, backbone, params, runtime=runtime)
     return store
 
 
 @torch.inference_mode()
 def _run_all_in_memory(
-    folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int
+    folder: Path,
+    source: Path,
+    catalog: Catalog,
+    backbone: Backbone,
+    params: ExtractParams,
+    batch_size: int,
+    *,
+    is_quick: bool = False,
 ) -> Path:
     # inference_mode, which the older project lacked: without it each image costs 85 MiB (measured) and this way ends early.
-    module = cut(backbone.module, list(params.layers))
+    module: Any = cut(backbone.module, list(params.layers))
+    if is_quick:
+        size = backbone.transform.image_size
+        onnx = open_onnx_network(fold_batch_norms(module), params.layers, image_shape=(3, size, size), folder=folder)
+        module = compute_in_parts(onnx, part_size=choose_part_size(size), num_threads=torch.get_num_threads())
     with h5py.File(source) as file:
         images = torch.from_numpy(file["images"][:]).permute(0, 3, 1, 2)
     collected = [module(prepare(batch, backbone.transform))[params.layers[0]] for batch in images.split(batch_size)]
@@ -149,7 +177,13 @@ def _run_data_loader(
     return folder / "maps.pt"
 
 
-WAYS = {"this": _run_this, "all in memory": _run_all_in_memory, "DataLoader": _run_data_loader}
+WAYS = {
+    "this": _run_this,
+    "this, PyTorch": partial(_run_this, library="torch"),
+    "all in memory, ONNX": partial(_run_all_in_memory, is_quick=True),
+    "all in memory": _run_all_in_memory,
+    "DataLoader": _run_data_loader,
+}
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""The `extract` stage beside the bare forward pass of the same network, batch and precision.
+"""The `extract` stage beside the quickest bare forward pass of the same network, and beside what the processor can do.
 
     python -m benchmarks.extraction_speed
     python -m benchmarks.extraction_speed --case resnet50:layer4:avg --num-galaxies 2048 --rounds 7
 
-The stage reads HDF5, checks each image's digest, resizes and normalises, computes, pools or keeps the map, and writes and
-records shards; timed from the first batch that is read to the published store, in a process of its own, for with maps it
-changes how the whole process keeps memory. The bare pass is of the same network, BatchNorms folded, and has its batch ready in
-memory. A small network shares the cores with the transform, so its bar is 1 / (1/forward + 1/transform). Ratios are medians
-over rounds in which all three take turns.
+The stage reads HDF5, checks each image, resizes and normalises, computes, pools or keeps the map, and writes and records
+shards; timed from the first batch that is read to the published store, in a process of its own, for with maps it changes how
+the whole process keeps memory. The bare passes are those of `benchmarks.forward` in float32, with a batch ready in memory:
+PyTorch's eager one, compiled with frozen weights, ONNX Runtime in both ways, OpenVINO where it is installed. `limit` is the
+share of the larger rate that PyTorch and ONNX Runtime reach in a product of large matrices. Figures and ratios are medians over
+rounds in which all take turns; the best is the one with the highest median. For a CPU; `benchmarks.gpu` is for a GPU.
 """
 
 import json
@@ -15,43 +16,43 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.forward import count_flops, make_products, product_flops, rate
+from benchmarks.forward_ways import make_ways
 from benchmarks.measuring import (
     describe_machine,
     extract_params,
     interleave,
     make_parser,
     median_ratio,
+    open_images,
     run_apart,
     run_extraction,
     write_noise,
 )
-from galaxies.backbones.backbone import Backbone, cut, load_backbone
-from galaxies.backbones.folding import fold_batch_norms
+from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
 from galaxies.backbones.transform import prepare
-from galaxies.data.catalog import Catalog
-from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.runtime import RuntimeParams
+from galaxies.runtime import Library, RuntimeParams
 
 CASES = ("resnet50:layer4:avg", "resnet50:layer3:map", "mobilenet_v2:features.18:avg")
 
-_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
-class _TimedFile(GalaxyFile):
+class TimedFile(GalaxyFile):
     """Notes when the first whole batch is asked for: before that the stage checks the backbone."""
 
     started: float | None = None
 
-    def read_images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def read_images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the images."""
         if self.started is None and len(indices) > 8:
             self.started = time.perf_counter()
         return super().read_images(indices)
@@ -64,92 +65,72 @@ def main() -> None:
     parser.add_argument("--num-galaxies", type=int, default=256)
     parser.add_argument("--image-size", type=int, default=256, help="px in the file")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--precision", default="float32", choices=["float32", *_AUTOCAST])
+    parser.add_argument("--forward", choices=("torch", "onnxruntime"), default="onnxruntime", help="of the stage")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each turn of a bare pass")
     parser.add_argument("--stage", type=Path, metavar="FOLDER", help="used by the benchmark itself")
-    arguments = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if arguments.stage:
-        params = _case_params(arguments.case[0], arguments.precision)
-        print(json.dumps({"rate": stage_rate(arguments.stage, params, arguments.batch_size)}))
+    options = parser.parse_args()
+    cases = options.case or CASES
+    if options.stage:
+        print(json.dumps({"rate": stage_rate(options.stage, _case_params(cases[0]), options.batch_size, options.forward)}))
         return
-    print(describe_machine(device))
-    print(f"{'images/s':<30}{'forward':>9}{'transform':>11}{'stage':>8}{'/ forward':>11}{'/ both':>8}")
+    print(describe_machine(torch.device("cpu")))
+    print(f"{'images/s':<30}{'eager':>8}{'best':>8}  {'which':<20}{'stage':>8}{'/ eager':>9}{'/ best':>8}{'limit':>7}")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_noise(folder / "galaxies.h5", arguments.num_galaxies, arguments.image_size)
-        for case in arguments.case or CASES:
-            rates = measure_case(folder, case, arguments.precision, arguments.batch_size, arguments.rounds, device)
-            both = [1 / (1 / f + 1 / t) for f, t in zip(rates["forward"], rates["transform"], strict=True)]
-            forward, transform, stage = (statistics.median(rates[name]) for name in ("forward", "transform", "stage"))
-            ratios = median_ratio(rates["stage"], rates["forward"]), median_ratio(rates["stage"], both)
-            print(f"{case:<30}{forward:>9.1f}{transform:>11.1f}{stage:>8.1f}{ratios[0]:>11.3f}{ratios[1]:>8.3f}", flush=True)
+        write_noise(Path(name) / "galaxies.h5", options.num_galaxies, options.image_size)
+        for case in cases:
+            print(format_case(case, *measure_case(Path(name), case, options)), flush=True)
 
 
-def _case_params(case: str, precision: str) -> ExtractParams:
+def format_case(case: str, rates: dict[str, list[float]], flops: int) -> str:
+    """Return the line of a case."""
+    limit = max(statistics.median(given) for way, given in rates.items() if way.startswith("product"))
+    bare = {way: statistics.median(given) for way, given in rates.items() if not way.startswith(("product", "stage"))}
+    best, stage = max(bare, key=lambda way: bare[way]), statistics.median(rates["stage"])
+    to_eager, to_best = (median_ratio(rates["stage"], rates[way]) for way in ("torch", best))
+    share = stage * flops / (limit * product_flops())
+    measured = f"{bare['torch']:>8.1f}{bare[best]:>8.1f}  {best:<20}{stage:>8.1f}"
+    return f"{case:<30}{measured}{to_eager:>9.2f}{to_best:>8.2f}{share:>7.2f}"
+
+
+def _case_params(case: str) -> ExtractParams:
     backbone, layer, pool = case.rsplit(":", 2)
-    return extract_params(backbone=backbone, layers=(layer,), pool=pool, precision=precision)
+    return extract_params(backbone=backbone, layers=(layer,), pool=pool)
 
 
-def measure_case(
-    folder: Path, case: str, precision: str, batch_size: int, num_rounds: int, device: torch.device
-) -> dict[str, list[float]]:
-    """Return images/s in each round of the bare forward pass, of the transform alone and of the stage."""
-    params = _case_params(case, precision)
+def measure_case(folder: Path, case: str, options: Any) -> tuple[dict[str, list[float]], int]:
+    """Return images/s in each round of each bare pass and of the stage, products/s, and the operations of an image."""
+    params = _case_params(case)
     backbone = load_backbone(params.spec, layers=params.layers)
     with GalaxyFile(folder / "galaxies.h5") as galaxies:
-        num_galaxies = galaxies.num_galaxies
-        images = torch.from_numpy(galaxies.read_images(np.arange(min(batch_size, num_galaxies)))).to(device).permute(0, 3, 1, 2)
-    forward = _bare_forward(backbone, params, images, device)
-    num_batches = max(1, num_galaxies // batch_size)
-
-    def rate(call: Callable[[], object]) -> float:
-        started = time.perf_counter()
-        for _ in range(num_batches):
-            call()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return num_batches * len(images) / (time.perf_counter() - started)
+        images = torch.from_numpy(galaxies.read_images(np.arange(min(options.batch_size, galaxies.num_galaxies))))
+    pixels = prepare(images.permute(0, 3, 1, 2), backbone.transform)
+    ways = {name: make() for name, make in make_ways(backbone, params.layers[0], pixels) if "bfloat16" not in name}
+    for call in ways.values():
+        call()  # The first call chooses kernels.
 
     def stage() -> float:
-        options = ("--stage", folder, "--case", case, "--precision", precision, "--batch-size", batch_size)
-        return float(run_apart("benchmarks.extraction_speed", *options)["rate"])
+        passed = ("--stage", folder, "--case", case, "--batch-size", options.batch_size, "--forward", options.forward)
+        return float(run_apart("benchmarks.extraction_speed", *passed)["rate"])
 
-    forward()  # The first call chooses kernels.
-    return interleave(
-        {
-            "forward": lambda: rate(forward),
-            "transform": lambda: rate(lambda: prepare(images, backbone.transform)),
-            "stage": stage,
-        },
-        num_rounds,
-    )
+    turns = {name: partial(_image_rate, call, len(images), options.seconds) for name, call in ways.items()}
+    products = {f"product {name}": partial(rate, call, 1.0) for name, call in make_products()}
+    given = interleave({**turns, **products, "stage": stage}, options.rounds)
+    return given, count_flops(backbone.module, pixels[:1], params.layers)
 
 
-def stage_rate(folder: Path, params: ExtractParams, batch_size: int) -> float:
+def _image_rate(call: Callable[[], object], num_images: int, seconds: float) -> float:
+    return num_images * rate(call, seconds)
+
+
+def stage_rate(folder: Path, params: ExtractParams, batch_size: int, forward: Library) -> float:
     """Return images/s of the stage on the galaxies in ``folder``, from the first batch on."""
-    backbone, catalog = load_backbone(params.spec, layers=params.layers), Catalog(folder / "catalog.parquet")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, _TimedFile(folder / "galaxies.h5") as galaxies:
-        images, runtime = CatalogImages(galaxies, catalog), RuntimeParams(batch_size=batch_size)
+    backbone = load_backbone(params.spec, layers=params.layers)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, TimedFile(folder / "galaxies.h5") as galaxies:
+        images, runtime = open_images(galaxies), RuntimeParams(forward=forward, batch_size=batch_size)
         run_extraction(Path(scratch), images, backbone, params, runtime=runtime)
         assert galaxies.started is not None
-        return len(catalog) / (time.perf_counter() - galaxies.started)
-
-
-def _bare_forward(
-    backbone: Backbone, params: ExtractParams, images: torch.Tensor, device: torch.device
-) -> Callable[[], object]:
-    """Return a call of the network up to its layers on a batch that is ready, (B, 3, s, s)."""
-    module = fold_batch_norms(cut(backbone.module, list(params.layers))).to(device).to(memory_format=torch.channels_last)
-    autocast = torch.autocast(device.type, _AUTOCAST[params.precision]) if params.precision in _AUTOCAST else nullcontext()
-    pixels = prepare(images, backbone.transform).contiguous(memory_format=torch.channels_last)
-
-    @torch.inference_mode()
-    def forward() -> object:
-        with autocast:
-            return module(pixels)
-
-    return forward
+        return len(images) / (time.perf_counter() - galaxies.started)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 
 from galaxies.backbones.backbone import Backbone, cut
 from galaxies.backbones.folding import fold_batch_norms
-from galaxies.backbones.forward import PART_PIXELS
+from galaxies.backbones.forward import choose_part_size
 from galaxies.backbones.onnx_network import open_onnx_network
 from galaxies.backbones.parts import compute_in_parts
 
@@ -82,9 +82,8 @@ def _onnxruntime(network: fx.GraphModule, layer: str, pixels: Tensor) -> Call:
 
 def _onnxruntime_parts(network: fx.GraphModule, layer: str, pixels: Tensor) -> Call:
     with tempfile.TemporaryDirectory() as folder:
-        onnx = open_onnx_network(network, [layer], image_shape=tuple(pixels.shape[1:]), folder=Path(folder))
-    part_size = max(1, PART_PIXELS // pixels.shape[-1] ** 2)
-    in_parts = compute_in_parts(onnx, part_size=part_size, num_threads=torch.get_num_threads())
+        onnx = open_onnx_network(network, [layer], image_shape=_image_shape(pixels), folder=Path(folder))
+    in_parts = compute_in_parts(onnx, part_size=choose_part_size(pixels.shape[-1]), num_threads=torch.get_num_threads())
     return lambda: in_parts(pixels)[layer]
 
 
@@ -97,7 +96,7 @@ def _openvino_streams(network: fx.GraphModule, layer: str, pixels: Tensor, *, pr
     num_streams = torch.get_num_threads()
     hints = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": num_streams, "INFERENCE_PRECISION_HINT": precision}
     compiled = _compile_openvino(network, layer, pixels, hints)
-    parts = torch.split(pixels, max(1, PART_PIXELS // pixels.shape[-1] ** 2))
+    parts = torch.split(pixels, choose_part_size(pixels.shape[-1]))
     threads = ThreadPoolExecutor(num_streams)
     requests = [compiled.create_infer_request() for _ in range(num_streams)]
 
@@ -122,5 +121,10 @@ def _compile_openvino(network: fx.GraphModule, layer: str, pixels: Tensor, hints
 
 def _export(network: fx.GraphModule, layer: str, pixels: Tensor, folder: Path) -> Path:
     """Return the graph that `extract` makes."""
-    open_onnx_network(network, [layer], image_shape=tuple(pixels.shape[1:]), folder=folder)
+    open_onnx_network(network, [layer], image_shape=_image_shape(pixels), folder=folder)
     return next(folder.glob("*/network.onnx"))
+
+
+def _image_shape(pixels: Tensor) -> tuple[int, int, int]:
+    channels, height, width = pixels.shape[1:]
+    return channels, height, width

@@ -90,7 +90,7 @@ def write(num_rows: int, folder: Path) -> dict[str, tuple[float, float]]:
     ids = pa.array(np.arange(num_rows)).cast(pa.string())
     names = [f"class {number}" for number in range(_NUM_CLASSES)]
     selection = steps.run("select", lambda: select_galaxies(candidates, _PARAMS))
-    splits = steps.run("divide", lambda: make_splits(selection, candidates.labels, names, _PARAMS))
+    splits = steps.run("divide", lambda: make_splits(selection, candidates, names, _PARAMS))
     used = selection.used
     rows = CatalogRows(used, ids.take(used), candidates.image_sha256[used])
     steps.run("write catalog", lambda: write_catalog(folder / "catalog.parquet", rows))

@@ -160,7 +160,7 @@ def fit_textbook(train: Part, val: Part, params: TrainParams) -> float:
         for features, targets in loaders[0]:
             loss = nn.functional.cross_entropy(head(features.to(device)), targets.to(device))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         head.eval()
         total, right = 0.0, 0

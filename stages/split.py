@@ -2,15 +2,14 @@
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from galaxies.data.catalog import CatalogRows, write_catalog
 from galaxies.data.census import count_classes, describe_data
 from galaxies.data.checksums import write_checksums
-from galaxies.data.corrections import correct_labels
 from galaxies.data.division import make_splits
 from galaxies.data.field_of_view import find_field, write_field
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.label_table import LabelTable, read_label_table
 from galaxies.data.scan import scan_images
 from galaxies.data.selection import Candidates, SplitParams, select_galaxies
 from galaxies.data.splits import write_splits
@@ -35,10 +34,9 @@ def main() -> None:
         scan = scan_images(galaxies, num_workers=runtime.count_workers())
         source_labels, position = galaxies.labels.astype(np.int64), (galaxies.ra, galaxies.dec)
         candidates = Candidates(source_labels, scan.digests, scan.is_blank, *position, galaxies.group)
-        labels = _correct(galaxies, params)
         selection = select_galaxies(candidates, params)
         targets = _read_targets(galaxies.ids.take(selection.used), params)
-        splits = make_splits(selection, labels, galaxies.class_names, params, targets)
+        splits = make_splits(selection, candidates, galaxies.class_names, params, targets, _read_labels(galaxies, params))
         pxscale = galaxies.pxscale[selection.used]
         field = find_field(galaxies.image_size, pxscale, galaxies.framed_pxscale, galaxies.channels)
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
@@ -53,13 +51,17 @@ def main() -> None:
     write_text(METRICS / "data_classes.csv", count_classes(splits))
 
 
-def _correct(galaxies: GalaxyFile, params: SplitParams) -> NDArray[np.int64]:
-    """Return the labels, with the corrections where there are any."""
-    labels = galaxies.labels.astype(np.int64)
-    if params.corrections is None:
-        return labels
-    path = user_path(params.corrections)
-    return correct_labels(labels, galaxies.ids, galaxies.class_names, path=path, sha256=params.corrections_sha256)
+def _read_labels(galaxies: GalaxyFile, params: SplitParams) -> LabelTable | None:
+    """Return the table of further labels where there is one."""
+    if params.labels is None:
+        return None
+    return read_label_table(
+        user_path(params.labels),
+        sha256=params.labels_sha256,
+        labels=galaxies.labels.astype(np.int64),
+        ids=galaxies.ids,
+        class_names=galaxies.class_names,
+    )
 
 
 def _read_targets(ids: pa.StringArray, params: SplitParams) -> TargetColumns:

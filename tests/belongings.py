@@ -22,7 +22,7 @@ def bring_belongings(pipeline: Pipeline) -> None:
         (folder / name).write_bytes((folder / "data" / "galaxies.h5").read_bytes())
     _write_images(folder, images, labels)
     _write_bands(folder, images[:3])
-    for name in ("fixes.csv", "corrections.csv"):
+    for name in ("fixes.csv", "labels.csv"):
         suspects = pd.read_csv(folder / "metrics" / "predictions.csv")
         suspects[["id", "predicted"]].head(2).set_axis(["id", "label"], axis="columns").to_csv(folder / name, index=False)
     torch.save(mobilenet_v2(num_classes=1001).state_dict(), folder / "mobilenet_v2_imagenet.pth")

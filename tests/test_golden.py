@@ -102,13 +102,15 @@ def test_the_split() -> None:
         conflicts="drop",
         blanks="drop",
         unlabelled="pool",
-        corrections=None,
-        corrections_sha256=None,
+        labels=None,
+        labels_sha256=None,
+        added_labels=None,
         version=1,
     )
     is_blank = np.isin(np.arange(30), [7, 8])
-    selection = select_galaxies(Candidates(labels, digests, is_blank, ra, np.zeros(30)), params)
-    splits = make_splits(selection, labels, ["a", "b", "c"], params)
+    candidates = Candidates(labels, digests, is_blank, ra, np.zeros(30))
+    selection = select_galaxies(candidates, params)
+    splits = make_splits(selection, candidates, ["a", "b", "c"], params)
     require_golden(
         "split",
         {

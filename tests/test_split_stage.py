@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from galaxies.data.catalog import Catalog, image_sha256
+from galaxies.data.catalog import Catalog, CatalogRows, image_sha256
 from galaxies.data.field_of_view import FieldOfView, read_field
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.data.sky import neighbour_pairs
-from galaxies.data.splits import read_splits
+from galaxies.data.splits import REASONS, SPLIT_NAMES, Splits, read_splits
 from galaxies.data.target_file import TargetFile
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
@@ -118,18 +119,113 @@ def test_the_report_counts_what_the_policies_did(folder: Path) -> None:
     assert set(counts["class_name"]) == {"a", "b", "c"}
 
 
-def test_a_corrected_label_changes_the_splits_and_costs_no_extraction(folder: Path) -> None:
+def write_labels(folder: Path, **labels: str) -> dict[str, str]:
+    """Write a table of labels by the galaxies' numbers, and return the parameters that name it."""
+    path = folder / "mine" / "labels.csv"
+    path.parent.mkdir(exist_ok=True)
+    rows = [f"{int(number.removeprefix('g')):06d},{label}\n" for number, label in labels.items()]
+    path.write_text("id,label\n" + "".join(rows))
+    return {"labels": "mine/labels.csv", "labels_sha256": file_sha256(path)}
+
+
+def read_tables() -> tuple[CatalogRows, Splits]:
+    catalog = Catalog(Path("data/catalog.parquet"))
+    return catalog.read(0, len(catalog)), read_splits(Path("data/splits.parquet"), catalog)
+
+
+def test_a_changed_label_changes_the_splits_alone_and_no_split(folder: Path) -> None:
     run()
-    before = Path("data/catalog.parquet").read_bytes()
-    corrections = folder / "mine" / "corrections.csv"
-    corrections.parent.mkdir()
-    corrections.write_text("id,label\n000000,c\n")
-    with pytest.raises(InputError, match=rf"split\.corrections_sha256={file_sha256(corrections)}"):
-        run(corrections="mine/corrections.csv")
-    run(corrections="mine/corrections.csv", corrections_sha256=file_sha256(corrections))
-    assert Path("data/catalog.parquet").read_bytes() == before
-    splits = read_splits(Path("data/splits.parquet"), Catalog(Path("data/catalog.parquet")))
-    assert splits.label[:2].tolist() == [2, 0]
+    _, before = read_tables()
+    files = {name: Path("data", name).read_bytes() for name in ("catalog.parquet", "checksums.parquet", "field_of_view.json")}
+    first, second = before.rows("train")[:2].tolist()  # No galaxy is left out before the tenth.
+    params = write_labels(folder, **{f"g{first}": "c", f"g{second}": "d"})
+    with pytest.raises(InputError, match=rf"split\.labels_sha256={params['labels_sha256']}"):
+        run(labels=params["labels"])
+    run(**params)
+    assert {name: Path("data", name).read_bytes() for name in files} == files
+    _, after = read_tables()
+    assert after.label[[first, second]].tolist() == [2, 3]
+    others = np.setdiff1d(np.arange(len(after)), [first, second])
+    assert after.label[others].tolist() == before.label[others].tolist()
+    assert after.names[3] == "d"
+    assert after.split.tolist() == before.split.tolist()
+
+
+def forget_labels(*, keep_every: int = 3) -> None:
+    """Take the labels of most galaxies out of galaxies.h5."""
+    with h5py.File("data/galaxies.h5", "r+") as file:
+        labels = np.where(np.arange(NUM_GALAXIES) % keep_every == 0, LABELS.astype(np.int16), UNLABELLED)
+        del file["ans"]
+        file["ans"] = labels
+        file.attrs["unlabelled_value"] = UNLABELLED
+
+
+def test_added_labels_cost_no_extraction_and_move_no_galaxy(folder: Path) -> None:
+    """The bytes of the catalog, which extraction depends on, and the test rows are those before; the last row is among them."""
+    forget_labels()
+    run()
+    files = {name: Path("data", name).read_bytes() for name in ("catalog.parquet", "checksums.parquet", "field_of_view.json")}
+    listed, before = read_tables()
+    added = [number for number in range(NUM_GALAXIES) if number % 3 and number % 4 and number != 121]
+    assert added[-1] == NUM_GALAXIES - 1
+    run(**write_labels(folder, **{f"g{number}": "abc"[LABELS[number]] for number in added}))
+    assert {name: Path("data", name).read_bytes() for name in files} == files
+    _, after = read_tables()
+    for name in ("train", "val", "test"):
+        assert set(before.rows(name)) <= set(after.rows(name))
+    for name in ("val", "test"):
+        assert after.rows(name).tolist() == before.rows(name).tolist()
+    gained = after.split[np.isin(listed.galaxy, added)]
+    assert set(gained.tolist()) == {SPLIT_NAMES.index("train"), SPLIT_NAMES.index("pool")}
+    assert after.split[-1] == SPLIT_NAMES.index("train")
+    stays = (after.split == SPLIT_NAMES.index("pool")) & (after.label != UNLABELLED)
+    held_out = after.group[np.concatenate([after.rows("val"), after.rows("test")])]
+    assert stays.any()
+    assert np.isin(after.group[stays], held_out).all()
+    assert {REASONS[number] for number in after.reason[stays]} == {"near a val galaxy", "near a test galaxy"}
+    assert not after.reason[~stays].any()
+    assert (after.near[stays] > 0).all()
+
+
+def test_a_label_that_contradicts_a_twin_takes_both_out(folder: Path) -> None:
+    run()
+    listed, before = read_tables()
+    twins = np.isin(listed.galaxy, [70, 71])
+    assert (before.split[twins] < 3).all()
+    run(**write_labels(folder, g70="c"))
+    _, after = read_tables()
+    assert after.split[twins].tolist() == [SPLIT_NAMES.index("unused")] * 2
+    assert {REASONS[number] for number in after.reason[twins]} == {"twin has another label"}
+    assert after.split[~twins].tolist() == before.split[~twins].tolist()
+    assert json.loads(Path("metrics/data.json").read_text())["unused"] == 2
+    run(**write_labels(folder, g70="c"), conflicts="keep")
+    listed, kept = read_tables()
+    assert (kept.split[np.isin(listed.galaxy, [70, 71])] < 3).all()
+
+
+def test_a_survey_without_labels_is_split_and_its_first_labels_are_divided(folder: Path) -> None:
+    with h5py.File("data/galaxies.h5", "r+") as file:
+        del file["ans"], file.attrs["class_names"]
+    run()
+    catalog = Path("data/catalog.parquet").read_bytes()
+    listed, splits = read_tables()
+    assert splits.rows("pool").tolist() == list(range(len(listed)))
+    labels = {f"g{number}": "xyz"[LABELS[number]] for number in range(NUM_GALAXIES)}
+    run(**write_labels(folder, **dict(list(labels.items())[::2])))
+    assert Path("data/catalog.parquet").read_bytes() == catalog
+    _, some = read_tables()
+    assert some.classes == ("x", "y", "z")
+    run(**write_labels(folder, **labels))
+    _, more = read_tables()
+    # Who had a split keeps it, whatever labels come; but contradictory twins have none any more.
+    assert np.isin(listed.galaxy, [40, 121])[more.rows("unused")].tolist() == [True, True]
+    stay = np.setdiff1d(some.labelled, more.rows("unused"))
+    assert len(stay) == len(some.labelled) - 1
+    assert more.split[stay].tolist() == some.split[stay].tolist()
+    shares = np.bincount(more.split, minlength=3)[:3] / len(more)
+    np.testing.assert_allclose(shares, [0.7, 0.15, 0.15], atol=0.08)
+    owners = pd.Series(more.split[more.labelled]).groupby(more.group[more.labelled]).nunique()
+    assert owners.max() == 1
 
 
 def test_a_new_seed_changes_the_splits_and_costs_no_extraction(folder: Path) -> None:

@@ -5,6 +5,7 @@ Legend: B images in a batch.
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -26,8 +27,21 @@ def compute_in_parts(compute: Compute, *, part_size: int, num_threads: int) -> C
     threads = ThreadPoolExecutor(num_threads, "part", initializer=_use_one_core)
 
     def compute_all(images: Tensor) -> dict[str, Tensor]:
-        parts = list(threads.map(compute, torch.split(images, part_size)))
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        results: dict[str, Tensor] = {}
+        allocating = Lock()
+
+        def fill(start: int) -> None:
+            part = compute(images[start : start + part_size])
+            with allocating:  # The first part that is done tells the shapes.
+                for name, rows in part.items():
+                    if name not in results:
+                        results[name] = torch.empty(len(images), *rows.shape[1:], dtype=rows.dtype)
+            # Not all parts and then their whole: of large maps that would be twice the memory.
+            for name, rows in part.items():
+                results[name][start : start + part_size] = rows
+
+        list(threads.map(fill, range(0, len(images), part_size)))  # Exceptions arrive here.
+        return results
 
     return compute_all
 

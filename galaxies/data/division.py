@@ -4,12 +4,15 @@ Legend: N rows of the catalog, K classes, G groups.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxies.data.added_labels import add_labels
 from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.selection import Selection, SplitParams
+from galaxies.data.label_table import LabelTable
+from galaxies.data.selection import Candidates, Selection, SplitParams
 from galaxies.data.sky import number_by_first
 from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, Splits
 from galaxies.data.strata import find_strata
@@ -19,25 +22,58 @@ from galaxies.errors import InputError
 
 def make_splits(
     selection: Selection,
-    labels: NDArray[np.int64],
+    candidates: Candidates,
     class_names: Sequence[str],
     params: SplitParams,
     targets: TargetColumns | None = None,
+    table: LabelTable | None = None,
 ) -> Splits:
     """Return the splits of the galaxies in use. Those with a class or a target are labelled; all others form the pool.
 
     Args:
         selection: which they are, and their sky groups.
-        labels: of all galaxies of the file.
-        class_names: what the labels mean.
-        params: seed and shares.
+        candidates: all galaxies of the file, with the source's own labels.
+        class_names: what these labels mean.
+        params: seed, shares and policies.
         targets: what else is known of the galaxies in use, if there is a table of it.
+        table: further labels, if there are any.
+
+    Raises:
+        InputError: a class is too small, or galaxies without a label are refused.
     """
-    used_labels, group = labels[selection.used], number_by_first(selection.group[selection.used])
-    known = targets or no_targets(len(used_labels))
-    strata, names = find_strata(used_labels, class_names, known, stratify_by=params.stratify_by, group=group)
+    used = selection.used
+    known, group = targets or no_targets(len(used)), number_by_first(selection.group[used])
+    splits = _divide_source(candidates.labels[used], group, class_names, known, params)
+    if table is not None:
+        splits = add_labels(
+            splits,
+            table.apply(candidates.labels)[used],
+            table.class_names,
+            twins=selection.twins[used],
+            image_sha256=candidates.image_sha256[used],
+            params=params,
+        )
+    is_pool = splits.split == SPLIT_NAMES.index("pool")
+    num_unlabelled = int((is_pool & (splits.label == UNLABELLED)).sum())
+    if params.unlabelled == "refuse" and num_unlabelled:
+        raise InputError(
+            f"split: {num_unlabelled} of {len(splits)} galaxies have no label, and split.unlabelled is refuse. Give them "
+            "labels, or take them as the pool: `-S split.unlabelled=pool`."
+        )
+    return replace(splits, near=_find_near(is_pool, selection.twins[used], splits.group))
+
+
+def _divide_source(
+    labels: NDArray[np.int64],
+    group: NDArray[np.int64],
+    class_names: Sequence[str],
+    targets: TargetColumns,
+    params: SplitParams,
+) -> Splits:
+    """Return the splits of rows with the source's own labels, (N,), and sky groups, (N,)."""
+    strata, names = find_strata(labels, class_names, targets, stratify_by=params.stratify_by, group=group)
     labelled = np.flatnonzero(strata != UNLABELLED)
-    split = np.full(len(used_labels), SPLIT_NAMES.index("pool"), np.uint8)
+    split = np.full(len(labels), SPLIT_NAMES.index("pool"), np.uint8)
     split[labelled] = divide(
         strata[labelled],
         group[labelled],
@@ -46,21 +82,15 @@ def make_splits(
         test_fraction=params.test_fraction,
         generator=np.random.default_rng(params.seed),
     )
-    is_labelled = np.isin(np.arange(len(split)), labelled)
-    if params.unlabelled == "refuse" and not is_labelled.all():
-        raise InputError(
-            f"split: {(~is_labelled).sum()} of {len(split)} galaxies have no label, and split.unlabelled is refuse. Give them "
-            "labels, or take them as the pool: `-S split.unlabelled=pool`."
-        )
-    near = _find_near(is_labelled, selection.twins[selection.used], group)
-    return Splits(used_labels.astype(np.int16), group, split, np.zeros_like(near), near, dict(enumerate(class_names)))
+    nothing = np.zeros(len(split), np.uint8)
+    return Splits(labels.astype(np.int16), group, split, nothing, nothing, dict(enumerate(class_names)))
 
 
-def _find_near(is_labelled: NDArray[np.bool_], twins: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return what each row without a label is to labelled ones, (N,) index into NEARNESS."""
-    near = np.zeros(len(is_labelled), np.uint8)
+def _find_near(is_pool: NDArray[np.bool_], twins: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return what each row of the pool is to those outside of it, (N,) index into NEARNESS."""
+    near = np.zeros(len(is_pool), np.uint8)
     for number, kind in ((NEARNESS.index("neighbour"), group), (NEARNESS.index("twin"), twins)):
-        near[~is_labelled & np.isin(kind, kind[is_labelled])] = number
+        near[is_pool & np.isin(kind, kind[~is_pool])] = number
     return near
 
 

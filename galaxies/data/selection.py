@@ -6,7 +6,7 @@ Legend: M galaxies in the file, N of them in use.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,22 +29,28 @@ class SplitParams:
     conflicts: Literal["drop", "first", "keep"] = "drop"  # galaxies that stand there twice with different labels
     blanks: Literal["drop", "keep"] = "drop"  # images of one constant colour
     unlabelled: Literal["pool", "refuse"] = "pool"  # galaxies without a label: they form the pool, or are an error
-    corrections: str | None = None  # path of a CSV id,label
-    corrections_sha256: str | None = None  # of that file
+    labels: str | None = None  # path of a table of id and label, which gives labels and changes them
+    labels_sha256: str | None = None  # of that file
+    added_labels: Literal["train", "divide"] | None = None  # of galaxies that it alone labels; null: train if others have any
     targets: str | None = None  # path of a table with votes, numbers or tags
     targets_sha256: str | None = None  # of that file
     targets_id: str = "id"  # its column with the ids of the galaxies
     stratify_by: str | None = None  # a column of it, by whose quintiles galaxies without a class are divided; null: the first
     version: int = 1  # raised when the code changes catalog or splits
 
+    REPLACED: ClassVar = {
+        "corrections": "a table of labels, which may give new ones too, stands in split.labels",
+        "corrections_sha256": "the digest of split.labels stands in split.labels_sha256",
+    }
+
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
         if self.val_fraction + self.test_fraction >= 1:
             yield f"val_fraction: {self.val_fraction} and test_fraction: {self.test_fraction} leave nothing to train on"
-        if self.targets is None:
-            for key in ("targets_sha256", "stratify_by"):
-                if getattr(self, key) is not None:
-                    yield f"{key}: found {getattr(self, key)}, but targets names no table; allowed is null"
+        for table, keys in (("labels", ("labels_sha256", "added_labels")), ("targets", ("targets_sha256", "stratify_by"))):
+            for key in keys:
+                if getattr(self, table) is None and getattr(self, key) is not None:
+                    yield f"{key}: found {getattr(self, key)}, but {table} names no table; allowed is null"
 
 
 @dataclass(frozen=True)

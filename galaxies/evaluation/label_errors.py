@@ -146,7 +146,7 @@ def find_suspects(
 
 
 def tabulate_suspects(suspects: Sequence[Suspect], catalog: Catalog, splits: Splits) -> pd.DataFrame:
-    """Return a row a suspect in the form that ``split.corrections`` reads: id, label (the suggestion), and the evidence.
+    """Return a row a suspect in the form that ``split.labels`` reads: id, label (the suggestion), and the evidence.
 
     The other columns are present_label, row, split, confidence, label_confidence, num_agreeing and num_neighbours.
     """

@@ -1,7 +1,7 @@
 """The policies say which galaxies are used; the division keeps groups whole and classes in their shares."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from galaxies.data.census import count_classes, describe_data
 from galaxies.data.division import divide, make_splits
 from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Candidates, Selection, SplitParams, select_galaxies
-from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, require_labels
+from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, Splits, require_labels
 from galaxies.errors import InputError
+from galaxies.params import parse_section
 from tests.toys import toy_splits
 
 DEFAULTS: dict[str, Any] = {
@@ -27,8 +28,9 @@ DEFAULTS: dict[str, Any] = {
     "conflicts": "drop",
     "blanks": "drop",
     "unlabelled": "pool",
-    "corrections": None,
-    "corrections_sha256": None,
+    "labels": None,
+    "labels_sha256": None,
+    "added_labels": None,
     "version": 1,
 }
 
@@ -38,17 +40,27 @@ def digests_of(texts: Iterable[str]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(hashlib.sha256(text.encode()).digest() for text in texts), np.uint8).reshape(-1, 32)
 
 
-def select(labels: list[int], *, digests: str | None = None, ra: list[float] | None = None, **changes: Any) -> Selection:
-    """Select among galaxies far apart (or at the given ra) with images of the given one-letter digests; "_" is blank."""
+def make_candidates(labels: list[int], *, digests: str | None = None, ra: list[float] | None = None) -> Candidates:
+    """Return galaxies far apart (or at the given ra) with images of the given one-letter digests; "_" is blank."""
     digests = digests or "".join(chr(ord("a") + index) for index in range(len(labels)))
-    candidates = Candidates(
-        np.array(labels),
+    return Candidates(
+        np.array(labels, np.int64),
         digests_of(digests),
         np.array([digest == "_" for digest in digests]),
         np.array(ra if ra is not None else np.arange(len(labels)), float),
         np.zeros(len(labels)),
     )
-    return select_galaxies(candidates, SplitParams(**{**DEFAULTS, **changes}))
+
+
+def select(labels: list[int], *, digests: str | None = None, ra: list[float] | None = None, **changes: Any) -> Selection:
+    """Select among the galaxies of `make_candidates`."""
+    return select_galaxies(make_candidates(labels, digests=digests, ra=ra), SplitParams(**{**DEFAULTS, **changes}))
+
+
+def split_up(labels: NDArray[np.int64], names: Sequence[str], *, ra: list[float] | None = None, **changes: Any) -> Splits:
+    """Return the splits of the galaxies of `make_candidates`."""
+    candidates, params = make_candidates(labels.tolist(), ra=ra), SplitParams(**{**DEFAULTS, **changes})
+    return make_splits(select_galaxies(candidates, params), candidates, names, params)
 
 
 @pytest.mark.parametrize(("conflicts", "used"), [("drop", [0]), ("first", [0, 1]), ("keep", [0, 1, 2])])
@@ -163,7 +175,7 @@ GOLDEN_TEST_ROWS = [7, 11, 15, 23, 24, 37]
 def test_a_new_seed_changes_the_splits_and_not_the_catalog() -> None:
     labels = np.repeat(np.arange(2), 30)
     selection = select(labels.tolist(), sample_fraction=0.5)
-    first, second = (make_splits(selection, labels, ["a", "b"], SplitParams(**{**DEFAULTS, "seed": n})) for n in (0, 1))
+    first, second = (split_up(labels, ["a", "b"], sample_fraction=0.5, seed=seed) for seed in (0, 1))
     assert first.label.tolist() == second.label.tolist() == labels[selection.used].tolist()
     assert (first.split != second.split).any()
 
@@ -176,6 +188,16 @@ def test_no_galaxy_left_is_an_error() -> None:
 def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
     problems = list(SplitParams(**{**DEFAULTS, "val_fraction": 0.5, "test_fraction": 0.5}).problems())
     assert problems == ["val_fraction: 0.5 and test_fraction: 0.5 leave nothing to train on"]
+
+
+def test_a_parameter_that_went_names_the_one_that_took_its_place() -> None:
+    with pytest.raises(InputError, match=r"(?s)split\.corrections: .*split\.labels.*split\.labels_sha256"):
+        parse_section(SplitParams, {"corrections": "fixes.csv", "corrections_sha256": "any"}, "split")
+
+
+def test_a_digest_of_no_table_is_refused() -> None:
+    with pytest.raises(InputError, match="labels_sha256: found any, but labels names no table"):
+        parse_section(SplitParams, {"labels_sha256": "any"}, "split")
 
 
 def test_the_report_counts_what_was_found() -> None:
@@ -208,14 +230,14 @@ def test_a_twin_without_a_label_contradicts_nobody() -> None:
 def test_a_pool_galaxy_says_what_it_is_to_a_labelled_one() -> None:
     labels = np.array([0] * 4 + [-1] * 4)
     ra = [10, 20, 30, 40, 10, 20 + 30 / 3600, 50, 50]  # The last two are twins of each other alone.
-    splits = make_splits(select(labels.tolist(), ra=ra), labels, ["a"], SplitParams())
+    splits = split_up(labels, ["a"], ra=ra)
     assert [NEARNESS[number] for number in splits.near] == ["", "", "", "", "twin", "neighbour", "", ""]
     assert splits.group[4] == splits.group[0]
 
 
 def test_a_survey_without_any_label_is_all_pool() -> None:
     labels = np.full(5, UNLABELLED)
-    splits = make_splits(select(labels.tolist()), labels, [], SplitParams())
+    splits = split_up(labels, [])
     assert splits.rows("pool").tolist() == [0, 1, 2, 3, 4]
     assert splits.classes == ()
 
@@ -223,7 +245,7 @@ def test_a_survey_without_any_label_is_all_pool() -> None:
 def test_galaxies_without_a_label_are_refused_where_that_is_asked_for() -> None:
     labels = np.array([0, 0, 0, -1])
     with pytest.raises(InputError, match=r"1 of 4 galaxies have no label, .*`-S split\.unlabelled=pool`"):
-        make_splits(select(labels.tolist()), labels, ["a"], SplitParams(unlabelled="refuse"))
+        split_up(labels, ["a"], unlabelled="refuse")
 
 
 def test_nothing_to_train_on_says_what_works_without() -> None:
@@ -233,9 +255,9 @@ def test_nothing_to_train_on_says_what_works_without() -> None:
 
 def test_galaxies_without_a_label_form_the_pool_and_change_no_other_split() -> None:
     labels = np.repeat(np.arange(2), 30)
-    alone = make_splits(select(labels.tolist()), labels, ["a", "b"], SplitParams())
+    alone = split_up(labels, ["a", "b"])
     mixed = np.insert(labels, np.arange(0, 60, 2), UNLABELLED)
-    splits = make_splits(select(mixed.tolist()), mixed, ["a", "b"], SplitParams())
+    splits = split_up(mixed, ["a", "b"])
     assert splits.split[splits.label != UNLABELLED].tolist() == alone.split.tolist()
     assert splits.rows("pool").tolist() == np.flatnonzero(mixed == UNLABELLED).tolist()
     assert splits.classes == ("a", "b")
@@ -267,7 +289,7 @@ def test_the_contradictory_twins_of_galaxy10_decals_are_dropped(test_data: Path)
     selection = select_galaxies(candidates, params)
     assert len(selection.conflicting) == 118
     names = [f"class {label}" for label in range(10)]
-    splits = make_splits(selection, labels, names, params)
+    splits = make_splits(selection, candidates, names, params)
     assert len(splits) == 17736 - 118
     assert len(set(zip(splits.group.tolist(), splits.split.tolist(), strict=True))) == len(set(splits.group.tolist()))
     shares = pd.crosstab(splits.label, splits.split, normalize="index")

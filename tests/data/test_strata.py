@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from galaxies.data.division import make_splits
 from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.selection import Selection, SplitParams
+from galaxies.data.selection import Candidates, Selection, SplitParams
 from galaxies.data.splits import SPLIT_NAMES
 from galaxies.data.strata import find_strata
 from galaxies.data.target_table import TargetColumns, no_targets
@@ -77,7 +77,9 @@ def test_small_strata_are_joined(values: list[float], group: list[int] | None, e
 
 
 def split_of(labels: NDArray[np.int64], targets: TargetColumns) -> list[str]:
-    splits = make_splits(select(len(labels)), labels, ["a", "b"], SplitParams(), targets)
+    nowhere = np.full(len(labels), np.nan)
+    candidates = Candidates(labels, np.zeros((len(labels), 32), np.uint8), np.zeros(len(labels), bool), nowhere, nowhere)
+    splits = make_splits(select(len(labels)), candidates, ["a", "b"], SplitParams(), targets)
     assert splits.label.tolist() == labels.tolist()
     return [SPLIT_NAMES[number] for number in splits.split]
 

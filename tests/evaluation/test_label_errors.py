@@ -1,4 +1,4 @@
-"""Suspected label errors: planted ones are found, honest labels are left alone, and the table is read back as corrections."""
+"""Suspected label errors: planted ones are found, honest labels are left alone, and the table is read back as labels."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.data.corrections import correct_labels
+from galaxies.data.label_table import read_label_table
 from galaxies.evaluation.label_errors import Suspect, claim_classes, find_suspects, predict_held_out, tabulate_suspects
 from tests.toys import open_rows, toy_rows, toy_splits
 
@@ -96,12 +96,12 @@ def test_a_class_is_claimed_above_the_mean_of_its_own_galaxies() -> None:
 
 
 @pytest.mark.parametrize("num_suspects", [0, 6])
-def test_the_table_is_read_back_as_corrections(tmp_path: Path, num_suspects: int) -> None:
+def test_the_table_is_read_back_as_labels(tmp_path: Path, num_suspects: int) -> None:
     present = np.zeros(6, np.int64)
     splits = toy_splits(np.arange(6) % 3, ["train"] * 6, names=NAMES)
     catalog = open_rows(toy_rows([bytes(32)] * 6, ids=IDS))
     suspects = [Suspect(row, (row + 1) % 3, 0.9, 0.1, 8, 10) for row in range(num_suspects)]
     path = tmp_path / "suspected_labels.csv"
     path.write_text(tabulate_suspects(suspects, catalog, splits).to_csv(index=False, lineterminator="\n"))
-    corrected = correct_labels(present, pa.array(IDS), NAMES, path=path, sha256="any")
-    assert corrected.tolist() == ([1, 2, 0, 1, 2, 0] if num_suspects else [0] * 6)
+    table = read_label_table(path, sha256="any", labels=present, ids=pa.array(IDS), class_names=NAMES)
+    assert table.apply(present).tolist() == ([1, 2, 0, 1, 2, 0] if num_suspects else [0] * 6)

@@ -12,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from galaxies.data.corrections import correct_labels
+from galaxies.data.label_table import read_label_table
 from galaxies.gallery.exhibits import _MAX_CHARS_NEIGHBOURS, _MAX_CHARS_SHOWN
 from galaxies.gallery.page import write_gallery
 from galaxies.gallery.thumbnails import encode_thumbnail
@@ -229,14 +229,14 @@ def test_suspects_are_listed_and_their_corrections_are_read_back(page: Browser, 
     click(page, ".card[data-index='7']")
     choose(page, "correction", 2)
     click(page, "#download")
-    path = tmp_path / "corrections.csv"
+    path = tmp_path / "labels.csv"
     WebDriverWait(page.driver, 30).until(lambda _: path.exists())
     expected = LABELS.copy()
     expected[[0, 2, 4]] = 1
     expected[7] = 2
     assert path.read_text().startswith("id,label\n")
-    corrected = correct_labels(LABELS, pa.array(IDS), CLASS_NAMES, path=path, sha256="any")
-    assert corrected.tolist() == expected.tolist()
+    table = read_label_table(path, sha256="any", labels=LABELS, ids=pa.array(IDS), class_names=CLASS_NAMES)
+    assert table.apply(LABELS).tolist() == expected.tolist()
 
 
 def test_two_thousand_galaxies_are_less_than_25_mb_and_open_quickly(browser: Browser, tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ def test_relative_paths_hold_aside_and_from_the_queue(tmp_path: Path) -> None:
     write_toy_galaxies(folder / "toy.h5", toy_images(30, size=4))
     pipeline = make_pipeline(folder)
     (folder / ".git" / "info" / "exclude").write_text("/mine/\n")
-    corrections = folder / "mine" / "corrections.csv"
-    corrections.parent.mkdir()
-    corrections.write_text("id,label\n000000,class 2\n")
+    labels = folder / "mine" / "labels.csv"
+    labels.parent.mkdir()
+    labels.write_text("id,label\n000000,class 2\n")
     write_toy_galaxies(folder / "mine" / "other.h5", toy_images(33, size=4, seed=1))
     changes = ["-S", "download.path=mine/other.h5", "-S", f"download.sha256={file_sha256(folder / 'mine' / 'other.h5')}"]
-    changes += ["-S", "split.corrections=mine/corrections.csv", "-S", f"split.corrections_sha256={file_sha256(corrections)}"]
+    changes += ["-S", "split.labels=mine/labels.csv", "-S", f"split.labels_sha256={file_sha256(labels)}"]
     pipeline.run("dvc", "exp", "run", "--temp", "-n", "aside", *changes, "split")
     pipeline.run("dvc", "exp", "run", "--queue", "-n", "queued", *changes, "-S", "split.seed=1", "split")
     pipeline.run("dvc", "exp", "run", "--run-all")
@@ -30,4 +30,4 @@ def test_relative_paths_hold_aside_and_from_the_queue(tmp_path: Path) -> None:
     for name in ("aside", "queued"):
         (experiment,) = [reference for reference in experiments if reference.endswith(f"/{name}")]
         report = json.loads(pipeline.run("git", "show", f"{experiment}:metrics/data.json"))
-        assert report["galaxies"] == 33  # Those of the other file; without the corrections the stage would have failed.
+        assert report["galaxies"] == 33  # Those of the other file; without the labels the stage would have failed.

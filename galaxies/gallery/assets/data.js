@@ -40,7 +40,7 @@ function correct(galaxy, label) {
   else corrections.set(galaxy.index, label);
 }
 
-// In the form that split.corrections reads.
+// In the form that split.labels reads.
 function correctionsCsv() {
   const quote = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const indices = [...corrections.keys()].sort((a, b) => a - b);

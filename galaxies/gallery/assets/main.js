@@ -47,7 +47,7 @@ function takeSuggestion(galaxy) {
 
 function download() {
   const url = URL.createObjectURL(new Blob([correctionsCsv()], { type: "text/csv" }));
-  make("a", { href: url, download: "corrections.csv" }).click();
+  make("a", { href: url, download: "labels.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 

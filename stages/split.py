@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from galaxies.data.catalog import CatalogRows, write_catalog
-from galaxies.data.census import count_classes, describe_data
+from galaxies.data.census import count_classes, describe_data, describe_division
 from galaxies.data.checksums import write_checksums
 from galaxies.data.division import make_splits
 from galaxies.data.field_of_view import find_field, write_field
@@ -41,13 +41,14 @@ def main() -> None:
         field = find_field(galaxies.image_size, pxscale, galaxies.framed_pxscale, galaxies.channels)
         report = describe_data(selection, splits, redshift=galaxies.redshift, ra=galaxies.ra)
         report["with_targets"] = int(targets.known.sum())
+        division = describe_division(splits, params.fractions, uses_cells=selection.directions is not None)
         rows = CatalogRows(selection.used, galaxies.ids.take(selection.used), scan.digests[selection.used])
     digest = write_catalog(CATALOG, rows)
     write_checksums(CHECKSUMS, scan.checksums[selection.used], catalog=digest)
     write_splits(SPLITS, splits)
     write_targets(TARGETS, targets.names, targets.values, targets.left_out)
     write_field(FIELD_OF_VIEW, field)
-    write_json(METRICS / "data.json", report)
+    write_json(METRICS / "data.json", {**report, **division})
     write_text(METRICS / "data_classes.csv", count_classes(splits))
 
 

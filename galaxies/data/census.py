@@ -3,12 +3,13 @@
 import csv
 import io
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.selection import Selection
-from galaxies.data.splits import DIVIDED, SPLIT_NAMES, Splits
+from galaxies.data.splits import DIVIDED, REASONS, SPLIT_NAMES, Splits
 
 NO_LABEL = "no label"
 """What stands for the class of a galaxy of the pool in ``metrics/data_classes.csv``."""
@@ -39,6 +40,30 @@ def describe_data(
         "classes": len(splits.classes),
         "smallest_class": int(np.bincount(targets[targets >= 0]).min()) if splits.classes else 0,
         **{split: len(splits.rows(split)) for split in SPLIT_NAMES},
+    }
+
+
+def describe_division(splits: Splits, fractions: Sequence[float], *, uses_cells: bool) -> dict[str, float]:
+    """Return how near splits come to the shares asked for, by name; where cells go whole to a split that is a matter of luck.
+
+    Args:
+        splits: the rows in use.
+        fractions: the share of train, val and test that was asked for.
+        uses_cells: whether cells of the sky are the groups.
+    """
+    split, target = splits.split[splits.labelled], splits.targets[splits.labelled]
+    kinds = [np.zeros_like(target), *([target] if len(splits.classes) else [])]
+    errors = [0.0, 0.0]
+    for place, kind in enumerate(kinds if len(split) else []):
+        known = kind >= 0
+        counts = np.bincount(kind[known] * len(DIVIDED) + split[known], minlength=(kind.max() + 1) * len(DIVIDED))
+        counts = counts.reshape(-1, len(DIVIDED))
+        errors[place] = round(float(np.abs(counts / counts.sum(axis=1, keepdims=True) - fractions).max()), 4)
+    return {
+        "cells": int(splits.group.max()) + 1 if uses_cells else 0,
+        "near_borders": int((splits.reason == REASONS.index("near a border of cells")).sum()),
+        "largest_share_error": errors[0],
+        "largest_class_share_error": errors[1],
     }
 
 

@@ -35,14 +35,33 @@ def neighbour_pairs(ra: NDArray[np.float64], dec: NDArray[np.float64], radius_ar
     known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     if len(known) < 2:
         return np.empty((0, 2), np.int64)
-    longitude, latitude = np.deg2rad(ra[known]), np.deg2rad(dec[known])
-    directions = np.stack(
-        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
+    directions = sky_directions(ra[known], dec[known])
+    pairs: NDArray[np.int64] = known[KDTree(directions).query_pairs(_chord(radius_arcsec), output_type="ndarray")].astype(
+        np.int64
     )
-    # Equal positions come out of the trigonometry a few 1e-10 arcsec apart.
-    chord = 2 * np.sin(np.deg2rad((radius_arcsec + 1e-6) / 3600) / 2)
-    pairs: NDArray[np.int64] = known[KDTree(directions).query_pairs(chord, output_type="ndarray")].astype(np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def sky_directions(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return positions in deg, (...,), as vectors of length 1, (..., 3); NaN stays NaN."""
+    longitude, latitude = np.deg2rad(ra), np.deg2rad(dec)
+    return np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=-1)
+
+
+def are_near(directions: NDArray[np.float64], others: NDArray[np.float64], radius_arcsec: float) -> NDArray[np.bool_]:
+    """Return whether each direction, (N, 3), has one of ``others``, (A, 3), within the radius; NaN is near nothing."""
+    known, others = np.isfinite(directions).all(axis=1), others[np.isfinite(others).all(axis=1)]
+    near = np.zeros(len(directions), bool)
+    if len(others):
+        reach = _chord(radius_arcsec)
+        near[known] = np.isfinite(KDTree(others).query(directions[known], distance_upper_bound=np.nextafter(reach, 9))[0])
+    return near
+
+
+def _chord(radius_arcsec: float) -> float:
+    """Return the distance of two directions of length 1 that are so far apart."""
+    # Equal positions come out of the trigonometry a few 1e-10 arcsec apart.
+    return float(2 * np.sin(np.deg2rad((radius_arcsec + 1e-6) / 3600) / 2))
 
 
 def identical_pairs(digests: NDArray[np.uint8]) -> NDArray[np.int64]:

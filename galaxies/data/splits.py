@@ -24,7 +24,14 @@ SPLIT_NAMES = ("train", "val", "test", "pool", "unused")
 DIVIDED = SPLIT_NAMES[:3]
 """What labelled galaxies are divided into; they stand first, and the pool is none of them."""
 
-REASONS = ("", "twin has another label", "near a val galaxy", "near a test galaxy")
+REASONS = (
+    "",
+    "twin has another label",
+    "near a val galaxy",
+    "near a test galaxy",
+    "near a border of cells",
+    "twin in a cell of another split",
+)
 """Why a galaxy with a label does not stand where labels put it; empty, in the file null: it does."""
 
 NEARNESS = ("", "twin", "neighbour")

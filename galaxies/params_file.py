@@ -21,7 +21,7 @@ _PLAIN = re.compile(r"[\w./~+-]+")
 
 def read_section(path: Path, section: str) -> dict[str, Any]:
     """Return the values of a section of the file at ``path``; none where it has no such section."""
-    found = _load(path, path.read_text(encoding="utf-8")).get(section)
+    found = _load(path, _read(path)).get(section)
     return found if isinstance(found, dict) else {}
 
 
@@ -30,10 +30,7 @@ def change_section(path: Path, section: str, changes: Mapping[str, Value]) -> li
 
     Raises InputError when there is no such file or section, or it is written so that its lines cannot be changed one by one.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"There is no {path.name} in {path.resolve().parent}; run from the repository's top folder.") from None
+    text = _read(path)
     before = _load(path, text)
     if not isinstance(before.get(section), dict):
         raise InputError(f"{path} has no section `{section}`.")
@@ -47,6 +44,13 @@ def change_section(path: Path, section: str, changes: Mapping[str, Value]) -> li
     if changed:
         write_text(path, text)
     return [f"{section}.{key}: {_write(value)}" for key, value in changed.items()]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no {path.name} in {path.resolve().parent}; run from the repository's top folder.") from None
 
 
 def _load(path: Path, text: str) -> dict[str, Any]:

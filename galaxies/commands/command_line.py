@@ -4,13 +4,13 @@ import argparse
 import os
 import sys
 
-from galaxies.commands import look, make, mend, predict
+from galaxies.commands import look, make, mend, predict, targets
 from galaxies.commands.command import Command
 from galaxies.errors import InputError
 from galaxies.files import explain_disk_errors
 
 GROUPS: dict[str, tuple[Command, ...]] = {
-    "make: what the parameters want to know": make.COMMANDS,
+    "make: what the parameters want to know": (*make.COMMANDS, *targets.COMMANDS),
     "look: what a run has found": look.COMMANDS,
     "predict: your own galaxies": predict.COMMANDS,
     "mend: what a kill leaves behind": mend.COMMANDS,

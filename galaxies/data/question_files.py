@@ -37,12 +37,19 @@ def list_trees() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
-def open_tree(name: str, path: Path, sha256: str | None) -> QuestionTree:
+def read_text(name: str) -> str:
+    """Return the file of a built-in tree. Raises InputError where there is none of that name."""
+    if name not in list_trees():
+        raise InputError(f"There is no built-in tree of questions {name!r}; there are {', '.join(list_trees())}.")
+    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def open_tree(name: str, path: Path = Path(), sha256: str | None = None) -> QuestionTree:
     """Return a built-in tree, or the one in a file.
 
     Args:
         name: of a built-in one, or how a message calls the file.
-        path: of the file, unless ``name`` is built in.
+        path: of the file; no matter where ``name`` is built in.
         sha256: the file's digest, or ``any``: DVC sees the parameter, not the file.
 
     Raises:

@@ -21,6 +21,11 @@ Kind = Literal["counts", "fractions", "debiased"]
 KINDS: tuple[Kind, ...] = ("counts", "fractions", "debiased")
 
 
+def describe_kind(kind: Kind) -> str:
+    """Return what a kind of columns is called in a sentence."""
+    return "debiased fractions" if kind == "debiased" else kind
+
+
 @dataclass(frozen=True)
 class Question:
     """What people are asked about a galaxy."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
-from galaxies.data.questions import QuestionTree
+from galaxies.data.questions import QuestionTree, describe_kind
 from galaxies.data.scales import Scale, describe_domain, is_in_domain
 from galaxies.data.target_file import TargetFile, explain_missing
 from galaxies.data.targets import UNKNOWN_TAG, Numbers, Tags, Votes
@@ -78,7 +78,7 @@ def read_votes(file: TargetFile, catalog: Catalog, tree: QuestionTree, *, kind: 
         complaints.begin(rows, columns)
         votes.counts[rows] = read_counts(form, columns, complaints.complain, renormalised)
     complaints.refuse()
-    _logger.info("votes: the %s of %s.", form.naming.kind, tree.name)
+    _logger.info("votes: the %s of %s.", describe_kind(form.naming.kind), tree.name)
     if renormalised.num_galaxies:
         listing = ", ".join(f"{name} {count}" for name, count in renormalised.by_question.items() if count)
         _logger.info(

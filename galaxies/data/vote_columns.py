@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.questions import KINDS, Kind, Naming, Question, QuestionTree
+from galaxies.data.questions import KINDS, Kind, Naming, Question, QuestionTree, describe_kind
 from galaxies.errors import InputError
 
 KindChoice = Literal["auto"] | Kind
@@ -80,8 +80,8 @@ def choose_form(tree: QuestionTree, names: Sequence[str], *, kind: KindChoice, c
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise InputError(
             f"train.questions: split.targets has no whole set of columns for the votes of {tree.name}; nearest are its "
-            f"{form.naming.kind}, of which it lacks {', '.join(missing[:_SHOWN])}{more}. Name the questions that it has in "
-            "train.columns, or what the columns are called in a tree of your own (train.questions)."
+            f"{describe_kind(form.naming.kind)}, of which it lacks {', '.join(missing[:_SHOWN])}{more}. Name the questions "
+            "that it has in train.columns, or what the columns are called in a tree of your own (train.questions)."
         )
     return form
 

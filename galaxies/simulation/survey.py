@@ -86,16 +86,26 @@ def photograph(
     return develop(exposed[:, top : top + image_size, left : left + image_size], observation.jpeg_quality)
 
 
+def draw_scene(plan: Plan, row: int, seed: int) -> tuple[list[Morphology], np.random.Generator]:
+    """Return the one or two galaxies of the scene of a row of ``plan``, and the generator that draws all else of it."""
+    # A generator of its own for each scene: no galaxy depends on which were drawn before it, or where.
+    generator = np.random.default_rng([seed, 1, int(plan.scene[row])])
+    classes = [label for label in (int(plan.galaxy[row]), int(plan.neighbour[row])) if label >= 0]
+    return [draw_morphology(label, generator) for label in classes], generator
+
+
+def galaxy_id(row: int) -> str:
+    """Return the id of a row of the survey."""
+    return f"sim-{row:06d}"
+
+
 def _render_block(plan: Plan, start: int, image_size: int, seed: int) -> GalaxyBlock:
     """Render the rows of ``plan``, whose first is row ``start`` of the survey."""
     number = len(plan.labels)
     images = np.empty((number, image_size, image_size, 3), np.uint8)
     pxscale, redshift = np.empty(number), np.empty(number)
     for row in range(number):
-        # A generator of its own for each scene: no galaxy depends on which were drawn before it, or where.
-        generator = np.random.default_rng([seed, 1, int(plan.scene[row])])
-        classes = [label for label in (int(plan.galaxy[row]), int(plan.neighbour[row])) if label >= 0]
-        morphologies = [draw_morphology(label, generator) for label in classes]
+        morphologies, generator = draw_scene(plan, row, seed)
         alone = len(morphologies) == 1
         pxscale[row] = choose_pixel_scale(morphologies[0], image_size) if alone else native_pixel_scale(image_size)
         redshift[row] = morphologies[plan.view[row]].redshift if plan.has_redshift[row] else np.nan
@@ -109,5 +119,5 @@ def _render_block(plan: Plan, start: int, image_size: int, seed: int) -> GalaxyB
         )
         if plan.is_blank[row]:
             images[row] = 0
-    ids = tuple(f"sim-{row:06d}" for row in range(start, start + number))
+    ids = tuple(galaxy_id(row) for row in range(start, start + number))
     return GalaxyBlock(images, plan.labels, plan.ra, plan.dec, redshift, pxscale, ids)

@@ -154,7 +154,7 @@ def test_votes_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     votes = read_votes(file, catalog, TREE, kind="auto", questions=())
     assert votes.counts.tolist() == [[5, 5], [10, 10], [0, 0], [0, 0]]
     assert votes.known.tolist() == [True, True, False, False]
-    assert "votes: the debiased of toy" in caplog.text
+    assert "votes: the debiased fractions of toy" in caplog.text
     assert "of 1 of 4 galaxies did not add to 1 within 0.02, and were renormalised (shape 1)" in caplog.text
 
 

@@ -21,8 +21,8 @@ _PAGE = Path(__file__).with_name("assets")
 
 
 def list_test_rows(exhibits: Mapping[str, Any]) -> list[int]:
-    """Return the rows of the test galaxies among what `galaxies.gallery.exhibits` collected."""
-    return [galaxy["row"] for galaxy in exhibits["galaxies"] if galaxy["split"] == "test"]
+    """Return the rows of the test galaxies with a class among what `galaxies.gallery.exhibits` collected."""
+    return [galaxy["row"] for galaxy in exhibits["galaxies"] if galaxy["split"] == "test" and galaxy["label"] >= 0]
 
 
 def write_gallery(path: Path, exhibits: Mapping[str, Any], probabilities: Sequence[Sequence[float]]) -> None:

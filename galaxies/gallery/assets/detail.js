@@ -10,7 +10,7 @@ function openDetail(galaxy) {
   const parts = [
     close,
     picture,
-    make("h2", {}, classes[galaxy.label]),
+    make("h2", {}, classes[galaxy.label] ?? "no class"),
     makeVerdict(galaxy),
     isTest(galaxy) ? makeBars(galaxy) : null,
     galaxy.suspicion ? makeSuspicion(galaxy) : null,
@@ -36,6 +36,7 @@ function closeDetail() {
 }
 
 function makeVerdict(galaxy) {
+  if (galaxy.split === "test" && !isTest(galaxy)) return make("p", { className: "hint" }, "A test galaxy without a class.");
   if (!isTest(galaxy)) return make("p", { className: "hint" }, `A ${galaxy.split} galaxy: the head was made with it.`);
   const text = isWrong(galaxy) ? `✗ predicted ${classes[galaxy.predicted]}` : "✓ predicted as labelled";
   return make("p", { className: `verdict ${isWrong(galaxy) ? "wrong" : "right"}` }, text);
@@ -106,7 +107,7 @@ function makeNeighbours(galaxy) {
   const cards = galaxy.neighbours.map((index) => {
     const neighbour = galaxies[index];
     const agrees = neighbour.label === galaxy.label;
-    const name = `${agrees ? "✓" : "≠"} ${classes[neighbour.label]}`;
+    const name = `${agrees ? "✓" : "≠"} ${classes[neighbour.label] ?? "no class"}`;
     const button = make(
       "button",
       { type: "button", className: "neighbour", title: `${name}\nrow ${neighbour.row}, ${neighbour.split}`, data: { index } },

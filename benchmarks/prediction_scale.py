@@ -1,13 +1,13 @@
-"""`galaxies predict` on many rows: memory, the first pass over the catalogue, going on after a kill, the final file.
+"""`galaxies predict` on many rows: memory, listing them, going on after a kill, and the answers.
 
     python -m benchmarks.prediction_scale
     python -m benchmarks.prediction_scale --rows 100000 --kind parquet --kind hdf5
 
-Each kind of input is predicted with a hundredth of the rows and with all of them; a run is killed when all parts but one are
-written, and started again, both in a process of its own. In a catalogue one batch of a hundred names pictures, the others name
-missing files: the forward pass is measured elsewhere. The images of an HDF5 file have 8 px and are all predicted, by default
-with a fiftieth of the rows. Times are processor time, of all threads: the first pass over the inputs, the rows a
-second after it, from the start of the second process until it predicts, and the final file.
+Each kind of input is predicted with a hundredth of the rows and with all of them; a run is killed when all blocks but one are
+on record, and started again, both in a process of its own. In a catalogue one batch of a hundred names pictures, the others
+name missing files: the forward pass is measured elsewhere. The images of an HDF5 file have 8 px and are all predicted, by
+default with a fiftieth of the rows. Times are processor time, of all threads: the listing of the inputs, the rows a second
+after it, from the start of the second process until it reads the first image, and the answers with the final file.
 """
 
 import json
@@ -25,13 +25,16 @@ import torch
 
 from benchmarks.measuring import describe_machine, extract_params, make_parser, peak_bytes, run_apart, write_noise
 from benchmarks.prediction_speed import make_model, write_pictures
+from galaxies.features.unfinished import UnfinishedStore
 from galaxies.prediction import run as prediction_run
+from galaxies.prediction.input_images import InputImages
 from galaxies.prediction.run import PredictOptions, predict_inputs
 
 KINDS = ("csv", "parquet", "hdf5")
 
 _FEWER = 100
 _BATCH_ROWS = 64
+_BLOCK_ROWS = 512
 _PICTURE_BATCH = 100
 _NUM_PICTURES = 240
 _HDF5_FEWER = 50
@@ -50,7 +53,7 @@ def main() -> None:
         print(json.dumps(measure_run(arguments.source, arguments.killed)), flush=True)
         return
     print(describe_machine(torch.device("cpu")))
-    print(f"{'':<21}{'list':>8}{'rows/s':>8}{'resume':>8}{'join':>8}{'peak':>9}{'more a row':>12}")
+    print(f"{'':<21}{'list':>8}{'rows/s':>8}{'resume':>8}{'answer':>8}{'peak':>9}{'more a row':>12}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(folder / "pictures", _NUM_PICTURES, 64)
@@ -69,7 +72,7 @@ def measure_kind(folder: Path, kind: str, num_rows: int) -> None:
         peaks.append(max(killed["peak"], whole["peak"]))
         more = "" if len(peaks) == 1 else f"{(peaks[1] - peaks[0]) / (counts[1] - counts[0]):>9.0f} B"
         rate = killed["rows"] / killed["predict"]
-        times = f"{killed['list']:>6.1f} s{rate:>8.0f}{whole['begin']:>6.1f} s{whole['join']:>6.1f} s"
+        times = f"{killed['list']:>6.1f} s{rate:>8.0f}{whole['begin']:>6.1f} s{whole['answer']:>6.1f} s"
         print(f"{kind:<8}{count:>10,}   {times}{peaks[-1] / 1e6:>6.0f} MB{more}", flush=True)
 
 
@@ -102,11 +105,11 @@ def count_rows(source: Path) -> int:
 def measure_run(source: Path, killed: bool) -> dict[str, float]:
     """Predict ``source``; return seconds of each step, rows predicted, and the peak of memory in bytes.
 
-    With ``killed`` the process prints them and ends without a word when all parts but one are written.
+    With ``killed`` the process prints them and ends without a word when all blocks but one are on record.
     """
     seconds: dict[str, float] = {"rows": 0}
     model = make_model(_BACKBONE, torch.device("cpu"))
-    num_parts = -(-count_rows(source) // 1024)
+    num_rows = count_rows(source)
     started = time.process_time()
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,25 +121,24 @@ def measure_run(source: Path, killed: bool) -> dict[str, float]:
 
         return call
 
-    def predict_list(images: Any) -> Any:
+    def load_first(images: InputImages, found: Any) -> Any:
         seconds.setdefault("begin", time.process_time() - started)
-        return predict(images)
+        return load(images, found)
 
-    def write_part(path: Path, batches: Any, schema: pa.Schema) -> None:
-        write(path, batches, schema)
-        seconds["rows"] += sum(map(len, batches))
+    def write_shard(store: UnfinishedStore, *arguments: Any) -> None:
+        write(store, *arguments)
+        seconds["rows"] += _BLOCK_ROWS
         seconds["predict"] = time.process_time() - started - seconds["begin"]
-        if killed and int(path.stem) == num_parts - 2:
+        if killed and 0 <= num_rows - seconds["rows"] <= _BLOCK_ROWS:
             print(json.dumps({**seconds, "peak": peak_bytes()}), flush=True)
             os._exit(0)
 
-    predict, write = model.predict_list, prediction_run.write_part
-    model.predict_list, prediction_run.write_part = predict_list, write_part  # type: ignore[method-assign]
-    for name, function in (("list", "survey_inputs"), ("join", "join_parts")):
+    load, write = InputImages.load, UnfinishedStore.write_shard
+    InputImages.load, UnfinishedStore.write_shard = load_first, write_shard  # type: ignore[method-assign,assignment]
+    for name, function in (("list", "keep_listing"), ("answer", "_answer")):
         setattr(prediction_run, function, timed(name, getattr(prediction_run, function)))
-    predict_inputs(
-        str(source), source.with_name(f"{source.name}.result.parquet"), model, PredictOptions(_BATCH_ROWS, num_workers=2)
-    )
+    out = source.with_name(f"{source.name}.result.parquet")
+    predict_inputs(str(source), out, model, PredictOptions(_BATCH_ROWS, num_workers=2))
     return {**seconds, "peak": peak_bytes()}
 
 

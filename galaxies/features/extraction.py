@@ -7,7 +7,7 @@ Legend: N rows, B rows in a batch, S image size in the file, V views.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,18 +19,17 @@ from galaxies.backbones.backbone import Backbone
 from galaxies.backbones.choice import choose_library
 from galaxies.backbones.forward import Forward, ForwardPass, make_forward
 from galaxies.backbones.onnx_network import kept_graphs
-from galaxies.backbones.streams import forward_batches, has_streams
-from galaxies.data.catalog_images import CatalogImages, ImageRows
+from galaxies.data.catalog_images import CatalogImages
 from galaxies.errors import InputError
+from galaxies.features.blocks import BlockPlan, CatalogBlocks, Threads, fill_blocks
 from galaxies.features.identity import Identity
 from galaxies.features.memory import return_freed_memory
 from galaxies.features.selfcheck import check_forward
-from galaxies.features.shard_writer import Packed, ShardWriter, pack
+from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Layout, plan_layout
 from galaxies.features.unfinished import UnfinishedStores
 from galaxies.files import format_bytes, require_free_disk
 from galaxies.runtime import RuntimeParams
-from galaxies.stations import in_background, in_order
 
 _NUM_CHECKED = 4  # galaxies of the self-check
 _LARGE_ROW_BYTES = 128 << 10  # Maps of a ResNet-50 at 224 px have 200 KB and more.
@@ -69,75 +68,25 @@ def extract(
     _require_channels(images, first, backbone, asked)
     checked = check_forward(forward, backbone.module, first, precision=shared.precision)
     layouts = {layer: plan_layout(activation.numpy(), shared.dtype) for layer, activation in checked.items()}
-    batch_rows = _plan_batch(layouts.values(), max(1, runtime.batch_size // shared.views))
-    stores.begin(_conditions(forward, device, batch_rows), keep=kept_graphs(folder))
+    batch_rows = plan_batch(layouts.values(), max(1, runtime.batch_size // shared.views))
+    stores.begin(describe_conditions(forward, device, batch_rows), keep=kept_graphs(folder))
     writers = _open_writers(stores, identities, layouts, len(images))
-    blocks = _missing_blocks(writers.values(), len(images), min(layout.shard_rows for layout in layouts.values()))
-    num_missing = sum(map(len, blocks))
-    _require_room(folder, layouts, checked, len(images), num_missing)
-    with tqdm(total=len(images), initial=len(images) - num_missing, desc="extract", unit="galaxy", smoothing=0.05) as progress:
-        for num_rows in fill_blocks(
-            images,
-            forward=forward,
-            writers=writers,
-            blocks=blocks,
-            batch_rows=batch_rows,
-            num_workers=runtime.count_workers(),
-        ):
+    plan = plan_missing(writers.values(), len(images), batch_rows)
+    require_room(folder, layouts, checked, len(images), plan.num_rows)
+    with tqdm(
+        total=len(images), initial=len(images) - plan.num_rows, desc="extract", unit="galaxy", smoothing=0.05
+    ) as progress:
+        threads = _share_threads(runtime.count_workers(), forward, writers.values())
+        for num_rows in fill_blocks(plan, CatalogBlocks(images), forward=forward, writers=writers, threads=threads):
             progress.update(num_rows)
 
 
-def fill_blocks(
-    images: CatalogImages,
-    *,
-    forward: Forward,
-    writers: Mapping[str, ShardWriter],
-    blocks: Sequence[range],
-    batch_rows: int,
-    num_workers: int = 1,
-) -> Iterator[int]:
-    """Compute the activations of blocks of rows and write them; yield the number of rows of each batch that is computed.
-
-    Blocks are independent: whoever has the galaxies, the network and writers of the same stores may fill any of them, in any
-    order, and the stores' bytes are the same. All is written when the iterator ends.
-
-    Args:
-        images: of the catalog.
-        forward: from images to the activations of each layer.
-        writers: of each layer's store, which also keep its record.
-        blocks: rows to fill; each begins and ends where a shard of every layer does.
-        batch_rows: B; batches begin with the block, so a block always makes the same ones.
-        num_workers: threads that read and write, about.
-    """
-    starts = [start for block in blocks for start in range(block.start, block.stop, batch_rows)]
-    stops = [min(start + batch_rows, block.stop) for block in blocks for start in range(block.start, block.stop, batch_rows)]
-    num_readers, num_writers = _share_threads(num_workers, forward, writers.values())
-
-    def read(rows: ImageRows) -> Tensor:
-        batch = torch.from_numpy(images.load(rows))
-        # A device fetches only from page-locked memory while the CPU goes on.
-        return batch.pin_memory() if has_streams(forward.device) else batch
-
-    @torch.inference_mode()
-    def compute(batch: Tensor) -> dict[str, Packed]:
-        return {layer: pack(activation, writers[layer].dtype) for layer, activation in forward(batch).items()}
-
-    batches = in_order(read, map(images.find, starts, stops), num_threads=num_readers)
-    with in_background(num_writers) as write:
-        results = forward_batches(compute, batches, forward.device, num_at_once=forward.num_at_once)
-        for start, stop, packed in zip(starts, stops, results, strict=True):
-            for layer, (rows, largest) in packed.items():
-                shard = writers[layer].add(start, rows, largest)
-                if shard:
-                    write(writers[layer].write, shard)
-            yield stop - start
-
-
-def _share_threads(num_workers: int, forward: Forward, writers: Collection[ShardWriter]) -> tuple[int, int]:
+def _share_threads(num_workers: int, forward: Forward, writers: Collection[ShardWriter]) -> Threads:
     """Return how many threads read and how many write, beside a forward pass that keeps a CPU's cores busy itself."""
     if forward.device.type == "cpu":
-        return (max(1, num_workers // 8),) * 2
-    return max(1, num_workers // 4), max(1, num_workers // 2) if any(writer.is_compressed for writer in writers) else 1
+        return Threads(max(1, num_workers // 8), max(1, num_workers // 8))
+    num_writers = max(1, num_workers // 2) if any(writer.is_compressed for writer in writers) else 1
+    return Threads(max(1, num_workers // 4), num_writers)
 
 
 def _require_channels(images: CatalogImages, first: Tensor, backbone: Backbone, asked: ForwardPass) -> None:
@@ -152,14 +101,14 @@ def _require_channels(images: CatalogImages, first: Tensor, backbone: Backbone, 
         )
 
 
-def _plan_batch(layouts: Collection[Layout], wanted: int) -> int:
+def plan_batch(layouts: Collection[Layout], wanted: int) -> int:
     """Return how many rows one batch has: of maps a part of a shard at most, so that memory has room for several of it."""
     if max(layout.row_bytes for layout in layouts) >= _LARGE_ROW_BYTES:
         return_freed_memory()  # It costs some speed, and smaller activations need little memory.
     return min(wanted, *(max(1, layout.shard_rows // (4 if layout.compressed else 1)) for layout in layouts))
 
 
-def _conditions(forward: Forward, device: torch.device, batch_rows: int) -> dict[str, str | int]:
+def describe_conditions(forward: Forward, device: torch.device, batch_rows: int) -> dict[str, str | int]:
     """Return what may change the last bits of a store and is in no identity."""
     return {
         "device": device.type,
@@ -178,7 +127,7 @@ def _open_writers(
     return {layer: ShardWriter(stores[layer], identity.precision) for layer, identity in identities.items()}
 
 
-def _require_room(
+def require_room(
     folder: Path, layouts: Mapping[str, Layout], checked: Mapping[str, Tensor], num_rows: int, num_missing: int
 ) -> None:
     """Log what the stores will hold, and raise InputError where the disk has no room for what is missing of them."""
@@ -194,7 +143,8 @@ def _require_room(
     require_free_disk(folder, int(num_bytes), f"Keeping the activations of {', '.join(layouts)}")
 
 
-def _missing_blocks(writers: Collection[ShardWriter], num_rows: int, unit_rows: int) -> list[range]:
-    """Return the rows of each unit, a shard of the layer that has the smallest ones, that some layer still lacks."""
-    units = (range(start, min(start + unit_rows, num_rows)) for start in range(0, num_rows, unit_rows))
-    return [unit for unit in units if not all(writer.has_row(unit.start) for writer in writers)]
+def plan_missing(writers: Collection[ShardWriter], num_rows: int, batch_rows: int) -> BlockPlan:
+    """Return the blocks, the rows of a shard of the layer that has the smallest ones, that some layer still lacks."""
+    block_rows = min(writer.shard_rows for writer in writers)
+    blocks = (range(start, min(start + block_rows, num_rows)) for start in range(0, num_rows, block_rows))
+    return BlockPlan(tuple(block for block in blocks if not all(writer.has_row(block.start) for writer in writers)), batch_rows)

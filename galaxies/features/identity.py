@@ -8,6 +8,7 @@ from typing import Any, Self
 from galaxies.backbones.presets import known_transform
 from galaxies.backbones.spec import EMBEDDINGS, INPUT, BackboneSpec, ExtractParams, Transform
 from galaxies.data.embedding_writer import EmbeddingsOrigin
+from galaxies.features.framing import Framing
 from galaxies.files import hash_json
 
 _NO_BACKBONE = BackboneSpec(name="none", weights="none")
@@ -30,7 +31,7 @@ class Identity:
     A later field, here or in the types of these, is left out of the JSON while it has its default: so keys live on.
     """
 
-    catalog: str  # digest over the images, in the order of the rows
+    catalog: str  # digest over the images, in the order of the rows; empty of a kept survey, which grows
     layer: str
     backbone: BackboneSpec
     pool: str = "avg"
@@ -41,6 +42,7 @@ class Identity:
     weights_digest: str | None = None  # of the tensors before the classifier
     transform: Transform | None = None  # as used
     embeddings: EmbeddingsOrigin | None = None  # of the layer of this name
+    framing: Framing | None = None  # of a kept survey: how its images were read
 
     @classmethod
     def expected(cls, params: ExtractParams, layer: str, catalog_digest: str) -> Self:
@@ -60,6 +62,22 @@ class Identity:
         if self.layer == INPUT:
             return replace(self, transform=_of_images(transform))
         return replace(self, weights_digest=weights_digest, transform=transform)
+
+    def kept(self, framing: Framing) -> Self:
+        """Return the identity of a kept survey for heads of this one: no catalog, the first view, and how images are read."""
+        return replace(self, catalog="", views=1, framing=framing)
+
+    def answers(self, head: "Identity") -> list[str]:
+        """Return a line for each field in which this, a survey's, is none that a head of the identity ``head`` can answer from.
+
+        Which galaxies they are does not count, nor where equal weights came from; of views the first answers. How far framings
+        may differ is for :meth:`Framing.require` to say.
+        """
+        wanted = replace(head, catalog="", views=self.views, framing=None)
+        if self.weights_digest is not None and self.weights_digest == wanted.weights_digest:
+            origin = {name: getattr(self.backbone, name) for name in ("weights", "weights_sha256", "seed")}
+            wanted = replace(wanted, backbone=replace(wanted.backbone, **origin))
+        return self.differences(wanted)
 
     @property
     def key(self) -> str:
@@ -82,9 +100,11 @@ class Identity:
             transform = {name: transform[name] for name in _INPUT_TRANSFORM if name in transform} if transform else None
         origin = {"sha256": self.embeddings.sha256, "columns": list(self.embeddings.columns)} if self.embeddings else None
         params = {} if self.layer == EMBEDDINGS else params
-        found = {"weights_digest": self.weights_digest, "transform": transform, "embeddings": origin}
+        framing = self.framing.to_json() if self.framing else None
+        found = {"weights_digest": self.weights_digest, "transform": transform, "embeddings": origin, "framing": framing}
         known = {name: value for name, value in found.items() if value is not None}
-        return {"catalog": self.catalog, "layer": self.layer, "params": params, **known}
+        catalog = {"catalog": self.catalog} if self.catalog else {}
+        return {**catalog, "layer": self.layer, "params": params, **known}
 
     def pass_json(self) -> dict[str, Any]:
         """Return what the layers of one forward pass have in common."""
@@ -99,15 +119,16 @@ class Identity:
             chosen = {each: params.pop(each) for each in _FIRST_PARAMS if each in params}
             is_bare = values["layer"] in (INPUT, EMBEDDINGS)
             spec = replace(_NO_BACKBONE, name=name, **params) if is_bare else BackboneSpec(name, **params)
-            transform, origin = values.get("transform"), values.get("embeddings")
+            transform, origin, framing = (values.get(each) for each in ("transform", "embeddings", "framing"))
             identity = cls(
-                values["catalog"],
+                values.get("catalog", ""),
                 values["layer"],
                 spec,
                 **chosen,
                 weights_digest=values.get("weights_digest"),
                 transform=_read_transform(transform) if transform else None,
                 embeddings=EmbeddingsOrigin(**_tuples(origin)) if origin else None,
+                framing=Framing.from_json(framing) if framing else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no identity of a store: {error}") from error

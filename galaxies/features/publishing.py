@@ -7,6 +7,9 @@ from pathlib import Path
 
 from galaxies.files import link_or_copy
 
+# Beside a survey that is kept stands its work folder, whose name begins alike.
+_SUFFIX = ".publishing"
+
 
 def publish_files(source: Path, names: Iterable[str], out: Path) -> None:
     """Make ``out`` a folder of the files ``names`` of the folder ``source``, instead of what is there.
@@ -15,9 +18,9 @@ def publish_files(source: Path, names: Iterable[str], out: Path) -> None:
     and at worst a temporary one beside it, which the next call removes.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in out.parent.glob(f".{out.name}.*"):
+    for leftover in out.parent.glob(f".{out.name}.*{_SUFFIX}"):
         shutil.rmtree(leftover)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=_SUFFIX, dir=out.parent))
     temporary.chmod(0o755)
     try:
         for name in names:

@@ -3,6 +3,7 @@
 Legend: B rows in a batch, R rows in a shard, V views.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,7 @@ class ShardWriter:
     Attributes:
         dtype: of the store.
         is_compressed: whether writing is work for several threads.
+        shard_rows: in a shard.
     """
 
     def __init__(self, store: UnfinishedStore, precision: str) -> None:
@@ -61,11 +63,24 @@ class ShardWriter:
         self.dtype, self.is_compressed = str(array.dtype), bool(array.compressors)
         self._num_rows, self._num_axes = array.shape[0], array.ndim
         self._shard_shape, self._chunk_rows = array.shards, array.chunks[0]
+        self.shard_rows: int = array.shards[0]
         self._rows: NDArray[Any] | None = None  # of the shard that is collected
 
     def has_row(self, row: int) -> bool:
         """Tell whether the shard of a row is finished."""
         return self._store.has_shard(self._name(row // self._shard_shape[0]))
+
+    def make_rows(self, num_rows: int) -> Tensor:
+        """Return rows of zeros, (B, V, ...)."""
+        return torch.zeros(num_rows, *self._shard_shape[1:], dtype=_TORCH_DTYPES[self.dtype])
+
+    def find_misfits(self, rows: Tensor, largest: Tensor) -> dict[int, str]:
+        """Return which of the rows that :func:`pack` made are not finite or do not fit the store's dtype, with the reason."""
+        if self._complain("", float(largest)) is None:
+            return {}
+        largest_of_row = rows.flatten(1).float().abs().amax(dim=1)
+        bad = torch.nonzero(~torch.isfinite(largest_of_row)).flatten()
+        return dict.fromkeys(bad.tolist(), f"the network gives numbers that {self.dtype} cannot hold")
 
     def add(self, start: int, rows: Tensor, largest: Tensor) -> Shard | None:
         """Take what :func:`pack` made of the activation of the rows from ``start`` on, and return the shard that they complete.
@@ -75,7 +90,8 @@ class ShardWriter:
         if self.has_row(start):
             return None
         stop = start + len(rows)
-        self._require_fit(f"layer {self._store.layer}, rows {start} to {stop - 1}", float(largest))
+        if complaint := self._complain(f"layer {self._store.layer}, rows {start} to {stop - 1}", float(largest)):
+            raise InputError(complaint)
         number, first = divmod(start, self._shard_shape[0])
         if self._rows is None:
             self._rows = np.empty(self._shard_shape, self.dtype)
@@ -86,24 +102,26 @@ class ShardWriter:
         shard, self._rows = Shard(number, self._rows[:last]), None  # Whoever writes it may take longer than the next rows.
         return shard
 
-    def write(self, shard: Shard) -> None:
-        """Write a shard and put it on record; several threads may write at the same time."""
+    def write(self, shard: Shard, then: Callable[[str], None] | None = None) -> None:
+        """Write a shard, call ``then`` with its digest, and put it on record; several threads may write at the same time."""
         content = encode_shard(
             shard.rows,
             chunk_rows=self._chunk_rows,
             num_chunks=self._shard_shape[0] // self._chunk_rows,
             compressed=self.is_compressed,
         )
-        self._store.write_shard(self._name(shard.number), content)
+        self._store.write_shard(self._name(shard.number), content, then)
 
     def _name(self, shard: int) -> str:
         return shard_name(shard, self._num_axes)
 
-    def _require_fit(self, where: str, largest: float) -> None:
+    def _complain(self, where: str, largest: float) -> str | None:
+        """Return what is wrong with rows of which the largest number was ``largest``, None where they fit."""
         if not np.isfinite(largest):
-            raise InputError(describe_not_finite(where, self._precision))
+            return describe_not_finite(where, self._precision)
         if self.dtype == "float16" and largest > _LARGEST_FLOAT16:
-            raise InputError(
+            return (
                 f"{where}: an activation of {largest:.6g} does not fit float16 (at most 65504); use `-S extract.dtype=float32` "
                 "(Zarr has no bfloat16)."
             )
+        return None

@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.publishing import publish_files
 from galaxies.features.store import ARRAY_NAME, Layout, create_store, holds_store
-from galaxies.files import file_sha256, write_json, write_text
+from galaxies.files import file_sha256, link_or_copy, write_json, write_text
 from galaxies.work_folder import WorkFolder, locked, open_work_folder, work_path
 
 _logger = logging.getLogger(__name__)
@@ -37,8 +37,9 @@ class _Record:
     """What a store in the making is, once its metadata is written."""
 
     key: str  # of its identity
+    num_rows: int
     num_shards: int
-    metadata: dict[str, str]  # the digest of each file that is no shard, by its name in the store
+    metadata: dict[str, str]  # the digest of each file that is no shard, by its name in the store; empty while they are made
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,12 @@ class UnfinishedStore:
         """Tell whether the shard in the file ``name`` is finished."""
         return (self._digests / name).is_file()
 
-    def write_shard(self, name: str, content: Iterable[bytes]) -> None:
-        """Write a shard, then put its digest on record: from now on a kill cannot cost it."""
+    def list_shards(self) -> dict[str, str]:
+        """Return the digest of each finished shard, by the name of its file."""
+        return self._read_digests()
+
+    def write_shard(self, name: str, content: Iterable[bytes], then: Callable[[str], None] | None = None) -> None:
+        """Write a shard, call ``then`` with its digest, and put that on record: from now on a kill cannot cost it."""
         path, digest = self.path / ARRAY_NAME / name, hashlib.sha256()
         temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
         try:
@@ -80,18 +85,42 @@ class UnfinishedStore:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)  # On a disk that is full, half a shard would be in the way of making room.
+        if then is not None:
+            then(digest.hexdigest())
         write_text(self._digests / name, digest.hexdigest())
 
+    def adopt_shard(self, name: str, source: Path, digest: str) -> bool:
+        """Take a shard of another store, and put it on record; return False where ``source`` is not what its digest says."""
+        if not _has_digest(source, digest):
+            return False
+        path = self.path / ARRAY_NAME / name
+        path.unlink(missing_ok=True)
+        link_or_copy(source, path)
+        write_text(self._digests / name, digest)
+        return True
+
+    def forget_shard(self, name: str) -> None:
+        """Take a shard off the record: it is made again."""
+        (self._digests / name).unlink(missing_ok=True)
+
     def open(self, *, num_rows: int, layout: Layout, identity: Identity) -> None:
-        """Continue the store where its files are what the record says, else make a new one."""
+        """Continue the store where its files are what the record says, else make a new one.
+
+        Of another number of rows, as a kept survey may have that grows, the shards stay: whoever knows what is in them says
+        which are to be made again.
+        """
         self._drop_damaged()
         record = self._read_record()
         if record and record.key == identity.key:
-            return
-        self.delete()
+            if record.num_rows == num_rows and record.metadata:
+                return
+            write_json(self._record, asdict(_Record(identity.key, num_rows, 0, {})))
+            self._drop_damaged()  # What says how many rows there are is on record no more.
+        else:
+            self.delete()
         create_store(self.path, num_rows=num_rows, layout=layout, identity=identity)
         metadata = {str(file.relative_to(self.path)): file_sha256(file) for file in self.path.rglob("zarr.json")}
-        record = _Record(identity.key, -(-num_rows // layout.shard_rows), metadata)
+        record = _Record(identity.key, num_rows, -(-num_rows // layout.shard_rows), metadata)
         write_json(self._record, asdict(record))
 
     def publish(self, out: Path) -> None:
@@ -134,7 +163,7 @@ class UnfinishedStore:
         """Return the record, or None where it is missing or not one of ours: then the work starts anew."""
         try:
             record = _Record(**json.loads(self._record.read_text(encoding="utf-8")))
-            if record.metadata and record.num_shards >= 0:
+            if record.num_shards >= 0:
                 return record
         except FileNotFoundError:
             return None

@@ -10,11 +10,7 @@ and 0.471 with it. With an earlier, weaker backbone (0.290 without it) statistic
 0.402 ± 0.020, of 100 0.414 ± 0.010, of 1,000 0.417 ± 0.002.
 """
 
-import itertools
-import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,28 +19,17 @@ from torch import Tensor
 
 from galaxies.errors import InputError
 from galaxies.features.standardisation import measure_features
-from galaxies.files import write_json
 
 FEWEST_IMAGES = 20
 LARGEST_SAMPLE = 1024
 """More inputs only take time."""
 
-Element = TypeVar("Element")
 
+def measure_survey(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the mean and the deviation, (C,) each, of features that come in batches (B, C), of at least 20 images in all.
 
-def measure_survey(batches: Iterable[Tensor], *, where: Path | None = None) -> tuple[Tensor, Tensor]:
-    """Return the mean and the deviation, (C,) each, of the features of some images of the survey to predict.
-
-    Args:
-        batches: of features (B, C), of at least 20 images in all; they are asked for only if something is to be measured.
-        where: a file that keeps what was measured; one that is there is taken instead of measuring.
-
-    Raises:
-        InputError: too few images.
+    Raises InputError where there are fewer.
     """
-    if where is not None and where.is_file():
-        saved = json.loads(where.read_text(encoding="utf-8"))
-        return torch.tensor(saved["mean"]), torch.tensor(saved["std"])
     num_images = 0
 
     def features() -> Iterator[NDArray[np.float32]]:
@@ -59,12 +44,9 @@ def measure_survey(batches: Iterable[Tensor], *, where: Path | None = None) -> t
             f"--adapt: found {num_images} images that can be read, expected are at least {FEWEST_IMAGES}: fewer do not tell "
             "how the features of their survey lie. Predict without it, or add images of the same survey."
         )
-    if where is not None:
-        # Python writes as many digits as bring the same float back.
-        write_json(where, {"mean": mean.tolist(), "std": std.tolist()})
     return mean, std
 
 
-def spread(elements: Iterable[Element], number: int) -> Iterator[Element]:
-    """Yield every k-th of ``number`` elements, at most LARGEST_SAMPLE: the first ones may all be of one class."""
-    return itertools.islice(elements, 0, None, max(1, -(-number // LARGEST_SAMPLE)))
+def spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return every k-th of some rows, at most LARGEST_SAMPLE: the first ones may all be of one class."""
+    return rows[:: max(1, -(-len(rows) // LARGEST_SAMPLE))]

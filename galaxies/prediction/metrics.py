@@ -3,12 +3,12 @@
 Legend: B rows that count: with a label of the head's classes and without an error; K classes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
@@ -22,32 +22,41 @@ from galaxies.heads.head import TrainedHead
 _OTHER, _UNLABELLED, _ERROR = -1, -2, -3
 
 
-def measure_parts(parts: Iterable[Path], trained: TrainedHead, out: Path) -> None:
-    """Write the metrics of all rows that have a label of the head's classes and no error to ``out``, as JSON.
+class Measurements:
+    """Collects the rows that have a label of the head's classes and no error, to measure them all."""
 
-    Rows that were left out are counted beside them: ``num_errors``, ``num_unlabelled`` and ``num_other_labels``.
+    def __init__(self, trained: TrainedHead) -> None:
+        """Take the head that answered."""
+        self._trained, self._read = trained, list[_Part]()
 
-    Raises InputError when no row is left.
-    """
-    names, calibration = trained.class_names, trained.calibration
-    read = [_read_part(part, names) for part in parts]
-    targets = np.concatenate([part.targets for part in read])
-    used = targets >= 0
-    if not used.any():
-        others = sorted(set().union(*(part.other_labels for part in read)))
-        seen = f"the labels are {', '.join(others[:10])}" if others else "there are no labels"
-        raise InputError(f"--metrics: {seen}; expected are the head's classes: {', '.join(names)}.")
-    probabilities = np.concatenate([part.probabilities for part in read])
-    metrics = measure(targets[used], probabilities, train_counts=np.array(trained.train_counts))
-    metrics |= measure_calibration(
-        targets[used],
-        probabilities,
-        calibration.predict_sets(probabilities),
-        temperature=calibration.temperature,
-        confidence_threshold=calibration.confidence_threshold,
-    )
-    counted = {"num_errors": _ERROR, "num_unlabelled": _UNLABELLED, "num_other_labels": _OTHER}
-    write_json(out, {**metrics, **{name: int((targets == code).sum()) for name, code in counted.items()}})
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take rows of the result."""
+        self._read.append(_read_batch(batch, self._trained.class_names))
+
+    def write(self, out: Path) -> None:
+        """Write the metrics to ``out``, as JSON.
+
+        Rows that were left out are counted beside them: ``num_errors``, ``num_unlabelled`` and ``num_other_labels``. Raises
+        InputError when no row is left.
+        """
+        names, calibration = self._trained.class_names, self._trained.calibration
+        targets = np.concatenate([part.targets for part in self._read])
+        used = targets >= 0
+        if not used.any():
+            others = sorted(set().union(*(part.other_labels for part in self._read)))
+            seen = f"the labels are {', '.join(others[:10])}" if others else "there are no labels"
+            raise InputError(f"--metrics: {seen}; expected are the head's classes: {', '.join(names)}.")
+        probabilities = np.concatenate([part.probabilities for part in self._read])
+        metrics = measure(targets[used], probabilities, train_counts=np.array(self._trained.train_counts))
+        metrics |= measure_calibration(
+            targets[used],
+            probabilities,
+            calibration.predict_sets(probabilities),
+            temperature=calibration.temperature,
+            confidence_threshold=calibration.confidence_threshold,
+        )
+        counted = {"num_errors": _ERROR, "num_unlabelled": _UNLABELLED, "num_other_labels": _OTHER}
+        write_json(out, {**metrics, **{name: int((targets == code).sum()) for name, code in counted.items()}})
 
 
 @dataclass(frozen=True)
@@ -57,16 +66,15 @@ class _Part:
     other_labels: frozenset[str]  # that are none of the head's classes
 
 
-def _read_part(path: Path, names: Sequence[str]) -> _Part:
-    columns = [f"{PROBABILITY_PREFIX}{name}" for name in names]
-    table = pq.read_table(path, columns=["label", "error", *columns])
+def _read_batch(batch: pa.RecordBatch, names: Sequence[str]) -> _Part:
     # Few labels are different, and each is looked up once; the last place is that of rows without one.
-    labels = table["label"].combine_chunks().dictionary_encode()
+    labels = batch["label"].dictionary_encode()
     known = {label: _target(label, names) for label in labels.dictionary.to_pylist()}
     codes = np.array([*known.values(), _UNLABELLED])
     targets = codes[labels.indices.fill_null(len(known)).to_numpy()]
-    targets[table["error"].is_valid().to_numpy()] = _ERROR
-    probabilities = np.stack([table[name].to_numpy()[targets >= 0] for name in columns], axis=1)
+    targets[batch["error"].is_valid().to_numpy(zero_copy_only=False)] = _ERROR
+    columns = [batch[f"{PROBABILITY_PREFIX}{name}"].to_numpy(zero_copy_only=False) for name in names]
+    probabilities = np.stack([column[targets >= 0] for column in columns], axis=1)
     return _Part(targets, probabilities, frozenset(label for label, target in known.items() if target == _OTHER))
 
 

@@ -39,6 +39,7 @@ class Model:
         backbone: the frozen network with its transform; of a head cut at ``input``, which holds all of it, the transform.
         device: that it computes on.
         digest: sha256 of the head's file.
+        wanted_library: what was asked to run the backbone, as in ``runtime.forward``.
     """
 
     def __init__(
@@ -48,22 +49,26 @@ class Model:
         self.class_names = trained.class_names
         identity = trained.identity
         self._layer = identity.layer
-        self._asked, self._wanted = ForwardPass((self._layer,), identity.pool, precision=identity.precision), forward
+        self._asked = ForwardPass((self._layer,), identity.pool, precision=identity.precision)
+        self.wanted_library: Library = forward
         self._forwards: dict[str, Forward] = {}
-        self._forward = self._make_forward(self.choose_library(num_images=0))
+        self._forward = self.make_forward(self.choose_library(num_images=0))
 
     def choose_library(self, num_images: int) -> Library:
         """Return what should run the backbone for so many images: exporting it for ONNX Runtime pays only for many."""
-        return choose_library(self._wanted, self.backbone, self._asked, device=self.device, num_images=num_images)
+        return choose_library(self.wanted_library, self.backbone, self._asked, device=self.device, num_images=num_images)
 
-    def for_images(self, num_images: int, *, folder: Path | None = None) -> "Model":
-        """Return a model of the same networks that is quick for so many images; an exported network is kept in ``folder``."""
+    def for_images(self, num_images: int) -> "Model":
+        """Return a model of the same networks that is quick for so many images."""
         other = copy.copy(self)
-        other._forward = self._make_forward(self.choose_library(num_images), folder)
+        other._forward = self.make_forward(self.choose_library(num_images))
         return other
 
-    def _make_forward(self, library: Library, folder: Path | None = None) -> Forward:
-        """Return the forward pass by a library, made once for all models of the same networks."""
+    def make_forward(self, library: Library, folder: Path | None = None) -> Forward:
+        """Return the forward pass of resized images by a library, made once for all models of the same networks.
+
+        An exported network is kept in ``folder``, where one is given.
+        """
         if library not in self._forwards:
             # It is given images that are zoomed and resized already, and zooms no second time.
             resized = replace(self.backbone, transform=replace(self.backbone.transform, zoom=1.0))
@@ -104,15 +109,11 @@ class Model:
         """Return a model for the survey that images (B, H, W, 3) uint8 are of, at least 20; see ``adaptation``."""
         return self.adapt_to(list(images[start : start + 64]) for start in range(0, len(images), 64))
 
-    def adapt_to(self, batches: Iterable[Sequence[NDArray[np.uint8]]], *, where: Path | None = None) -> "Model":
+    def adapt_to(self, batches: Iterable[Sequence[NDArray[np.uint8]]]) -> "Model":
         """Return a model for the survey that batches of images (H, W, 3) are of, as ``adaptation.measure_survey`` finds it."""
-        features = (self.compute_features(batch) for batch in batches if len(batch))
-        return self.standardised_by(*measure_survey(features, where=where))
-
-    def standardised_by(self, mean: Tensor, std: Tensor) -> "Model":
-        """Return a model with the same networks that standardises features by another mean and deviation, (C,)."""
         adapted = copy.copy(self)
-        adapted.trained = self.trained.standardised_by(mean, std)
+        features = (self.compute_features(batch) for batch in batches if len(batch))
+        adapted.trained = self.trained.standardised_by(*measure_survey(features))
         return adapted
 
     def predict_list(self, images: Sequence[NDArray[Any]]) -> Predictions:
@@ -126,11 +127,29 @@ class Model:
 
         They are made exactly as ``extract`` makes those of the first view, and, where the ending was kept, by that.
         """
+        return self.trained.features(self._forward(self.resize(images))[self._layer][:, 0])
+
+    @torch.inference_mode()
+    def resize(self, images: Sequence[NDArray[Any]]) -> Tensor:
+        """Return images (H, W, 3) of any sizes, at least one, as one batch (B, s, s, 3) on the device."""
         runs = (np.stack(list(run)) for _, run in itertools.groupby(images, key=np.shape))
         # Resized before they are one batch: files have many sizes.
         transform = self.backbone.transform
         resized = [resize(torch.from_numpy(run).to(self.device).permute(0, 3, 1, 2), transform) for run in runs]
-        return self.trained.features(self._forward(torch.cat(resized).permute(0, 2, 3, 1))[self._layer][:, 0])
+        return torch.cat(resized).permute(0, 2, 3, 1)
+
+
+def load_answering(path: str | Path, *, device: torch.device | None = None) -> tuple[TrainedHead, str]:
+    """Load a head alone, to answer from a store, and return it with the digest of its file.
+
+    Args:
+        path: the head's file, or the folder in which it is ``head.pt``.
+        device: to compute on; None is the CPU.
+
+    Raises InputError: no head of this project.
+    """
+    path = find_head(path)
+    return load_head(path).to(device or torch.device("cpu")), file_sha256(path)
 
 
 def load(

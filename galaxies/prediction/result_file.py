@@ -1,7 +1,7 @@
-"""The file that ``predict`` writes, in Parquet or CSV: joined from parts, a row an input."""
+"""The file that ``predict`` writes, in Parquet or CSV: a row an input."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,54 +10,68 @@ import pyarrow.parquet as pq
 
 from galaxies.errors import InputError
 from galaxies.files import replacing
-from galaxies.sources.decoding import batched
 
 RESULT_SUFFIXES = (".parquet", ".csv")
 
-# So many parts are a group of rows of the Parquet file: 65,536 rows, 17 MB of ten classes. Of groups as small as the parts a
-# reader needs twice the time.
-_GROUP_PARTS = 64
+# A group of rows of the Parquet file: 17 MB of ten classes. Of much smaller groups a reader needs twice the time.
+_GROUP_ROWS = 65_536
 
 # Spreadsheets run a cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_part(path: Path, batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> None:
-    """Write some rows to a Parquet file of their own."""
-    with replacing(path) as temporary:
-        pq.write_table(pa.Table.from_batches(batches, schema).combine_chunks(), temporary)
+def write_result(
+    out: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, takers: Iterable[Callable[[pa.RecordBatch], None]] = ()
+) -> None:
+    """Write the rows of all batches to ``out``, some in memory at a time, and give each batch to ``takers`` too."""
+    takers = list(takers)
 
+    def taken() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for take in takers:
+                take(batch)
+            yield batch
 
-def join_parts(parts: Iterable[Path], out: Path, schema: pa.Schema) -> None:
-    """Write the rows of all parts to ``out``, some parts in memory at a time."""
     with replacing(out) as temporary:
         if out.suffix.lower() == ".parquet":
-            with pq.ParquetWriter(temporary, schema) as writer:
-                for some in batched(parts, _GROUP_PARTS):
-                    writer.write_table(pa.concat_tables(pq.read_table(part, schema=schema) for part in some))
+            _write_parquet(temporary, taken(), schema)
             return
         with temporary.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(make_safe(name) for name in schema.names)
-            for part in parts:
-                columns = pq.read_table(part).to_pydict().values()
+            for batch in taken():
+                columns = batch.to_pydict().values()
                 rows.writerows([make_safe(value) for value in row] for row in zip(*columns, strict=True))
 
 
-def count_rows(parts: Iterable[Path]) -> dict[str, int]:
-    """Return how many rows the parts have, and how many of them have an error, are novel, and are left to a person."""
-    counts = dict.fromkeys(("rows", "error", "is_novel", "abstain"), 0)
-    for part in parts:
-        table = pq.read_table(part, columns=["error", "is_novel", "abstain"])
-        counts["rows"] += len(table)
-        counts["error"] += len(table) - table["error"].null_count
+def _write_parquet(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+    with pq.ParquetWriter(path, schema) as writer:
+        group: list[pa.RecordBatch] = []
+        for batch in batches:
+            group.append(batch)
+            if sum(map(len, group)) >= _GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(group, schema))
+                group = []
+        if group:
+            writer.write_table(pa.Table.from_batches(group, schema))
+
+
+class Counts:
+    """How many rows there are, and how many of them have an error, are novel, and are left to a person."""
+
+    def __init__(self) -> None:
+        self.found = dict.fromkeys(("rows", "error", "is_novel", "abstain"), 0)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count the rows of a result."""
+        self.found["rows"] += len(batch)
+        self.found["error"] += len(batch) - batch["error"].null_count
         for name in ("is_novel", "abstain"):
-            counts[name] += pc.sum(table[name], min_count=0).as_py()
-    return counts
+            self.found[name] += pc.sum(batch[name], min_count=0).as_py()
 
 
 def format_counts(counts: dict[str, int]) -> str:
-    """Return what ``count_rows`` counted as a sentence."""
+    """Return what :class:`Counts` found as a sentence."""
     return (
         f"{counts['rows']:,} rows, {counts['error']:,} with an error; {counts['abstain']:,} are left to a person, of which "
         f"{counts['is_novel']:,} are unlike the training galaxies."

@@ -1,43 +1,41 @@
-"""Predict any number of inputs in constant memory: decoded by several threads, written part by part, resumed after a kill.
+"""Predict any number of inputs: fill a survey of their activations, then ask the head; and ask a head about a kept survey.
 
-Beside the result stands a work folder with the finished parts until all are there; parts that were made of other inputs, with
-another head or other options are thrown away:
-
-    .predictions.parquet.parts/
-        adaptation.json   with --adapt: the mean and deviation of the inputs' features
-        000000.parquet    the rows of the first part
-        <key>.onnx        the network as ONNX Runtime takes it, where that runs it
-
-A resumed run makes the same batches, and so the same bytes, as an uninterrupted one.
+The result is written in one go when all is there: a million answers take less than a minute. What takes hours is the survey,
+which goes on after a kill (``keeping``).
 """
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import torch
 from tqdm import tqdm
 
 from galaxies.errors import InputError
-from galaxies.prediction.adaptation import spread
-from galaxies.prediction.metrics import measure_parts
+from galaxies.features.framing import Framing, widen_field
+from galaxies.features.identity import Identity
+from galaxies.features.store import Store
+from galaxies.heads.head import TrainedHead
+from galaxies.prediction.answers import AskedHead, ask_model
+from galaxies.prediction.keeping import (
+    fill_survey,
+    open_network,
+    publish_survey,
+    read_conditions,
+    require_keepable,
+)
+from galaxies.prediction.kept_table import KeptTable
+from galaxies.prediction.metrics import Measurements
 from galaxies.prediction.model import Model
-from galaxies.prediction.result_file import count_rows, join_parts, require_result_name, require_result_place, write_part
-from galaxies.prediction.table import SCHEMA_VERSION, make_schema, tabulate_batch
-from galaxies.sources.decoding import Decoded, decode_batches, silent_readers
+from galaxies.prediction.result_file import Counts, require_result_name, require_result_place, write_result
+from galaxies.prediction.stored_survey import StoredSurvey, open_survey
+from galaxies.runtime import Library
+from galaxies.sources.decoding import silent_readers
 from galaxies.sources.image_reader import ReadOptions
-from galaxies.sources.inputs import Input, Listing, list_inputs, say_passed_over, survey_inputs
-from galaxies.work_folder import open_work_folder, work_path_beside
-
-# A kill costs at most this many rows. Of ten classes they are 200 kB.
-_PART_ROWS = 1024
-
-_ADAPTATION_NAME = "adaptation.json"
+from galaxies.sources.inputs import Input, list_inputs, say_passed_over
+from galaxies.sources.listing import Listing, keep_listing
+from galaxies.work_folder import WorkFolder, open_work_folder, work_path_beside
 
 _logger = logging.getLogger(__name__)
 
@@ -53,6 +51,8 @@ class PredictOptions:
     metrics: Path | None = None  # where to write metrics of labelled inputs
     adapt: bool = False  # whether to standardise features by the inputs' own mean and deviation (``adaptation``)
     images: ReadOptions = field(default_factory=ReadOptions)  # what is said of all images
+    keep: Path | None = None  # where to keep the activations; None throws them away
+    field_arcsec: float | None = None  # that the images should show; None is the head's
 
 
 def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions) -> dict[str, int]:
@@ -63,113 +63,142 @@ def predict_inputs(source: str, out: Path, model: Model, options: PredictOptions
 
     Raises:
         InputError: ``source`` names no inputs, ``out`` no format or no place for a file, metrics are wanted of inputs without
-            labels, or there are too few to adapt to.
+            labels, there are too few to adapt to, or what is kept at ``options.keep`` is of another network or field.
     """
-    for option, path in (("--out", out), ("--metrics", options.metrics)):
-        if path is not None:
-            require_result_place(option, path, source)
-    require_result_name(out)
-    listing = survey_inputs(tqdm(_list(source, model, options), "list", unit="input", delay=2))
-    if passed_over := say_passed_over(source):
-        _logger.warning("%s: %s", source, passed_over)
-    if options.metrics is not None and not listing.is_labelled:
-        raise InputError(f"--metrics: there are no labels; expected are the head's classes: {', '.join(model.class_names)}.")
-    schema = _make_schema(model, options)
-    with open_work_folder(work_path_beside(out)) as work, silent_readers():
-        work.begin(_conditions(listing, model, options))
-        model = model.for_images(listing.num_inputs, folder=work.path)
-        if options.adapt:
-            model = _adapt(source, model, options, listing.num_inputs, where=work.path / _ADAPTATION_NAME)
-        parts = _plan_parts(work.path, listing.num_inputs, options)
-        missing = dict(itertools.dropwhile(lambda part: part[0].exists(), parts.items()))
-        start = next(iter(missing.values())).start if missing else listing.num_inputs
-        batches = _decode(_list(source, model, options, start), model, options)
-        tables = (_predict_batch(batch, model, listing, schema) for batch in batches)
-        with tqdm(total=listing.num_inputs, initial=start, desc="predict", unit="galaxy", smoothing=0.05) as progress:
-            for part, rows in missing.items():
-                write_part(part, list(_take_rows(tables, len(rows), progress)), schema)
-        join_parts(parts, out, schema)
-        if options.metrics is not None:
-            measure_parts(parts, model.trained, options.metrics)
-        counts = count_rows(parts)
+    _require_places(source, out, options)
+    kept = None if options.keep is None else require_keepable(options.keep)
+    identity = _identify(model.trained, options, kept)
+    with open_work_folder(work_path_beside(options.keep or out)) as work, silent_readers():
+        _keep_listing(work, source, model.trained, options)
+        with Listing(work.path) as listing:
+            _require_labels(listing.is_labelled, model.trained, options)
+            survey = _fill(work, listing, model, identity, options, kept)
+        counts = _answer(survey, ask_model(model), out, options)
         work.discard()
     return counts
 
 
-def describe_parts(folder: Path) -> str:
-    """Say how far the prediction is whose parts stand in ``folder``."""
-    return f"{len(list(folder.glob('*.parquet')))} parts of {_PART_ROWS} galaxies or fewer"
+def predict_survey(source: Path, out: Path, asked: AskedHead, options: PredictOptions) -> dict[str, int]:
+    """Write what a head says of a kept survey, or of a store of the pipeline; no image is read.
+
+    Returns and raises as :func:`predict_inputs` does, and InputError where the head was trained on other features.
+    """
+    said = (options.keep, options.field_arcsec, options.allow_outside or None)
+    if options.images != ReadOptions() or said != (None, None, None):
+        raise InputError(
+            f"{source} is a survey whose images were read already: --keep, --field, --as-is, --pixel-scale, --zero-point and "
+            "--allow-outside have nothing to say of it."
+        )
+    _require_places(str(source), out, options)
+    survey = open_survey(source)
+    if options.metrics is not None:
+        _require_labels(survey.table().column("label").null_count < len(survey), asked.trained, options)
+    return _answer(survey, asked, out, options)
 
 
-def _make_schema(model: Model, options: PredictOptions) -> pa.Schema:
-    about = {
-        "head_sha256": model.digest,
-        "class_names": model.class_names,
-        "weights_digest": model.trained.identity.weights_digest,
-        "adapted": options.adapt,
-    }
-    return make_schema(model.class_names, about)
+def is_survey(source: str) -> bool:
+    """Tell whether a source is a store of activations and not images."""
+    return (Path(source) / "zarr.json").is_file()
 
 
-def _conditions(listing: Listing, model: Model, options: PredictOptions) -> dict[str, str | int | bool]:
-    """Return all that determines the rows, also what may change their last bits."""
-    return {
-        "schema": SCHEMA_VERSION,
-        "inputs": listing.digest,
-        "head": model.digest,
-        "batch_size": options.batch_size,
-        "adapt": options.adapt,
-        "images": repr(options.images),
-        "device": model.device.type,
-        "forward": model.choose_library(listing.num_inputs),
-        "onnxruntime": version("onnxruntime"),
-        "torch": torch.__version__,
-        "num_threads": torch.get_num_threads(),
-    }
+def _require_places(source: str, out: Path, options: PredictOptions) -> None:
+    for option, path in (("--out", out), ("--metrics", options.metrics)):
+        if path is not None:
+            require_result_place(option, path, source)
+    require_result_name(out)
 
 
-def _list(source: str, model: Model, options: PredictOptions, start: int = 0) -> Iterator[Input]:
-    """Yield the inputs from the one numbered ``start`` on."""
-    bands = model.trained.field.channels.names_of_files
-    listed = list_inputs(source, allow_outside=options.allow_outside, start=start, bands=bands)
-    return listed if options.limit is None else itertools.islice(listed, options.limit - start)
+def _require_labels(is_labelled: bool, trained: TrainedHead, options: PredictOptions) -> None:
+    if options.metrics is not None and not is_labelled:
+        names = ", ".join(trained.class_names)
+        raise InputError(f"--metrics: there are no labels; expected are the head's classes: {names}.")
 
 
-def _decode(inputs: Iterable[Input], model: Model, options: PredictOptions) -> Iterator[list[Decoded]]:
-    return decode_batches(
-        inputs,
-        model.trained.field,
-        replace(options.images, bands=model.trained.bands),
-        batch_size=options.batch_size,
-        num_threads=options.num_workers,
-        # On a CPU, decoding and predicting take turns with all cores; on a GPU they overlap.
-        num_ahead=0 if model.device.type == "cpu" else 2,
+def _identify(trained: TrainedHead, options: PredictOptions, kept: Path | None) -> Identity:
+    """Return the identity of the survey to fill: what was kept decides the field, else the user, else the head."""
+    said, field = options.images, trained.field
+    if options.field_arcsec is not None:
+        field = widen_field(field, options.field_arcsec)
+    framing = Framing(field, said.as_is, said.pxscale, said.zero_point)
+    where = "--field" if kept is None else str(kept)
+    if kept is not None:
+        found = Store(kept).identity
+        assert found.framing is not None
+        if differences := found.answers(trained.identity):
+            listing = "\n".join(f"  {line}" for line in differences)
+            raise InputError(f"--keep: {kept} holds activations made under other settings:\n{listing}\nGive another name.")
+        if replace(found.framing, field=field) != framing:
+            raise InputError(
+                f"--keep: {kept} was read with {found.framing.to_json()}, now {framing.to_json()} is asked for; give another "
+                "name."
+            )
+        if options.field_arcsec is not None:
+            found.framing.require(field, where=where)
+        framing = found.framing
+    framing.require(trained.field, where=where)
+    return trained.identity.kept(framing) if kept is None else found
+
+
+def _keep_listing(work: WorkFolder, source: str, trained: TrainedHead, options: PredictOptions) -> None:
+    bands = trained.field.channels.names_of_files
+
+    def list_all() -> Iterator[Input]:
+        listed = list_inputs(source, allow_outside=options.allow_outside, bands=bands)
+        return iter(tqdm(itertools.islice(listed, options.limit), "list", unit="input", delay=2))
+
+    asked = {"allow_outside": options.allow_outside, "limit": options.limit, "bands": list(bands)}
+    if keep_listing(work.path, source, asked, list_all) and (passed_over := say_passed_over(source)):
+        _logger.warning("%s: %s", source, passed_over)
+
+
+def _fill(
+    work: WorkFolder, listing: Listing, model: Model, identity: Identity, options: PredictOptions, kept: Path | None
+) -> StoredSurvey:
+    """Return the survey of the inputs: published where it is kept, else where it is made."""
+    network = open_network(
+        model,
+        identity,
+        library=_choose_library(model, len(listing), kept),
+        folder=work.path,
+        is_kept=options.keep is not None,
     )
+    survey = fill_survey(
+        work,
+        listing,
+        model,
+        network,
+        options=options.images,
+        num_workers=options.num_workers,
+        batch_size=options.batch_size,
+        kept=kept,
+    )
+    if options.keep is not None:
+        publish_survey(survey, options.keep)
+        return open_survey(options.keep)
+    store = Store(survey.store.path)
+    table = KeptTable(survey.table, num_rows=len(listing), block_rows=network.layout.shard_rows, key=network.identity.key)
+    return StoredSurvey(store, table, network.identity.framing, holds_features=network.head is not None)
 
 
-def _adapt(source: str, model: Model, options: PredictOptions, num_inputs: int, *, where: Path) -> Model:
-    batches = _decode(spread(_list(source, model, options), num_inputs), model, options)
-    images = ([decoded.image for decoded in batch if decoded.image is not None] for batch in batches)
-    return model.adapt_to(images, where=where)
+def _choose_library(model: Model, num_images: int, kept: Path | None) -> Library:
+    """Return what runs the backbone; a survey that grows goes on with what it was made with, where the choice is ours."""
+    earlier = str(read_conditions(kept).get("forward", "")).partition(" ")[0] if kept is not None else ""
+    is_free = model.wanted_library == "auto" and model.device.type == "cpu"
+    if is_free and earlier in ("torch", "onnxruntime"):
+        return "torch" if earlier == "torch" else "onnxruntime"
+    return model.choose_library(num_images)
 
 
-def _plan_parts(folder: Path, num_inputs: int, options: PredictOptions) -> dict[Path, range]:
-    """Return the files of the parts, and which inputs stand in each: whole batches."""
-    part_rows = options.batch_size * max(1, _PART_ROWS // options.batch_size)
-    rows = (range(start, min(start + part_rows, num_inputs)) for start in range(0, num_inputs, part_rows))
-    return {folder / f"{number:06d}.parquet": some for number, some in enumerate(rows)}
-
-
-def _predict_batch(batch: Sequence[Decoded], model: Model, listing: Listing, schema: pa.Schema) -> pa.RecordBatch:
-    predictions = model.predict_list([decoded.image for decoded in batch if decoded.image is not None])
-    notes = ["another input has the same id" if listing.is_repeated(decoded.entry) else "" for decoded in batch]
-    return tabulate_batch(batch, notes, predictions, schema)
-
-
-def _take_rows(tables: Iterator[pa.RecordBatch], num_rows: int, progress: "tqdm[Any]") -> Iterator[pa.RecordBatch]:
-    """Yield as many of the tables, which are whole batches, as have ``num_rows`` together."""
-    while num_rows > 0:
-        table = next(tables)
-        num_rows -= len(table)
-        progress.update(len(table))
-        yield table
+def _answer(survey: StoredSurvey, asked: AskedHead, out: Path, options: PredictOptions) -> dict[str, int]:
+    """Write the answers, and the metrics where they are wanted; return what was counted."""
+    if note := survey.require(asked.trained):
+        _logger.warning("%s; they differ by less than 1 %%, and it answers", note)
+    num_rows = len(survey) if options.limit is None else min(options.limit, len(survey))
+    if options.adapt:
+        asked = survey.adapt(asked, num_rows)
+    counts, measurements = Counts(), Measurements(asked.trained)
+    takers = [counts.add, *([] if options.metrics is None else [measurements.add])]
+    write_result(out, survey.answer(asked, num_rows), asked.schema, takers)
+    if options.metrics is not None:
+        measurements.write(options.metrics)
+    return counts.found

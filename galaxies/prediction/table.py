@@ -1,4 +1,4 @@
-"""The table that ``predict`` writes: its columns, the same for every run of a head.
+"""The table that ``predict`` writes: its columns, the same for every run of a head; and what is known of a galaxy before.
 
 They are made of a batch of galaxies at once, as Arrow holds them. Legend: B galaxies, K classes.
 """
@@ -53,26 +53,46 @@ def make_schema(class_names: Sequence[str], about: Mapping[str, object]) -> pa.S
     return pa.schema(fields, metadata=metadata)
 
 
-def tabulate_batch(
-    batch: Sequence[Decoded], notes: Sequence[str], predictions: Predictions, schema: pa.Schema
+GALAXY_SCHEMA = pa.schema(
+    [
+        pa.field(name, kind, metadata={"description": meaning})
+        for name, kind, meaning in (
+            ("id", *COLUMNS["id"]),
+            ("path", *COLUMNS["path"]),
+            ("index", pa.int64(), "the place of its image in a file that holds many"),
+            *((name, *COLUMNS[name]) for name in ("ra", "dec", "pxscale", "label", "notes")),
+            ("is_doubtful", pa.bool_(), "a note says that the pixels may not be what they are taken for"),
+            ("error", pa.string(), "why it has no features: its row of the store is zeros"),
+        )
+    ]
+)
+"""What is known of a galaxy of a survey before any head is asked."""
+
+_REPEATED = "another input has the same id"
+
+
+def tabulate_rows(
+    galaxies: pa.RecordBatch, is_repeated: NDArray[np.bool_], predictions: Predictions, schema: pa.Schema
 ) -> pa.RecordBatch:
-    """Return a row an input.
+    """Return a row a galaxy.
 
     Args:
-        batch: the inputs, B.
-        notes: for each input, what to say beside its own notes; empty for nothing.
-        predictions: of the inputs that have an image, in order.
+        galaxies: B of them, in GALAXY_SCHEMA.
+        is_repeated: (B,) whether another one has the same id.
+        predictions: of those without an error, in order.
         schema: as :func:`make_schema` makes it.
     """
-    has_image = np.array([decoded.image is not None for decoded in batch], bool)
-    place = pa.array(np.cumsum(has_image) - 1, mask=~has_image)
+    has_features = galaxies["error"].is_null().to_numpy(zero_copy_only=False)
+    place = pa.array(np.cumsum(has_features) - 1, mask=~has_features)
     answers = tabulate_answers(predictions)
     # A place that is unknown takes what is unknown.
     answers = pa.RecordBatch.from_arrays(list(answers.values()), names=list(answers)).take(place)
-    columns = dict(zip(answers.schema.names, answers.columns, strict=True))
-    is_doubtful = pa.array(np.array([decoded.is_doubtful for decoded in batch], bool))
-    columns["abstain"] = pc.or_(columns["abstain"].fill_null(True), is_doubtful)
-    columns |= _tabulate_inputs(batch, notes)
+    columns = dict(zip(galaxies.schema.names, galaxies.columns, strict=True))
+    columns |= dict(zip(answers.schema.names, answers.columns, strict=True))
+    columns["abstain"] = pc.or_(columns["abstain"].fill_null(True), galaxies["is_doubtful"])
+    notes = columns["notes"]
+    more = pc.binary_join_element_wise(notes, _REPEATED, "; ").fill_null(_REPEATED)
+    columns["notes"] = pc.if_else(pa.array(is_repeated), more, notes)
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
@@ -94,20 +114,22 @@ def tabulate_answers(predictions: Predictions) -> dict[str, pa.Array]:
     }
 
 
-def _tabulate_inputs(batch: Sequence[Decoded], notes: Sequence[str]) -> dict[str, pa.Array]:
-    """Return the columns that say which galaxies they are, and what happened to their images."""
+def tabulate_inputs(batch: Sequence[Decoded]) -> pa.RecordBatch:
+    """Return which galaxies B inputs are, and what happened to their images, in GALAXY_SCHEMA."""
     entries = [decoded.entry for decoded in batch]
-    said = ["; ".join(filter(None, (*decoded.notes, more))) for decoded, more in zip(batch, notes, strict=True)]
-    return {
+    columns = {
         "id": _text([entry.id for entry in entries]),
         "path": _text([str(entry.files[0]) if entry.files else "" for entry in entries]),
+        "index": pa.array([entry.index for entry in entries], pa.int64()),
         **{
             name: _known(np.array([getattr(entry, name) for entry in entries], np.float64)) for name in ("ra", "dec", "pxscale")
         },
         "label": _text([entry.label for entry in entries]),
-        "notes": _text([text or None for text in said]),
+        "notes": _text(["; ".join(filter(None, decoded.notes)) or None for decoded in batch]),
+        "is_doubtful": pa.array([decoded.is_doubtful for decoded in batch], pa.bool_()),
         "error": _text([decoded.error for decoded in batch]),
     }
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=GALAXY_SCHEMA)
 
 
 def _known(numbers: NDArray[np.float64]) -> pa.DoubleArray:

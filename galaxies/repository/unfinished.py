@@ -90,7 +90,7 @@ def _describe(kind: Kind | Literal["predict"], path: Path, key: str) -> Unfinish
 
 def _describe_progress(kind: Kind | Literal["predict"], path: Path) -> str:
     """Say how far work is; PyTorch, Zarr and the like are imported only where there is such work."""
-    if kind == "extract":
+    if kind in ("extract", "predict"):
         from galaxies.features.unfinished import describe_stores
 
         return describe_stores(path)
@@ -102,10 +102,6 @@ def _describe_progress(kind: Kind | Literal["predict"], path: Path) -> str:
         from galaxies.sources.transfer import describe_download
 
         return describe_download(path)
-    if kind == "cutouts":
-        from galaxies.sources.cutouts import describe_cutouts
+    from galaxies.sources.cutouts import describe_cutouts
 
-        return describe_cutouts(path)
-    from galaxies.prediction.run import describe_parts
-
-    return describe_parts(path)
+    return describe_cutouts(path)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from numpy.typing import NDArray
 
+from galaxies.data.catalog import image_sha256
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.errors import InputError
 from galaxies.sources.image_files import DAMAGE_ERRORS, say_damage
@@ -29,6 +30,7 @@ class Decoded:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()  # of the notes those that say that the pixels may not be what they are taken for
     error: str | None = None
+    sha256: bytes | None = None  # of the image's shape and pixels, where it was asked for
 
     @property
     def is_doubtful(self) -> bool:
@@ -59,10 +61,6 @@ def decode_batches(
 ) -> Iterator[list[Decoded]]:
     """Yield all inputs decoded, in order, in batches, in constant memory. Call it under :func:`silent_readers`.
 
-    Threads do the work: reading, decompressing and resampling let go of Python's lock, and a picture that a process decoded
-    would cost half as much again to be sent here as to decode (0.3 of 0.6 ms, JPEG of 256 px). astropy holds the lock for half
-    of the time of a FITS file, and yet two processes read half as many as two threads (three planes of 256 px).
-
     Args:
         inputs: drawn as they are needed.
         field: as for :func:`decode`.
@@ -72,20 +70,64 @@ def decode_batches(
         num_ahead: batches to decode while the reader is busy with one. 0 where it needs the same cores: taking turns with
             it, neither waits for the other's threads.
     """
-    pending: deque[list[Future[list[Decoded]]]] = deque()
-    with ImageReader(field, options) as reader, ThreadPoolExecutor(max(1, num_threads)) as executor:
-        try:
-            for batch in batched(inputs, batch_size):
-                # HDF5 reads with one thread at a time.
-                num_rows = batch_size if batch[0].index is not None else max(1, batch_size // (8 * max(1, num_threads)))
-                tasks = batched(batch, num_rows)
-                pending.append([executor.submit(_decode_list, task, reader) for task in tasks])
-                if len(pending) > num_ahead:
-                    yield _collect(pending.popleft())
-            while pending:
+    pending: deque[_Tasks] = deque()
+    with Decoder(field, options, num_threads=num_threads) as decoder:
+        for batch in batched(inputs, batch_size):
+            pending.append(decoder.start(batch))
+            if len(pending) > num_ahead:
                 yield _collect(pending.popleft())
-        finally:
-            executor.shutdown(cancel_futures=True)
+        while pending:
+            yield _collect(pending.popleft())
+
+
+class Decoder:
+    """Decodes batches of inputs by several threads. Use it as a context manager, under :func:`silent_readers`.
+
+    Reading, decompressing and resampling let go of Python's lock, and a picture that a process decoded would cost half as much
+    again to be sent here as to decode (0.3 of 0.6 ms, JPEG of 256 px). astropy holds the lock for half of the time of a FITS
+    file, and yet two processes read half as many as two threads (three planes of 256 px).
+    """
+
+    def __init__(
+        self, field: FieldOfView | None, options: ReadOptions | None = None, *, num_threads: int, with_digests: bool = False
+    ) -> None:
+        """Prepare, as for :func:`decode`.
+
+        Args:
+            field: what the training images show.
+            options: what the user says of all images.
+            num_threads: at least one is used.
+            with_digests: whether the digest of each image is wanted, by these threads: 0.1 ms at 256 px.
+        """
+        self._reader, self._executor = ImageReader(field, options), ThreadPoolExecutor(max(1, num_threads))
+        self._num_threads, self._with_digests = max(1, num_threads), with_digests
+
+    def decode(self, inputs: Sequence[Input]) -> list[Decoded]:
+        """Decode a batch, in order; several threads may call it at the same time."""
+        return _collect(self.start(inputs))
+
+    def start(self, inputs: Sequence[Input]) -> "_Tasks":
+        """Begin with a batch, for :func:`_collect`."""
+        # HDF5 reads with one thread at a time.
+        is_one = bool(inputs) and inputs[0].index is not None
+        num_rows = len(inputs) if is_one else max(1, len(inputs) // (8 * self._num_threads))
+        return [self._executor.submit(self._decode, task) for task in batched(inputs, num_rows)]
+
+    def _decode(self, inputs: Sequence[Input]) -> list[Decoded]:
+        found = _decode_list(inputs, self._reader)
+        if not self._with_digests:
+            return found
+        return [one if one.image is None else replace(one, sha256=image_sha256(one.image)) for one in found]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(cancel_futures=True)
+        self._reader.__exit__(None, None, None)
+
+
+_Tasks = list["Future[list[Decoded]]"]
 
 
 @contextmanager

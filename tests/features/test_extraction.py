@@ -24,7 +24,7 @@ from galaxies.data.catalog import Catalog
 from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
-from galaxies.features.extraction import fill_blocks
+from galaxies.features.blocks import BlockPlan, CatalogBlocks, fill_blocks
 from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Store, plan_layout
 from galaxies.features.unfinished import UnfinishedStore, open_unfinished
@@ -277,8 +277,8 @@ def fill_block(galaxies_path: Path, stored: UnfinishedStore, params: ExtractPara
     )
     writers = {stored.layer: ShardWriter(stored, params.precision)}
     with GalaxyFile(galaxies_path) as galaxies:
-        images = CatalogImages(galaxies, catalog)
-        return sum(fill_blocks(images, forward=forward, writers=writers, blocks=[block], batch_rows=100))
+        images = CatalogBlocks(CatalogImages(galaxies, catalog))
+        return sum(fill_blocks(BlockPlan((block,), batch_rows=100), images, forward=forward, writers=writers))
 
 
 def test_processes_fill_blocks_of_one_store_at_the_same_time(tmp_path: Path) -> None:

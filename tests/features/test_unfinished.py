@@ -116,7 +116,7 @@ def test_a_finished_layer_outlives_other_conditions(tmp_path: Path) -> None:
 
 def test_publishing_leaves_nothing_but_the_store(tmp_path: Path) -> None:
     out = tmp_path / "features" / "layer4.zarr"
-    leftover = out.parent / ".layer4.zarr.killed"
+    leftover = out.parent / ".layer4.zarr.killed.publishing"
     leftover.mkdir(parents=True)
     with open_unfinished(tmp_path, IDENTITY) as stores:
         write_shards(stores)

@@ -1,7 +1,7 @@
-"""Adaptation takes out what moves all features together, from a sample of any input, and goes on after a kill."""
+"""Adaptation takes out what moves all features together, from a sample of any input."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,10 @@ import galaxies
 from galaxies.errors import InputError
 from galaxies.features.standardisation import measure_features
 from galaxies.heads.head import load_head
-from galaxies.prediction import adaptation
-from galaxies.prediction import run as prediction_run
 from galaxies.prediction.adaptation import LARGEST_SAMPLE, spread
+from galaxies.prediction.answers import ask
 from galaxies.prediction.model import Model
-from galaxies.prediction.run import PredictOptions, predict_inputs
+from galaxies.prediction.run import PredictOptions, predict_inputs, predict_survey
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import toy_images
 
@@ -67,43 +66,20 @@ def test_too_few_images_are_refused(folder: Path, model: Model, tmp_path: Path) 
 
 @pytest.mark.parametrize("number", [1, LARGEST_SAMPLE, LARGEST_SAMPLE + 1, 10 * LARGEST_SAMPLE + 3])
 def test_the_sample_is_spread_over_all_inputs(number: int) -> None:
-    sample = list(spread(range(number), number))
+    sample = spread(np.arange(number))
     assert min(number, LARGEST_SAMPLE // 2) <= len(sample) <= LARGEST_SAMPLE
     assert sample[0] == 0
     assert set(np.diff(sample)) <= {max(1, -(-number // LARGEST_SAMPLE))}
     assert number - sample[-1] <= -(-number // LARGEST_SAMPLE)
 
 
-def test_a_killed_run_keeps_what_it_measured_and_ends_with_the_same_bytes(
+def test_a_survey_is_adapted_to_by_its_features_alone(
     folder: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = str(folder / "galaxies.h5")
-    monkeypatch.setattr(prediction_run, "_PART_ROWS", 8)
-    predict_inputs(source, tmp_path / "whole" / "out.parquet", model, OPTIONS)
+    keep = tmp_path / "survey.zarr"
+    predict_inputs(str(folder / "galaxies.h5"), tmp_path / "out.parquet", model, replace(OPTIONS, keep=keep))
     expected = model.adapt(toy_images(NUM_GALAXIES)).predict(toy_images(NUM_GALAXIES)).probabilities
-    predict_list, num_calls = Model.predict_list, 0
-
-    def stop_at_the_third(self: Model, images: Any) -> Any:
-        nonlocal num_calls
-        num_calls += 1
-        if num_calls == 3:
-            raise KeyboardInterrupt
-        return predict_list(self, images)
-
-    monkeypatch.setattr(Model, "predict_list", stop_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        predict_inputs(source, tmp_path / "out.parquet", model, OPTIONS)
-    measured = tmp_path / ".out.parquet.parts" / "adaptation.json"
-    assert measured.is_file()
-    monkeypatch.setattr(adaptation, "measure_features", lambda batches: pytest.fail("measured again"))
-    predict_inputs(source, tmp_path / "out.parquet", model, OPTIONS)
-    assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "whole" / "out.parquet").read_bytes()
     table = pd.read_parquet(tmp_path / "out.parquet")
     np.testing.assert_allclose(table[[f"p {name}" for name in CLASS_NAMES]].to_numpy(), expected, atol=1e-3)
-
-
-def test_what_was_measured_comes_back_from_disk_to_the_last_bit() -> None:
-    features = np.random.default_rng(0).normal(size=(50, 9)).astype(np.float32) * np.logspace(-6, 6, 9, dtype=np.float32)
-    features[:, 4] = 3.0
-    for measured in measure_features([features]):
-        assert np.array_equal(torch.tensor(measured.tolist()).numpy(), measured)
+    predict_survey(keep, tmp_path / "again.parquet", ask(folder / "models"), OPTIONS)
+    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "out.parquet").read_bytes()

@@ -24,6 +24,7 @@ from galaxies.features.store import Store
 from galaxies.prediction.export import export_model, resize_weights, zoom_weights
 from galaxies.prediction.model import Model
 from galaxies.prediction.similarity import find_similar
+from galaxies.prediction.stored_survey import open_survey
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import toy_images, toy_splits, write_toy_catalog
 
@@ -119,8 +120,10 @@ def test_a_kept_ending_is_exported_and_compares_galaxies(tmp_path: Path, layer: 
     (tmp_path / "data").mkdir()
     (tmp_path / "galaxies.h5").rename(tmp_path / "data" / "galaxies.h5")
     write_toy_catalog(tmp_path / "data" / "catalog.parquet", toy_images(NUM_GALAXIES))
+    write_splits(tmp_path / "data" / "splits.parquet", toy_splits(np.zeros(NUM_GALAXIES, int), ["train"] * NUM_GALAXIES))
     Image.fromarray(toy_images(NUM_GALAXIES)[17]).save(tmp_path / "seventeen.png")
-    _, similar = find_similar(str(tmp_path / "seventeen.png"), model, folder=tmp_path, number=3)
+    store = tmp_path / "features" / f"{layer}.zarr"
+    _, similar = find_similar(str(tmp_path / "seventeen.png"), model, open_survey(store), number=3)
     assert "no pixel scale: taken as it is" in caplog.text
     assert similar[0].row == 17
     assert similar[0].distance < 0.05 < similar[1].distance

@@ -13,24 +13,25 @@ import torch
 from PIL import Image
 
 import galaxies
-from galaxies.prediction import run as prediction_run
+from galaxies.features import store
 from galaxies.prediction.model import Model
 from galaxies.prediction.run import PredictOptions, predict_inputs
+from galaxies.work_folder import work_path_beside
 from tests.pipelines import REPOSITORY
 from tests.predicting import save_toy_head
 from tests.toys import toy_images
 
 NUM_IMAGES = 640
 NUM_KILLED = 120
-PART_ROWS = 8
-OPTIONS = PredictOptions(batch_size=PART_ROWS)
+BLOCK_ROWS = 8
+OPTIONS = PredictOptions(batch_size=BLOCK_ROWS)
 
 _KILLED_PROGRAM = f"""
 import sys, torch
-from galaxies.prediction import run as prediction_run
+from galaxies.features import store
 from galaxies.__main__ import main
 torch.set_num_threads({torch.get_num_threads()})
-prediction_run._PART_ROWS = {PART_ROWS}
+store._MAX_SHARD_ROWS = {BLOCK_ROWS}
 main([*sys.argv[1:], "--model-dir", "models", "--device", "cpu", "--num-workers", "1"])
 """
 
@@ -38,7 +39,6 @@ _MEMORY_PROGRAM = """
 import resource, galaxies
 from pathlib import Path
 from galaxies.prediction import run as prediction_run
-prediction_run._PART_ROWS = 64
 model = galaxies.load("models", device="cpu")
 peaks = []
 for limit in (128, 640):
@@ -75,13 +75,17 @@ def test_memory_does_not_grow_with_the_number_of_inputs(folder: Path) -> None:
     assert float(printed) < 8  # KiB; 2 were measured over 2,000 inputs.
 
 
-def test_a_killed_process_is_continued_to_the_same_bytes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "out.csv"
-    command = ("predict", "images", "--out", str(out), "--batch-size", str(PART_ROWS), "--limit", str(NUM_KILLED))
+@pytest.mark.parametrize("kept", [False, True], ids=["thrown away", "kept"])
+def test_a_killed_process_is_continued_to_the_same_bytes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    out, keep = tmp_path / "out.csv", tmp_path / "survey.zarr" if kept else None
+    keeping = ["--keep", str(keep)] if keep else []
+    command = ("predict", "images", "--out", str(out), "--batch-size", str(BLOCK_ROWS), "--limit", str(NUM_KILLED), *keeping)
     process = start(folder, _KILLED_PROGRAM, *command)
-    parts = tmp_path / ".out.csv.parts"
+    table = work_path_beside(keep or out) / "layer1.table"
     deadline = time.monotonic() + 120
-    while not (parts / "000002.parquet").exists():
+    while not (table / "000002.parquet").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -90,18 +94,20 @@ def test_a_killed_process_is_continued_to_the_same_bytes(folder: Path, tmp_path:
     assert not out.exists()
 
     num_images = 0
-    predict_list = Model.predict_list
+    resize = Model.resize
 
     def count(self: Model, images: list[object]) -> object:
         nonlocal num_images
         num_images += len(images)
-        return predict_list(self, images)  # type: ignore[arg-type]
+        return resize(self, images)  # type: ignore[arg-type]
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(prediction_run, "_PART_ROWS", PART_ROWS)
-    monkeypatch.setattr(Model, "predict_list", count)
+    monkeypatch.setattr(store, "_MAX_SHARD_ROWS", BLOCK_ROWS)
+    monkeypatch.setattr(Model, "resize", count)
     model = galaxies.load("models", device="cpu")
-    predict_inputs("images", out, model, replace(OPTIONS, limit=NUM_KILLED))
-    assert num_images <= NUM_KILLED - 3 * PART_ROWS
-    predict_inputs("images", tmp_path / "whole.csv", model, replace(OPTIONS, limit=NUM_KILLED))
+    options = replace(OPTIONS, limit=NUM_KILLED)
+    predict_inputs("images", out, model, replace(options, keep=keep))
+    assert num_images <= 1 + NUM_KILLED - 2 * BLOCK_ROWS  # One of noise, that tells the layout.
+    predict_inputs("images", tmp_path / "whole.csv", model, options)
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert [path.name for path in tmp_path.glob(".*")] == []

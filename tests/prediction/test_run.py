@@ -16,13 +16,11 @@ from PIL import Image
 import galaxies
 from galaxies.__main__ import main
 from galaxies.errors import InputError
-from galaxies.prediction import run as prediction_run
 from galaxies.prediction.model import Model
 from galaxies.prediction.result_file import make_safe
 from galaxies.prediction.run import PredictOptions, predict_inputs
 from galaxies.prediction.table import COLUMNS, SCHEMA_VERSION
 from galaxies.sources.image_reader import ReadOptions
-from galaxies.sources.inputs import survey_inputs
 from tests.predicting import CLASS_NAMES, NUM_GALAXIES, save_toy_head
 from tests.toys import toy_images
 from tests.users import plain_user
@@ -47,24 +45,14 @@ def model(folder: Path) -> Model:
     return galaxies.load(folder / "models", device="cpu")
 
 
-@pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make parts of one batch."""
-    monkeypatch.setattr(prediction_run, "_PART_ROWS", 4)
-
-
 def predict(folder: Path, model: Model, out: Path, **changes: Any) -> pd.DataFrame:
     predict_inputs(str(folder / "images"), out, model, replace(OPTIONS, **changes))
     return pd.read_parquet(out)
 
 
-def test_what_is_said_of_all_images_is_part_of_what_determines_the_rows(folder: Path, model: Model, tmp_path: Path) -> None:
+def test_what_is_said_of_all_images_decides_the_rows(folder: Path, model: Model, tmp_path: Path) -> None:
     predicted = predict(folder, model, tmp_path / "out.parquet", images=ReadOptions(pxscale=0.4))
     assert (predicted["pxscale"].dropna() == 0.4).all()
-    listing = survey_inputs([])
-    said = [ReadOptions(), ReadOptions(pxscale=0.4), ReadOptions(as_is=True)]
-    conditions = [prediction_run._conditions(listing, model, PredictOptions(images=images)) for images in said]
-    assert len({condition["images"] for condition in conditions}) == 3
 
 
 def test_files_of_a_folder_that_are_passed_over_are_counted(
@@ -89,9 +77,7 @@ def test_the_test_galaxies_get_the_probabilities_of_the_evaluate_stage(folder: P
     assert table["id"].tolist() == [f"{index:06d}" for index in range(NUM_GALAXIES)]
 
 
-def test_every_input_is_a_row_in_order_also_the_broken_one(
-    folder: Path, model: Model, tmp_path: Path, small_parts: None
-) -> None:
+def test_every_input_is_a_row_in_order_also_the_broken_one(folder: Path, model: Model, tmp_path: Path) -> None:
     table = predict(folder, model, tmp_path / "out.parquet")
     assert table["id"].tolist() == [f"{index:02d}" for index in range(11)]
     assert table["error"].notna().tolist() == [index == 7 for index in range(11)]
@@ -120,42 +106,6 @@ def test_the_schema_is_the_documented_one(folder: Path, model: Model, tmp_path: 
     assert about["schema_version"] == SCHEMA_VERSION
     assert about["class_names"] == list(CLASS_NAMES)
     assert about["head_sha256"] == model.digest
-
-
-@pytest.mark.parametrize("name", ["out.parquet", "out.csv"])
-def test_a_killed_run_goes_on_and_gives_the_same_bytes(
-    folder: Path, model: Model, tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    predict_inputs(str(folder / "images"), tmp_path / "whole" / name, model, OPTIONS)
-    num_calls = 0
-    predict_list = model.predict_list
-
-    def stop_at_the_third(images: Any) -> Any:
-        nonlocal num_calls
-        num_calls += 1
-        if num_calls == 3:
-            raise KeyboardInterrupt
-        return predict_list(images)
-
-    monkeypatch.setattr(model, "predict_list", stop_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        predict_inputs(str(folder / "images"), tmp_path / name, model, OPTIONS)
-    assert not (tmp_path / name).exists()
-    predict_inputs(str(folder / "images"), tmp_path / name, model, OPTIONS)
-    assert num_calls == 4  # The two finished batches were not made again.
-    assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-def test_parts_of_other_inputs_are_not_used(
-    folder: Path, model: Model, tmp_path: Path, small_parts: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = predict(folder, model, tmp_path / "whole.parquet")
-    work = tmp_path / ".out.parquet.parts"
-    work.mkdir()
-    (work / "conditions.json").write_text('{"inputs": "others"}')
-    (work / "000000.parquet").write_bytes(b"rows of another run")
-    assert predict(folder, model, tmp_path / "out.parquet").equals(whole)
-    assert "inputs was 'others', is " in caplog.text
 
 
 def test_workers_and_batches_change_no_row(folder: Path, model: Model, tmp_path: Path) -> None:
@@ -214,7 +164,7 @@ def test_a_result_that_has_no_place_is_refused_before_the_work(
     source = tmp_path / "c.csv"
     source.write_text("path,label\na.png,round\n")
     (tmp_path / "folder.csv").mkdir()
-    monkeypatch.setattr(model, "predict_list", lambda images: pytest.fail("it predicts"))
+    monkeypatch.setattr(model, "resize", lambda images: pytest.fail("it predicts"))
     monkeypatch.chdir(tmp_path)
     for name, reason in {
         "folder.csv": "is a folder; give the name of a file",
@@ -249,7 +199,7 @@ def test_what_the_system_refuses_is_a_message_and_no_traceback(
     def interrupt(self: Model, images: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Model, "predict_list", interrupt)
+    monkeypatch.setattr(Model, "resize", interrupt)
     assert main([*arguments, "out.csv"]) == 130
     assert capsys.readouterr().err.endswith("Interrupted.\n")
 

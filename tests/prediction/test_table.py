@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.prediction.predictions import Predictions
-from galaxies.prediction.table import COLUMNS, make_schema, tabulate_batch
+from galaxies.prediction.table import COLUMNS, make_schema, tabulate_inputs, tabulate_rows
 from galaxies.sources.decoding import Decoded
 from galaxies.sources.inputs import Input
 
@@ -23,8 +23,10 @@ def predictions(*first: float, novelty: float = 1.0) -> Predictions:
     return Predictions(NAMES, probabilities, probabilities > 0.2, np.full(len(first), novelty), 2.0, 0.7)
 
 
-def rows(decoded: list[Decoded], said: Predictions, notes: list[str] | None = None) -> list[dict[str, Any]]:
-    table = tabulate_batch(decoded, notes or [""] * len(decoded), said, make_schema(said.class_names, {}))
+def rows(decoded: list[Decoded], said: Predictions, *, are_repeated: bool = False) -> list[dict[str, Any]]:
+    galaxies, is_repeated = tabulate_inputs(decoded), np.full(len(decoded), are_repeated)
+    galaxies.validate(full=True)
+    table = tabulate_rows(galaxies, is_repeated, said, make_schema(said.class_names, {}))
     table.validate(full=True)
     found: list[dict[str, Any]] = table.to_pylist()
     return found
@@ -32,7 +34,7 @@ def rows(decoded: list[Decoded], said: Predictions, notes: list[str] | None = No
 
 def test_what_is_known_of_an_input_stands_in_its_row() -> None:
     entry = Input("NGC 1", (Path("a/g.fits"), Path("a/r.fits")), None, 10.5, -3.0, 0.262, "round")
-    (row,) = rows([Decoded(entry, IMAGE, ("cropped",))], predictions(0.75), ["twice"])
+    (row,) = rows([Decoded(entry, IMAGE, ("cropped",))], predictions(0.75), are_repeated=True)
     assert row == {
         "id": "NGC 1",
         "path": "a/g.fits",
@@ -49,7 +51,7 @@ def test_what_is_known_of_an_input_stands_in_its_row() -> None:
         "abstain": False,
         "novelty": 1.0,
         "is_novel": False,
-        "notes": "cropped; twice",
+        "notes": "cropped; another input has the same id",
         "error": None,
     }
     assert list(row) == [name for column in COLUMNS for name in (["p round", "p =spiral"] if column[:2] == "p " else [column])]

@@ -11,7 +11,7 @@ import pytest
 from galaxies.__main__ import main
 from galaxies.errors import InputError
 from galaxies.features.store import Layout
-from galaxies.features.unfinished import open_unfinished
+from galaxies.features.unfinished import UnfinishedStore, open_unfinished
 from galaxies.heads.checkpoint import open_checkpoint
 from galaxies.repository.unfinished import delete_unfinished, format_unfinished, list_unfinished, list_unfinished_in
 from galaxies.sources.transfer import RemoteFile, download
@@ -121,12 +121,14 @@ def test_predictions_are_listed_where_their_results_will_stand(
 ) -> None:
     with open_work_folder(work_path_beside(tmp_path / "mine.csv")) as work:
         work.begin({})
-        (work.path / "000000.parquet").touch()
+        store = UnfinishedStore(work.path, "layer4")
+        store.open(num_rows=1100, layout=LAYOUT, identity=toy_identity())
+        write_toy_shard(store, 1, np.ones((512, 1, 8), np.float32))
     assert list_unfinished(tmp_path) == []
     (listed,) = list_unfinished_in(tmp_path)
     assert (listed.kind, listed.key) == ("predict", "mine.csv")
     assert main(["scratch", "--in", str(tmp_path)]) == 0
-    assert "1 parts of 1024 galaxies or fewer" in capsys.readouterr().out
+    assert "layer4 1/3 shards" in capsys.readouterr().out
     assert main(["scratch", "--in", str(tmp_path), "--delete", "mine"]) == 0
     assert not any(tmp_path.iterdir())
 

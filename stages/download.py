@@ -7,6 +7,7 @@ from galaxies.runtime import RuntimeParams
 from galaxies.sources.download_params import SIMULATED_SIZE, DownloadParams
 from galaxies.sources.embeddings import import_embeddings
 from galaxies.sources.image_import import LeftOut, write_left_out
+from galaxies.sources.parquet_images import import_parquet
 from galaxies.sources.sources import copy_hdf5, fetch_galaxy10, import_cutouts, import_images, simulate
 from stages import main_repository, read_params, run_stage, user_path
 
@@ -36,6 +37,14 @@ def main() -> None:
             params=params,
             root=main_repository(),
             num_threads=runtime.count_workers(),
+        )
+    elif params.source == "parquet":
+        import_parquet(
+            out,
+            path=user_path(str(params.path)),
+            image=params.columns,
+            sha256=params.sha256,
+            unlabelled_value=params.unlabelled_value,
         )
     elif params.source == "embeddings":
         left_out = import_embeddings(

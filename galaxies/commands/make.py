@@ -49,7 +49,9 @@ def _layer_instead_of_embeddings(params: Path) -> str | None:
 
 def _add_use(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "path", type=Path, help="an .h5 file, a folder of class folders, a table of images, positions, embeddings"
+        "path",
+        type=Path,
+        help="an .h5 file, class folders, a table of images, positions, embeddings, or a folder of Parquet files",
     )
     parser.add_argument("--leave-out", action="store_true", help="leave out the galaxies that cannot be used")
     parser.add_argument("--image-size", type=count, metavar="PX", help="bring all images to this size")

@@ -1,9 +1,10 @@
-"""``galaxies.h5``: galaxy images, labelled or not, in the Galaxy10 schema, read in blocks; or embeddings instead of images.
+"""``galaxies.h5``: galaxy images, labelled or not, in the Galaxy10 schema, read in blocks; or where they are, or embeddings.
 
 N galaxies, S image size in pixels, C bands (or features), B galaxies in a block.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,7 +17,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.bands import Channels, PixelType, to_pictures
-from galaxies.data.contiguous_images import open_contiguous
 from galaxies.data.galaxy_schema import (
     EMBEDDINGS,
     FRAMED_PXSCALE,
@@ -36,6 +36,9 @@ from galaxies.data.galaxy_schema import (
     schema_complaints,
 )
 from galaxies.data.hdf5_files import one_line, open_to_read
+from galaxies.data.hdf5_images import Hdf5Images
+from galaxies.data.image_listing import IMAGE_GROUPS, read_listing
+from galaxies.data.parquet_images import ParquetImages
 from galaxies.errors import InputError
 
 # What h5py raises for bytes that make no sense, wherever they stand (found by flipping every kind of byte).
@@ -81,22 +84,27 @@ class GalaxyFile:
                 self.class_names, self.bands = read_class_names(self._file), read_bands(self._file)
                 flux_scales = read_flux_scales(self._file)
             refuse_complaints(path, class_complaints(self.class_names))
-            self.has_images = "images" in self._file
+            self.has_images = EMBEDDINGS not in self._file or "images" in self._file
             if needs_images:
                 self.require_images()
+            with self._explaining_damage():
+                self._content = self._open_content()
         except BaseException:
             self._file.close()
             raise
-        self._content = self._file["images" if self.has_images else EMBEDDINGS]
         dtype: PixelType = "float16" if self._content.dtype == np.float16 else "uint8"
         self.channels = Channels(self.bands, dtype, flux_scales)
-        self.num_galaxies = int(self._content.shape[0])
-        self.image_size = int(self._content.shape[1]) if self.has_images else 0
+        self.num_galaxies = self._content.shape[0]
+        self.image_size = self._content.shape[1] if self.has_images else 0
         self._unlabelled_value = self._file.attrs.get(UNLABELLED_VALUE) if unlabelled_value is None else unlabelled_value
         framed = self._file.attrs.get(FRAMED_PXSCALE)
         self.framed_pxscale = None if framed is None else float(framed)
-        self.image_bytes = int(self._content.nbytes) // self.num_galaxies if self.has_images else 0
-        self._contiguous = open_contiguous(path, self._content)
+        self.image_bytes = math.prod(self._content.shape[1:]) * self._content.dtype.itemsize if self.has_images else 0
+
+    def _open_content(self) -> Hdf5Images | ParquetImages:
+        if IMAGE_GROUPS in self._file and "images" not in self._file:
+            return ParquetImages(read_listing(self._file))
+        return Hdf5Images(self.path, self._file["images" if self.has_images else EMBEDDINGS])
 
     @cached_property
     def labels(self) -> NDArray[np.int16]:
@@ -183,26 +191,17 @@ class GalaxyFile:
         return self.read_content(indices)
 
     def read_content(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Return images as :meth:`read_images` does, or of a file without images the embeddings, (B, C) float32.
+        """Return images as :meth:`read_images` does, or of a file without images the embeddings, (B, C) float32."""
+        return self._content.read(indices)
 
-        Reads runs of neighbours as slices: h5py's own list indexing is 13 to 58 times slower (measured).
-        """
-        images = np.empty((len(indices), *self._content.shape[1:]), self._content.dtype)
-        starts = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
-        stops = np.append(starts[1:], len(indices))[: len(starts)]  # None where there are no indices.
-        for start, stop in zip(starts, stops, strict=True):
-            first, last = int(indices[start]), int(indices[stop - 1])
-            try:
-                if self._contiguous:
-                    self._contiguous.read_into(images[start:stop], first)
-                else:
-                    self._content.read_direct(images, np.s_[first : last + 1], np.s_[start:stop])
-            except (OSError, RuntimeError) as error:
-                raise InputError(
-                    f"{self.path}: images {first} to {last} cannot be read ({one_line(error)}); the file is damaged, or its "
-                    "compression is not installed here. Get it again (data/galaxies.h5: `dvc repro --force download`)."
-                ) from error
-        return images
+    @property
+    def needs_decoding(self) -> bool:
+        """Tell whether images are encoded, so that to read them is work for a core."""
+        return self._content.needs_decoding
+
+    def split_rows(self, num_rows: int) -> list[range]:
+        """Return all galaxies in blocks of ``num_rows`` or fewer that are best read each by itself."""
+        return self._content.blocks(num_rows)
 
     def read_pictures(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images of ascending ``indices`` as a person is shown them: (B, S, S, 3) uint8, red first."""
@@ -222,8 +221,7 @@ class GalaxyFile:
     def close(self) -> None:
         """Close the file; what was read stays."""
         self._file.close()
-        if self._contiguous:
-            self._contiguous.close()
+        self._content.close()
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from galaxies.data.bands import MAX_BANDS, RGB
+from galaxies.data.image_listing import IMAGE_GROUPS
 from galaxies.errors import InputError
 
 GALAXY10_CLASS_NAMES = (
@@ -56,6 +57,7 @@ FLUX_SCALES = "flux_scales"
 _COMMON = {"ans": "an integer type", **dict.fromkeys(POSITION_COLUMNS, "a number type"), "ids": "text"}
 _COLUMNS = {"images": "uint8 or float16", **_COMMON}
 _COLUMNS_OF_EMBEDDINGS = {EMBEDDINGS: "float32", **_COMMON, GROUP: "an integer type"}
+_COLUMNS_OF_LISTING = {IMAGE_GROUPS: "int64", **_COMMON}
 
 
 def refuse_complaints(path: Path, complaints: Iterable[str]) -> None:
@@ -71,7 +73,7 @@ def refuse_complaints(path: Path, complaints: Iterable[str]) -> None:
 
 def schema_complaints(file: h5py.File) -> Iterator[str]:
     """Yield what is wrong with names, shapes and dtypes; nothing large is read."""
-    columns = _COLUMNS if "images" in file or EMBEDDINGS not in file else _COLUMNS_OF_EMBEDDINGS
+    columns = _choose_columns(file)
     entries = {name: file[name] for name in columns if isinstance(file.get(name, getlink=True), h5py.HardLink)}
     for name in columns:
         if name not in entries and file.get(name, getlink=True) is not None:
@@ -91,10 +93,21 @@ def schema_complaints(file: h5py.File) -> Iterator[str]:
     images, embeddings = entries.get("images"), entries.get(EMBEDDINGS)
     if isinstance(embeddings, h5py.Dataset):
         yield from _embedding_complaints(embeddings, entries)
+    if isinstance(entries.get(IMAGE_GROUPS), h5py.Dataset):
+        yield from _length_complaints(entries, IMAGE_GROUPS, _num_galaxies(file))
     if isinstance(images, h5py.Dataset):
         yield from _image_complaints(images, entries, has_class_names="class_names" in file.attrs)
         yield from _band_complaints(images, read_bands(file))
         yield from _scale_complaints(images, read_flux_scales(file))
+
+
+def _choose_columns(file: h5py.File) -> Mapping[str, str]:
+    """Return the columns of a file with images, with a listing of where they are, or with embeddings."""
+    if "images" in file:
+        return _COLUMNS
+    if IMAGE_GROUPS in file:
+        return _COLUMNS_OF_LISTING
+    return _COLUMNS_OF_EMBEDDINGS if EMBEDDINGS in file else _COLUMNS
 
 
 def _embedding_complaints(embeddings: h5py.Dataset, entries: Mapping[str, Any]) -> Iterator[str]:
@@ -143,8 +156,8 @@ def _scale_complaints(images: h5py.Dataset, scales: Sequence[float] | None) -> I
 def _is_dtype_of(name: str, dtype: np.dtype[Any]) -> bool:
     if name == "images":
         return dtype in (np.uint8, np.float16)
-    if name == EMBEDDINGS:
-        return bool(dtype == np.float32)
+    if name in (EMBEDDINGS, IMAGE_GROUPS):
+        return bool(dtype == (np.float32 if name == EMBEDDINGS else np.int64))
     if name == "ids":
         return dtype.kind in "iu" or h5py.check_string_dtype(dtype) is not None
     return dtype.kind in ("iu" if name in ("ans", GROUP) else "iuf")
@@ -158,6 +171,8 @@ def read_class_names(file: h5py.File) -> tuple[str, ...]:
 
 
 def _num_galaxies(file: h5py.File) -> int:
+    if "images" not in file and IMAGE_GROUPS in file:
+        return int(file[IMAGE_GROUPS][:, 2].sum())
     return len(file["images" if "images" in file else EMBEDDINGS])
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from galaxies.sources.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
+from galaxies.data.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
 
 
 def has_image_name(file: Path) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galaxies.data.bands import PICTURE_BANDS
+from galaxies.data.image_files import FITS_SUFFIXES
 from galaxies.errors import InputError
-from galaxies.sources.image_files import FITS_SUFFIXES
 from galaxies.tables.cells import read_label, read_number, read_position
 from galaxies.tables.csv_files import BAND_PREFIX, KNOWN_COLUMNS
 from galaxies.tables.table import TABLE_SUFFIXES, Row, Table, is_fits_table, open_table

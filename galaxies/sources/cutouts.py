@@ -19,12 +19,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from galaxies.data.image_files import DAMAGE_ERRORS, say_damage
 from galaxies.errors import InputError
 from galaxies.files import write_text
 from galaxies.sources.catalogues import CatalogueLine, open_position_catalogue, read_lines
 from galaxies.sources.decoding import silent_readers
 from galaxies.sources.fetching import AbsentError, Courtesy, Wanted, WrongContentError, fetch_all
-from galaxies.sources.image_files import DAMAGE_ERRORS, say_damage
 from galaxies.sources.image_reader import ImageReader, ReadOptions
 from galaxies.work_folder import work_path
 

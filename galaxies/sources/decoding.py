@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from galaxies.data.catalog import image_sha256
 from galaxies.data.field_of_view import FieldOfView
+from galaxies.data.image_files import DAMAGE_ERRORS, say_damage
 from galaxies.errors import InputError
-from galaxies.sources.image_files import DAMAGE_ERRORS, say_damage
 from galaxies.sources.image_reader import ImageReader, ReadOptions
 from galaxies.sources.inputs import Input
 

@@ -21,11 +21,12 @@ SIMULATED_SIZE = 256  # px
 class DownloadParams:
     """The section ``download`` of params.yaml."""
 
-    source: Literal["simulated", "galaxy10_decals", "hdf5", "images", "cutouts", "embeddings"] = "simulated"
-    path: str | None = None  # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue; else a table
+    source: Literal["simulated", "galaxy10_decals", "hdf5", "images", "cutouts", "embeddings", "parquet"] = "simulated"
+    # hdf5: a file in the Galaxy10 schema; images: a folder or a catalogue; parquet: a folder, pattern or list; else a table
+    path: str | None = None
     url: str | None = None  # galaxy10_decals: of the file; cutouts: a template with {ra} and {dec}; null: its own
     sha256: str | None = None  # of the input; null: galaxy10_decals' own, and an error for the local ones
-    # embeddings: the column of lists, or what the names of one column a feature begin with; null: found out
+    # embeddings: the column of lists, or what the names of one column a feature begin with; parquet: of images; null: found out
     columns: str | None = None
     layer: str = "ls-dr9"  # cutouts: what the service is to draw, the template's {layer}
     rate_per_second: Annotated[float, Limits(0.01, 1000)] = 5.0  # cutouts: requests, at most
@@ -40,25 +41,25 @@ class DownloadParams:
     on_error: OnError = "refuse"  # images, cutouts, embeddings: what becomes of galaxies that cannot be used
     seed: Annotated[int, Limits(0, 2**63 - 1)] = 0  # simulated
     unlabelled_fraction: Annotated[float, Limits(0, 1)] = 0.0  # simulated: share of the galaxies whose label is left away
-    unlabelled_value: int | None = None  # hdf5: the value of `ans` that means no label; null: as the file's attribute says
+    unlabelled_value: int | None = None  # hdf5, parquet: the label that means none; null: as the file's attribute says
     version: int = 1  # raised when the code changes the galaxies
 
     def problems(self) -> Iterator[str]:
         """Yield what the types cannot say."""
-        is_local = self.source in ("hdf5", "images", "cutouts", "embeddings")
+        is_local = self.source in ("hdf5", "images", "cutouts", "embeddings", "parquet")
         if is_local and not self.path:
             yield f"path: found null, but the source {self.source} reads a local path; use `-S download.path=<path>`"
         if not is_local and self.path is not None:
             yield (
                 f"path: found {self.path!r}, but the source {self.source} reads none; use `-S download.source=hdf5`, images, "
-                "cutouts or embeddings"
+                "cutouts, embeddings or parquet"
             )
-        if self.source != "embeddings" and self.columns is not None:
+        if self.source not in ("embeddings", "parquet") and self.columns is not None:
             yield f"columns: found {self.columns!r}, but the source {self.source} has none to choose; allowed is null"
         complaint = find_template_complaint(self.url) if self.source == "cutouts" and self.url is not None else None
         if complaint is not None:
             yield f"url: {complaint}"
-        if self.unlabelled_value is not None and self.source != "hdf5":
+        if self.unlabelled_value is not None and self.source not in ("hdf5", "parquet"):
             yield (
                 f"unlabelled_value: found {self.unlabelled_value}, but the source {self.source} reads none; in a catalogue "
                 "leave the label empty"

@@ -29,6 +29,8 @@ from galaxies.sources.image_catalogue import (
 from galaxies.sources.image_import import CheckedImages, ImportOptions, check_images, find_unusable
 from galaxies.sources.image_measures import Framing, Measures, choose_field
 from galaxies.sources.inputs import HDF5_SUFFIXES
+from galaxies.sources.parquet_images import open_set, read_columns
+from galaxies.sources.parquet_tables import holds_images
 
 _MOST_CLASSES = 12
 
@@ -43,7 +45,7 @@ class Findings:
 
 
 def look_at(path: Path, options: ImportOptions) -> Findings:
-    """Look at a file in the Galaxy10 schema, a folder of class folders, a catalogue of images or of positions, or embeddings.
+    """Look at a file in the Galaxy10 schema, class folders, a catalogue of images or positions, embeddings, or Parquet images.
 
     Args:
         path: of it.
@@ -52,6 +54,8 @@ def look_at(path: Path, options: ImportOptions) -> Findings:
     Raises:
         InputError: it is none of these, or everything that is wrong with it.
     """
+    if holds_images(path):
+        return _look_at_parquet(path)
     if not path.exists():
         raise InputError(f"There is no file or folder {path}.")
     if path.is_file() and path.suffix.lower() in HDF5_SUFFIXES:
@@ -129,6 +133,24 @@ def _look_at_positions(path: Path, options: ImportOptions) -> Findings:
     lines += [_say_classes(Counter(line.class_name for line in used))]
     params = {"source": "cutouts", "path": str(path), "sha256": file_sha256(path)}
     return Findings(tuple(lines), {**params, **_say_options(options, options.framing.image_size)})
+
+
+def _look_at_parquet(path: Path) -> Findings:
+    found = open_set(path)
+    listing, columns = found.listing, read_columns(found)
+    names = [*columns.class_names, ""]  # UNLABELLED, as an index, is the last.
+    counts = Counter(names[label] for label in columns.labels.tolist())
+    num_unlabelled = counts.pop("", 0)
+    known = int(np.isfinite(columns.positions["ra"] + columns.positions["dec"]).sum())
+    lines = (
+        f"{path} holds encoded images in {len(listing.files):,} Parquet files: {listing.num_galaxies:,} galaxies.",
+        _say_classes(counts),
+        f"Columns: {', '.join([f'images {listing.column}', *(f'{key} {name}' for key, name in found.columns.known.items())])}.",
+        f"Labels: {_share(listing.num_galaxies - num_unlabelled, listing.num_galaxies)} known; positions: "
+        f"{_share(known, listing.num_galaxies)} known.",
+        f"Images: {listing.image_size} x {listing.image_size} px, as the first one; they are not copied.",
+    )
+    return Findings(lines, {"source": "parquet", "path": str(path), "sha256": listing.sha256})
 
 
 def _look_at_embeddings(path: Path, options: ImportOptions) -> Findings:

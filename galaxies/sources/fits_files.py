@@ -18,10 +18,10 @@ from typing import IO
 
 from astropy.io import fits
 
+from galaxies.data.image_files import DAMAGE_ERRORS, MAX_PIXELS, say_damage
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
 from galaxies.sources.fits_pixels import FitsImage
-from galaxies.sources.image_files import DAMAGE_ERRORS, MAX_PIXELS, say_damage
 
 # What astropy's decompressor raises on damaged bytes: a class that has a name in private modules alone.
 _DECOMPRESSION_ERROR = "CfitsioException"

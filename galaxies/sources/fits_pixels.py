@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from galaxies.sources.image_files import DAMAGE_ERRORS
+from galaxies.data.image_files import DAMAGE_ERRORS
 
 # Rows of a compressed image that are unpacked at a time: a cutout of 256 px touches two or three such strips.
 _STRIP_ROWS = 128

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxies.data.image_files import MAX_PIXELS
 from galaxies.data.stretch import stretch_bands, stretch_grey, stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.sources.fits_files import explain_damage
 from galaxies.sources.fits_planes import FileContents, Plane
 from galaxies.sources.flux_units import FluxScale, find_flux_scale, linearise
-from galaxies.sources.image_files import MAX_PIXELS
 from galaxies.sources.missing_pixels import fill_holes, find_flagged, find_missing, measure_below
 from galaxies.sources.notes import BLANK, Note
 from galaxies.sources.pixel_grids import align_bands, make_square, measure_pixel

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from galaxies.data.bands import Channels
 from galaxies.data.field_of_view import SAME_SCALE, FieldOfView
+from galaxies.data.image_files import DAMAGE_ERRORS, say_damage
 from galaxies.errors import InputError
 from galaxies.sources.decoding import batched, silent_readers
 from galaxies.sources.image_catalogue import ImageCatalogue
-from galaxies.sources.image_files import DAMAGE_ERRORS, say_damage
 from galaxies.sources.image_reader import ImageReader, ReadOptions
 from galaxies.sources.inputs import Input
 

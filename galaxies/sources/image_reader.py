@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from galaxies.data.bands import Channels, PixelType, find_bands
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.image_files import FITS_SUFFIXES, read_image, read_size
 from galaxies.errors import InputError
 from galaxies.files import format_bytes
 from galaxies.sources.fits_files import is_fits
 from galaxies.sources.fits_planes import FileContents, open_contents
 from galaxies.sources.flux_images import NO_POSITION, Field, read_fluxes
 from galaxies.sources.framing import frame_image
-from galaxies.sources.image_files import FITS_SUFFIXES, read_image, read_size
 from galaxies.sources.notes import BLANK, Note
 from galaxies.sources.open_files import OpenFiles
 from galaxies.sources.pixel_grids import count_squares, measure_pixel

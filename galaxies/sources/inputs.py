@@ -19,10 +19,10 @@ import numpy as np
 from galaxies.data.bands import PICTURE_BANDS
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
 from galaxies.errors import InputError
 from galaxies.sources.band_files import group_bands, has_image_name
 from galaxies.sources.catalogues import CatalogueLine, is_table, open_image_catalogue, read_lines
-from galaxies.sources.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
 from galaxies.tables.table import TABLE_SUFFIXES
 
 HDF5_SUFFIXES = (".h5", ".hdf5")

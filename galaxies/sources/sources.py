@@ -20,6 +20,8 @@ from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.image_catalogue import OnError, digest_images, make_catalogue, read_catalogue, refuse_wrong
 from galaxies.sources.image_import import ImportOptions, LeftOut, check_images, import_galaxies
 from galaxies.sources.image_measures import Framing
+from galaxies.sources.parquet_images import open_set
+from galaxies.sources.parquet_tables import holds_images
 from galaxies.sources.transfer import RemoteFile, download
 from galaxies.work_folder import discard_work, open_work_folder, work_path
 
@@ -128,10 +130,12 @@ def import_cutouts(out: Path, *, path: Path, params: DownloadParams, root: Path,
 
 
 def digest(path: Path, *, on_error: OnError = "refuse", bands: Sequence[str] = PICTURE_BANDS) -> str:
-    """Return the digest that a parameter wants for ``path``: of a file's bytes, or of a catalogue and its images.
+    """Return the digest that a parameter wants for ``path``: of a file's bytes, of a catalogue and its images, or of a listing.
 
     A table without the column path (or one for each of ``bands``), as of labels or positions, is a file like any other.
     """
+    if holds_images(path):
+        return open_set(path).listing.sha256
     if path.is_dir() or is_image_catalogue(path, bands):
         return digest_images(read_catalogue(path, bands), on_error)
     if not path.is_file():

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,8 @@ _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "JPEG2000", "PPM")
 _CONVERTIBLE = ("RGB", "L", "P", "CMYK", "YCbCr", "RGBA", "LA", "1")
 
 
-def read_image(file: Path) -> NDArray[np.uint8]:
-    """Return the pixels of a picture, upright as its EXIF says: (H, W, 3) uint8.
+def read_image(file: Path | BinaryIO) -> NDArray[np.uint8]:
+    """Return the pixels of a picture, a file or its bytes, upright as its EXIF says: (H, W, 3) uint8.
 
     Raises one of DAMAGE_ERRORS, for :func:`say_damage` to put in words, also for pixels that have no one way to 8-bit RGB.
     """
@@ -60,7 +61,7 @@ def read_size(file: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _open_image(file: Path) -> Iterator[Image.Image]:
+def _open_image(file: Path | BinaryIO) -> Iterator[Image.Image]:
     with Image.open(file, formats=_FORMATS) as image:
         for reason in _reasons_against(image):
             raise ValueError(reason)

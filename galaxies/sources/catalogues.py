@@ -32,6 +32,7 @@ class CatalogueLine:
     pxscale: float  # arcsec/px
     errors: tuple[str, ...]  # why its image cannot be used
     position_errors: tuple[str, ...]  # why its position is unknown although something stands there
+    is_lost: bool = False  # whether the catalogue has positions, and none for this galaxy
 
     @property
     def class_name(self) -> str:
@@ -82,11 +83,12 @@ def band_columns(bands: Sequence[str]) -> tuple[str, ...]:
 
 def read_lines(table: Table, bands: Sequence[str] = PICTURE_BANDS) -> Iterator[CatalogueLine]:
     """Yield what each line of an open catalogue says; where it names no one file, there is one for each of the ``bands``."""
-    columns = band_columns(bands)
-    return map(functools.partial(_read_line, columns=columns), table.rows((*KNOWN_COLUMNS, *columns)))
+    columns, has_positions = band_columns(bands), {"ra", "dec"} <= set(table.names)
+    read_line = functools.partial(_read_line, columns=columns, has_positions=has_positions)
+    return map(read_line, table.rows((*KNOWN_COLUMNS, *columns)))
 
 
-def _read_line(row: Row, *, columns: Sequence[str]) -> CatalogueLine:
+def _read_line(row: Row, *, columns: Sequence[str], has_positions: bool) -> CatalogueLine:
     if row.problem is not None:
         return CatalogueLine(row.number, "", (), "", math.nan, math.nan, math.nan, (row.problem,), ())
     cells = row.cells
@@ -104,6 +106,7 @@ def _read_line(row: Row, *, columns: Sequence[str]) -> CatalogueLine:
         _read_pxscale(cells.get("pxscale", ""), errors),
         tuple(errors),
         tuple(position_errors),
+        has_positions and not math.isfinite(ra + dec),
     )
 
 

@@ -157,7 +157,9 @@ def _decode_one(entry: Input, reader: ImageReader) -> Decoded:
     if entry.error is not None:
         return Decoded(entry, None, error=entry.error)
     try:
-        image = reader.read(entry.files, index=entry.index, pxscale=entry.pxscale, ra=entry.ra, dec=entry.dec)
+        image = reader.read(
+            entry.files, index=entry.index, pxscale=entry.pxscale, ra=entry.ra, dec=entry.dec, is_lost=entry.is_lost
+        )
     except (InputError, *DAMAGE_ERRORS) as error:
         return Decoded(entry, None, error=say_damage(error))
     notes = (*entry.notes, *(note.text for note in image.notes))

@@ -7,7 +7,7 @@ K bands, H x W pixels.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,17 +23,17 @@ from galaxies.sources.missing_pixels import fill_holes, find_flagged, find_missi
 from galaxies.sources.notes import BLANK, Note
 from galaxies.sources.pixel_grids import align_bands, make_square, measure_pixel
 from galaxies.sources.plane_choice import WantedBands, choose_planes
+from galaxies.sources.plausibility import is_too_white, judge_image, measure_white
 from galaxies.sources.sky_cutouts import Cut, cut_position, cut_whole, say_edge
 
-# Counts or another unit make most of an image white; of the 2,488 galaxies of EFIGI none has more than 2 % of it.
-_MOST_WHITE = 0.25
-# Of 3,538 real galaxies (EFIGI, Galaxy10 DECaLS, Galaxy Zoo) none is less than 54 grey levels brighter than its sky.
-_LEAST_CONTRAST = 16
 # With a strip of 5 % at the edge taken for sky all of 50 galaxies of Galaxy10 DECaLS keep their class; with a hole of 1.2 % of
 # the middle, 30 px from the core, 39 do.
 _MOST_MISSING = 0.05
 _MOST_BELOW = 0.01  # of the pixels: light is above the sky, and hardly any noise is so low
 _MOST_MISSING_INSIDE = 0.005
+# Cutouts that are larger than the field are mostly twice as large; what is larger holds more than one galaxy.
+_MOST_FIELDS = 2.5
+_LARGE_CUTOUT = 1024  # px, where no scale tells how much of a field it is
 # A pixel more shows no more of the sky than the training images differ by.
 _SAME_FIELD = 1e-3
 _SLANTED = 1.5  # so many more pixels hold the square in a slanted rectangle
@@ -50,6 +50,7 @@ class Field:
     pxscale: float = math.nan  # arcsec/px, where the catalogue or the user says it: the files' own do not count
     zero_point: float | None = None  # AB magnitude of a number of 1, where the user says it
     wanted: WantedBands = WantedBands()  # noqa: RUF009 - it is frozen
+    is_lost: bool = False  # whether the catalogue gives positions, and none for this galaxy
 
 
 def read_fluxes(files: Sequence[FileContents], field: Field) -> tuple[NDArray[Any], float, list[Note]]:
@@ -84,12 +85,14 @@ def _cut(planes: Sequence[Plane], field: Field) -> tuple[list[Cut], list[Note]]:
     """Return what of each plane shows the galaxy: all of it, or the field around the position where one is given."""
     notes = []
     if not math.isfinite(field.ra + field.dec):
+        _require_cutout(planes[0], field)
         cuts = [cut_whole(plane) for plane in planes]
     elif all(plane.wcs is not None for plane in planes):
         cuts = [cut_position(plane, field.ra, field.dec, _count_pixels(plane, field)) for plane in planes]
         notes = say_edge(cuts[0])
     else:
-        cuts, notes = [cut_whole(plane) for plane in planes], [NO_POSITION]
+        notes = [replace(NO_POSITION, is_doubt=_count_fields(planes[0], field) > _MOST_FIELDS)]
+        cuts = [cut_whole(plane) for plane in planes]
     for cut in cuts:
         if cut.height * cut.width > MAX_PIXELS:
             raise InputError(
@@ -100,6 +103,25 @@ def _cut(planes: Sequence[Plane], field: Field) -> tuple[list[Cut], list[Note]]:
 
 NO_POSITION = Note("the position is not used: there is no celestial WCS in which to find it")
 _GIVE_POSITION = "with a WCS, a catalogue with ra and dec cuts out single galaxies"
+
+
+def _require_cutout(plane: Plane, field: Field) -> None:
+    """Raise InputError where the middle of an image would be taken for a galaxy that may be anywhere in it."""
+    num_fields = _count_fields(plane, field)
+    if field.is_lost and num_fields > _MOST_FIELDS:
+        raise InputError(
+            f"the catalogue gives no position (ra and dec) for it, and the image is {num_fields:.3g} fields wide: which galaxy "
+            "is meant?"
+        )
+
+
+def _count_fields(plane: Plane, field: Field) -> float:
+    """Return how many fields of a galaxy an image shows, one beside the other, at least."""
+    (height, width), pxscale = plane.shape, field.pxscale
+    if not math.isfinite(pxscale):
+        pxscale = measure_pixel(plane, (width - 1) / 2, (height - 1) / 2).pxscale
+    is_known = field.arcsec is not None and math.isfinite(pxscale)
+    return min(height, width) / (_count_pixels(plane, field) if is_known else _LARGE_CUTOUT)
 
 
 def _count_pixels(plane: Plane, field: Field) -> float:
@@ -189,26 +211,17 @@ def _mend(fluxes: NDArray[np.float32], planes: Sequence[Plane], bands: Sequence[
 
 
 def _paint(fluxes: NDArray[np.float32], scales: Sequence[FluxScale], wanted: WantedBands) -> tuple[NDArray[Any], list[Note]]:
-    """Return the image (H, W, C) of bands (K, H, W), and doubts where it is too bright or too dark for one of a galaxy."""
+    """Return the image (H, W, C) of bands (K, H, W), and a doubt where it looks like none of a galaxy."""
     picture = _stretch(fluxes, wanted)
-    white_fraction = _measure_white(picture)
-    if white_fraction > _MOST_WHITE:
+    white_fraction = measure_white(picture)
+    factors = np.array([scale.area_factor for scale in scales], np.float32)[:, None, None]
+    if is_too_white(white_fraction) and (factors != 1).any():
         # Fluxes that were resampled to smaller pixels by interpolation are not those of smaller pixels.
-        factors = np.array([scale.area_factor for scale in scales], np.float32)[:, None, None]
         plainer = _stretch(fluxes / factors, wanted)
-        if (factors != 1).any() and _measure_white(plainer) <= _MOST_WHITE:
+        if not is_too_white(measure_white(plainer)):
             text = f"with the size of its pixels {white_fraction:.0%} of the image would be white: taken without it"
             return plainer, [Note(text, is_doubt=True)]
-        return picture, [
-            Note(f"{white_fraction:.0%} of the image is white: are the fluxes nanomaggies a pixel?", is_doubt=True)
-        ]
-    # Some pixels tell the sky's level, in a tenth of the time.
-    unit = _white_of(picture) / 255
-    contrast = int(picture.max() / unit) - int(np.median(picture[::4, ::4]) / unit)
-    if contrast < _LEAST_CONTRAST and (fluxes != fluxes[:, :1, :1]).any():
-        text = f"the brightest pixel is {contrast} grey levels above the sky: are the fluxes nanomaggies a pixel?"
-        return picture, [Note(text, is_doubt=True)]
-    return picture, []
+    return picture, judge_image(picture, fluxes)
 
 
 def _stretch(fluxes: NDArray[np.float32], wanted: WantedBands) -> NDArray[Any]:
@@ -218,12 +231,3 @@ def _stretch(fluxes: NDArray[np.float32], wanted: WantedBands) -> NDArray[Any]:
     assert channels.flux_scales is not None  # What has none is not read from fluxes.
     scales = dict(zip(channels.bands, channels.flux_scales, strict=True))
     return stretch_bands(fluxes, [scales[band] for band in wanted.names])
-
-
-def _white_of(picture: NDArray[Any]) -> int:
-    return 255 if picture.dtype == np.uint8 else 1
-
-
-def _measure_white(picture: NDArray[Any]) -> float:
-    """Return how many of the numbers of an image are the highest."""
-    return np.count_nonzero(picture == _white_of(picture)) / picture.size

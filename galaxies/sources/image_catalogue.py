@@ -73,7 +73,8 @@ class ImageCatalogue:
         for place, line in enumerate(self.lines):
             error = "not read" if place in skip else None
             ra, dec = (math.nan, math.nan) if self.is_centred else (line.ra, line.dec)
-            yield Input(line.id, self.files(place), None, ra, dec, line.pxscale, line.class_name, error)
+            is_lost = line.is_lost and not self.is_centred
+            yield Input(line.id, self.files(place), None, ra, dec, line.pxscale, line.class_name, error, (), is_lost)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return ``ra``, ``dec`` (deg) or ``pxscale`` (arcsec/px), (M,), NaN where unknown."""

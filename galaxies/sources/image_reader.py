@@ -7,7 +7,7 @@ import math
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +85,7 @@ class ImageReader:
         pxscale: float = math.nan,
         ra: float = math.nan,
         dec: float = math.nan,
+        is_lost: bool = False,
     ) -> GalaxyImage:
         """Read one galaxy.
 
@@ -94,6 +95,7 @@ class ImageReader:
             pxscale: arcsec/px where the catalogue says it; it goes over what a header says.
             ra: deg, where the catalogue says it: the galaxy is cut out there, where the file has a celestial WCS.
             dec: deg.
+            is_lost: whether the catalogue gives positions, and none for this galaxy: then it cannot be one of a mosaic.
 
         Raises:
             InputError: or one of DAMAGE_ERRORS, which ``say_damage`` puts in words: the files hold no image of it.
@@ -105,8 +107,9 @@ class ImageReader:
             pxscale, notes = said, _describe_picture(pixels)
         elif _are_fits(files):
             self._require_scales()
-            with self._open(files, is_mosaic=math.isfinite(ra + dec)) as contents:
-                pixels, pxscale, notes = read_fluxes(contents, self._ask(said, ra, dec))
+            asked = replace(self._ask(said, ra, dec), is_lost=is_lost and not self._options.as_is)
+            with self._open(files, is_mosaic=is_lost or math.isfinite(ra + dec)) as contents:
+                pixels, pxscale, notes = read_fluxes(contents, asked)
             pixels = self._choose_of_picture(pixels)
         else:
             pixels = self._choose_of_picture(self._read_picture(files[0]))

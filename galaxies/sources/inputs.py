@@ -42,6 +42,7 @@ class Input:
     label: str | None = None  # its true class, where known
     error: str | None = None  # why it cannot be predicted
     notes: tuple[str, ...] = ()  # what of the catalogue could not be read and is not needed
+    is_lost: bool = False  # whether the catalogue has positions, and none for this galaxy
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ def _input_of_line(line: CatalogueLine, folder: Path, is_inside: Callable[[Path]
     name = line.id or (str(Path(line.paths[0]).with_suffix("")) if files else f"row {line.number}")
     error = "; ".join(filter(None, (*errors, *line.errors))) or None
     notes = tuple(f"{reason}: the position is unknown" for reason in line.position_errors)
-    return Input(name, files, None, line.ra, line.dec, line.pxscale, line.class_name or None, error, notes)
+    label = line.class_name or None
+    return Input(name, files, None, line.ra, line.dec, line.pxscale, label, error, notes, line.is_lost)
 
 
 def _refuse_path(name: str, file: Path, is_inside: Callable[[Path], bool]) -> str | None:

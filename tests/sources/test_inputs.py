@@ -259,12 +259,11 @@ def test_a_large_catalogue_is_not_held_in_memory(tmp_path: Path) -> None:
     """A row held as an object takes more than 500 bytes."""
     path = tmp_path / "c.csv"
     path.write_text("path\n" + "".join(f"{index:07d}.jpg\n" for index in range(10_000)))
-    survey_inputs(
-        list_inputs(str(path))
-    )  # Python's own table of names, in which pathlib enters every path, grows by megabytes.
-    tracemalloc.start()
-    listing = survey_inputs(list_inputs(str(path)))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peaks = []
+    for _ in range(3):  # Python's own table of names, in which pathlib enters every path, now and then grows by megabytes.
+        tracemalloc.start()
+        listing = survey_inputs(list_inputs(str(path)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
     assert listing.num_inputs == 10_000
-    assert peak < 100 * 10_000
+    assert min(peaks) < 100 * 10_000

@@ -19,7 +19,7 @@ from galaxies.errors import InputError
 from galaxies.sources import fits_pixels, fits_planes, image_reader
 from galaxies.sources.decoding import Decoded, decode
 from galaxies.sources.image_reader import ReadOptions
-from galaxies.sources.inputs import Input
+from galaxies.sources.inputs import Input, list_inputs
 from tests.sources.fluxes import PXSCALE, SIZE, read_fits, tan_header, toy_galaxy, write_cube
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -135,6 +135,34 @@ def test_without_a_wcs_the_position_is_said_to_be_unused(tmp_path: Path) -> None
         assert decoded.error is None
         assert "the position is not used: there is no celestial WCS in which to find it" in decoded.notes
         assert not any("position" in note for note in decode([Input("x", (tmp_path / name,))], FIELD)[0].notes)
+
+
+def test_in_a_mosaic_a_galaxy_without_position_is_an_error_and_not_the_middle(tmp_path: Path) -> None:
+    """Empty, wrong, or half a position: which galaxy is meant nobody knows; of a cutout it is the one in the middle."""
+    write_cube(tmp_path / "mosaic.fits", make_mosaic())
+    write_cube(tmp_path / "cutout.fits", toy_galaxy())
+    write_cube(tmp_path / "wide.fits", make_mosaic()[:, :128, :128])
+    rows = ("mosaic.fits,,", "mosaic.fits,150,95", "mosaic.fits,150,", "cutout.fits,,", "wide.fits,nan,nan")
+    (tmp_path / "c.csv").write_text("\n".join(["path,ra,dec", *rows]) + "\n")
+    found = decode(list(list_inputs(str(tmp_path / "c.csv"))), FIELD)
+    reason = "the catalogue gives no position (ra and dec) for it, and the image is 6.26 fields wide: which galaxy is meant?"
+    assert [one.error for one in found] == [reason] * 3 + [None] * 2
+    as_is = decode(list(list_inputs(str(tmp_path / "c.csv"))), FIELD, ReadOptions(as_is=True))
+    assert [one.error for one in as_is] == [None] * 5
+    (tmp_path / "c.csv").write_text("path\nmosaic.fits\n")
+    (plain,) = decode(list(list_inputs(str(tmp_path / "c.csv"))), FIELD)
+    assert plain.notes[0].startswith("no unit")
+    assert "cropped and resampled" in plain.notes[-1]
+
+
+def test_where_the_position_cannot_be_used_a_mosaic_is_doubted(tmp_path: Path) -> None:
+    """Thousands of galaxies would be the same middle of it."""
+    for size in (MOSAIC, SIZE):
+        header = fits.Header({"BANDS": "grz", "BUNIT": "nanomaggy", "PIXSCALE": PXSCALE})
+        fits.writeto(tmp_path / f"{size}.fits", make_mosaic()[:, :size, :size], header)
+    large, small = (cut(tmp_path / f"{size}.fits", 150.0, 2.0) for size in (MOSAIC, SIZE))
+    assert (large.is_doubtful, small.is_doubtful) == (True, False)
+    assert large.notes[0] == small.notes[0] == "the position is not used: there is no celestial WCS in which to find it"
 
 
 def test_a_cutout_around_its_galaxy_is_taken_as_without_a_position(tmp_path: Path) -> None:

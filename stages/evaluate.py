@@ -25,7 +25,7 @@ from galaxies.files import write_csv, write_json
 from galaxies.heads.head import TrainedHead, load_head
 from galaxies.heads.inference import predict_rows
 from galaxies.paths import GALAXIES, HEAD, MEASUREMENTS, METRICS
-from stages import run_stage
+from stages import main_repository, run_stage
 
 _NUM_TILES, _COLUMNS = 18, 6
 
@@ -68,7 +68,7 @@ class Tested:
 
 def main() -> None:
     """Predict the test rows once and write all that follows from it."""
-    trained = load_head(HEAD)
+    trained = load_head(HEAD, folder=main_repository())
     survey = open_survey(trained.identity.layer, trained.identity)
     _require_classes(trained, survey.splits)
     rows = survey.splits.rows("test")

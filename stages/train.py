@@ -97,7 +97,7 @@ def _load_start(params: TrainParams) -> tuple[TrainedHead | None, str | None]:
     if params.start_from is None:
         return None, None
     path = user_path(params.start_from)
-    start, digest = load_head(path), file_sha256(path)
+    start, digest = load_head(path, folder=main_repository()), file_sha256(path)
     require_digest(digest, params.start_from_sha256, key="train.start_from_sha256", what=str(path))
     return start, digest
 

@@ -33,13 +33,14 @@ def save_toy_head(
     layer: str = "layer1",
     keep: bool = False,
     field: FieldOfView = FIELD,
-    images: NDArray[np.uint8] | None = None,
+    images: NDArray[Any] | None = None,
+    num_features: int = 512,
     **extract: Any,
 ) -> NDArray[np.float64]:
     """Extract galaxies in ``folder``, with changes of EXTRACT, and write a head of them to ``models/head.pt``.
 
-    They are toys where no ``images`` (40, S, S, 3) are given. Returns the probabilities of all rows that the evaluate stage
-    would find, (40, 3).
+    They are toys where no ``images`` (40, S, S, 3) are given; ``num_features`` come out of a kept ending. Returns the
+    probabilities of all rows that the evaluate stage would find, (40, 3).
     """
     changes: dict[str, Any] = {"layers": (layer,), "pool": "map" if keep else "avg", **extract}
     store = Store(run_extract(folder, toy_images(NUM_GALAXIES) if images is None else images, **changes)[layer])
@@ -47,7 +48,7 @@ def save_toy_head(
     rows = np.arange(NUM_GALAXIES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head = Head(store.activations.shape[-1] if ending is None else 512, len(CLASS_NAMES))
+        head = Head(store.activations.shape[-1] if ending is None else num_features, len(CLASS_NAMES))
     features = map_rows(partial(make_features, ending), store, rows, width=head.num_features)
     for buffer, measured in zip((head.mean, head.std), measure_features([features.numpy()]), strict=True):
         buffer.copy_(torch.from_numpy(measured))

@@ -102,12 +102,14 @@ def make_ending(spec: BackboneSpec, layer: str, *, folder: Path = Path()) -> End
     return Ending(Graph(backbone.module).ending_after(layer), built, layer).eval()
 
 
-def rebuild_ending(spec: BackboneSpec, layer: str, state: Mapping[str, Tensor]) -> Ending:
+def rebuild_ending(spec: BackboneSpec, layer: str, state: Mapping[str, Tensor], *, folder: Path = Path()) -> Ending:
     """Return the ending that a head file holds as ``state``: the tensors of that of ``spec`` after ``layer``.
+
+    A relative local folder of the network is one of ``folder``.
 
     Raises RuntimeError when they do not fit each other, InputError for an unknown backbone or layer.
     """
-    ending = make_ending(spec, layer)
+    ending = make_ending(spec, layer, folder=folder)
     ending.load_state_dict(dict(state))
     return ending
 

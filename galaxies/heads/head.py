@@ -192,8 +192,13 @@ def save_head(path: Path, trained: TrainedHead) -> None:
         torch.save(content, file)
 
 
-def load_head(path: Path) -> TrainedHead:
+def load_head(path: Path, *, folder: Path | None = None) -> TrainedHead:
     """Read a head, for the CPU and in eval mode.
+
+    Args:
+        path: of the file.
+        folder: of what the local folder is one that a kept ending's network may stand in; None: the repository of ``path``.
+            In DVC's temporary copies what Git does not track is in the main repository alone.
 
     Raises InputError for a file that is missing, damaged, not ours, of another version, or that hides code.
     """
@@ -212,12 +217,12 @@ def load_head(path: Path) -> TrainedHead:
             "that wrote it, or train again."
         )
     try:
-        return _unpack(content)
+        return _unpack(content, path.resolve().parent.parent if folder is None else folder)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: its parts do not fit together ({error}); {_AGAIN}") from error
 
 
-def _unpack(content: Mapping[str, Any]) -> TrainedHead:
+def _unpack(content: Mapping[str, Any], folder: Path) -> TrainedHead:
     states = content["state_dict"]
     members = []
     for seed, packed in enumerate(content["meanings"]):
@@ -230,19 +235,19 @@ def _unpack(content: Mapping[str, Any]) -> TrainedHead:
         Identity.from_json(content["identity"]),
         FieldOfView.from_json(content["field"]),
         Novelty(**content["novelty"]),
-        _load_ending(content["ending"]),
+        _load_ending(content["ending"], folder),
     )
     others = (replace(first, head=head, meaning=meaning) for head, meaning in members[1:])
     return replace(first, others=tuple(others))
 
 
-def _load_ending(saved: Mapping[str, Any] | None) -> Ending | None:
+def _load_ending(saved: Mapping[str, Any] | None, folder: Path) -> Ending | None:
     if saved is None:
         return None
     # The code of the backbones takes seconds to import, and most heads do without.
     from galaxies.backbones.backbone import rebuild_ending
 
-    return rebuild_ending(BackboneSpec(**saved["spec"]), saved["layer"], saved["state_dict"])
+    return rebuild_ending(BackboneSpec(**saved["spec"]), saved["layer"], saved["state_dict"], folder=folder)
 
 
 def _on_cpu(module: nn.Module) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Networks in timm's format: of a local folder, with arguments of their own, and for the size that is asked for."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import BackboneSpec, Transform
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
+from galaxies.heads.head import load_head
+from tests.predicting import save_toy_head
 
 CONFIG: dict[str, Any] = {
     "architecture": "vit_tiny_patch16_224",
@@ -51,6 +54,29 @@ def weights(path: Path) -> Path:
 def spec(folder: Path, **options: Any) -> BackboneSpec:
     values = {"weights": "DEFAULT", "weights_sha256": "any", **options}
     return BackboneSpec("timm:local-dir:encoder", **values)
+
+
+def test_a_head_with_an_ending_of_a_local_folder_loads_from_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path begins at the repository, also in DVC's temporary copy of it, which lacks the folder."""
+    monkeypatch.chdir(folder)
+    chosen: dict[str, Any] = {
+        "backbone": "timm:local-dir:encoder",
+        "weights": "DEFAULT",
+        "weights_sha256": "any",
+        "dtype": "float32",
+    }
+    save_toy_head(folder, layer="blocks.0", keep=True, num_features=192, image_size=64, **chosen)
+    copy = folder / "copy"
+    shutil.copytree(folder / "models", copy / "models")
+    monkeypatch.chdir(copy)
+    expected = load_head(folder / "models" / "head.pt").ending
+    found = load_head(Path("models/head.pt"), folder=folder).ending
+    assert expected is not None
+    assert found is not None
+    tokens = torch.rand(2, 17, 192)
+    torch.testing.assert_close(found(tokens), expected(tokens))
+    with pytest.raises(InputError, match=r"copy/encoder"):
+        load_head(Path("models/head.pt"))
 
 
 def test_a_local_folder_gives_network_weights_and_transform(folder: Path) -> None:

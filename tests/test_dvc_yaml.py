@@ -12,6 +12,10 @@ from galaxies.backbones.spec import ExtractParams
 from galaxies.gallery.page import SCRIPTS
 from tests.pipelines import REPOSITORY
 
+WHAT_IS_LEARNED = {f"train.{name}" for name in ("target", "columns", "questions", "questions_sha256", "vote_columns")} | {
+    f"train.{name}" for name in ("scales", "units", "error_columns")
+}
+
 
 def stage(name: str) -> dict[str, Any]:
     stages: dict[str, dict[str, Any]] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]
@@ -69,8 +73,12 @@ def test_what_changes_speed_alone_is_in_no_stage() -> None:
 
 
 def test_a_new_learning_rate_does_not_run_the_baselines_again() -> None:
-    assert "params" not in stage("baselines")
-    assert not [dep for dep in stage("baselines")["deps"] if "head" in dep]
+    assert "models/head.pt" not in stage("baselines")["deps"]
+    assert set(stage("baselines")["params"]) == WHAT_IS_LEARNED
+
+
+def test_what_is_evaluated_is_what_was_learned() -> None:
+    assert set(stage("evaluate")["params"]) == WHAT_IS_LEARNED
 
 
 def test_the_model_registry_knows_what_training_writes() -> None:

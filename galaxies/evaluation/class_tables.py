@@ -13,6 +13,18 @@ from sklearn.metrics import average_precision_score, confusion_matrix, precision
 from galaxies.evaluation.intervals import METRICS, Intervals
 from galaxies.evaluation.scores import DIGITS
 
+# As the functions that fill them have them; a test compares.
+_HEADERS = {
+    "classes": "class_name,support,precision,recall,f1,f1_low,f1_high,roc_auc,average_precision,set_coverage,set_size,"
+    "single_class_sets",
+    "confusion": "label,predicted,count,share",
+    "predictions": "row,galaxy,id,image_sha256,group,label,predicted",
+    "reliability": "count,confidence,accuracy,accuracy_low,accuracy_high,temperature",
+    "threshold_curves": "curve,class_name,point,x,y",
+    "abstention": "answered,confidence,accuracy,accuracy_low,accuracy_high",
+    "strata": "quantity,low,high,count,accuracy,accuracy_low,accuracy_high",
+}
+
 
 def tabulate_classes(
     targets: NDArray[np.int64],
@@ -81,3 +93,8 @@ def _score_one_against_rest(targets: NDArray[np.int64], probabilities: NDArray[n
 def _mean_by_class(targets: NDArray[np.int64], values: NDArray[np.generic], support: NDArray[np.int64]) -> NDArray[np.float64]:
     sums = np.bincount(targets, values.astype(np.float64), len(support)).astype(np.float64)
     return sums / np.maximum(support, 1)
+
+
+def empty_class_tables() -> dict[str, pd.DataFrame]:
+    """Return the tables of a head that tells no classes, by their names in metrics/: headers alone."""
+    return {name: pd.DataFrame(columns=header.split(",")) for name, header in _HEADERS.items()}

@@ -21,6 +21,7 @@ from galaxies.evaluation.contact_sheet import (
     save_sheet,
     shorten,
 )
+from galaxies.evaluation.told import Told
 
 # They differ to colour-blind eyes too, and a mark says the same without colour.
 RIGHT = "#4fc3a1"
@@ -28,6 +29,7 @@ WRONG = "#ff8559"
 
 _KEY = "below each galaxy: its label, then ✓ right or ✗ what was predicted instead, with the probability given to it"
 _NO_TILES = "these galaxies came as embeddings, without images; here is what the head makes of them"
+_TOLD_KEY = "below each galaxy: what people said or was measured, then what the head tells"
 # Of the confusion matrix, inches: room for the names on the left, for the titles above and for the names below, a cell.
 _NAMES, _TITLES, _FOOT, _CELL = 2.6, 0.55, 1.4, 0.5
 
@@ -60,6 +62,27 @@ def make_tile(image: NDArray[np.uint8], label: str, predicted: str, probability:
     verdict = f"✓ {probability:.0%}" if is_right else f"✗ {predicted} {probability:.0%}"
     colour = RIGHT if is_right else WRONG
     return Tile(image, ((label, INK), (verdict, colour)), frame=colour)
+
+
+def make_told_tile(image: NDArray[np.uint8], told: Told, place: int) -> Tile:
+    """Return a galaxy with what is true and what was told of the first name that is known of it.
+
+    Args:
+        image: (S, S, 3).
+        told: of B galaxies.
+        place: of this one.
+    """
+    known = np.flatnonzero(told.counts[place])
+    if not len(known):
+        return Tile(image, (("not known", FAINT),))
+    name, true, said = told.names[known[0]], told.true[place, known[0]], told.expected[place, known[0]]
+    return Tile(image, ((f"{name}: {true:.3g}", INK), (f"told {said:.3g}", FAINT)))
+
+
+def draw_told_figure(path: Path, tiles: Sequence[Tile], *, columns: int, title: str) -> None:
+    """Draw galaxies to a PNG 1,200 px wide, as :func:`make_told_tile` makes them."""
+    figure, _ = draw_sheet(tiles, columns=columns, title=title, key=_TOLD_KEY)
+    save_sheet(path, figure)
 
 
 def draw_figure(path: Path, tiles: Sequence[Tile], confusion: pd.DataFrame, *, columns: int, title: str) -> None:

@@ -47,20 +47,27 @@ def tabulate_predictions(
         has_images: without, the digest is left empty: of one galaxy there are as many embeddings as networks.
     """
     rows, names = splits.rows("test"), np.array(splits.classes)
-    tested = catalog.take(rows)
-    which = {
-        "row": rows,
-        "galaxy": tested.galaxy,
-        "id": tested.ids.to_pylist(),
-        "image_sha256": [digest[:8].tobytes().hex() if has_images else "" for digest in tested.image_sha256],
-        "group": splits.group[rows],
-        "label": names[splits.targets[rows]],
-        "predicted": names[probabilities.argmax(axis=1)],
-    }
+    rows = rows[splits.targets[rows] >= 0]
+    which = list_galaxies(catalog, splits, rows, has_images=has_images)
+    which["label"], which["predicted"] = names[splits.targets[rows]], names[probabilities.argmax(axis=1)]
     # Significant ones: a true class at 0.000001 is not at 0, which would cost any number of nats.
     rounded = [[float(f"{value:.4g}") for value in row] for row in probabilities]
     columns = pd.DataFrame(rounded, columns=[f"{PROBABILITY_PREFIX}{name}" for name in splits.classes])
-    return pd.concat([pd.DataFrame(which), columns], axis=1)
+    return pd.concat([which, columns], axis=1)
+
+
+def list_galaxies(catalog: Catalog, splits: Splits, rows: NDArray[np.int64], *, has_images: bool = True) -> pd.DataFrame:
+    """Return which galaxies some rows (B,) are: row, galaxy, id, image_sha256 (its first 16 digits), group."""
+    taken = catalog.take(rows)
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "galaxy": taken.galaxy,
+            "id": taken.ids.to_pylist(),
+            "image_sha256": [digest[:8].tobytes().hex() if has_images else "" for digest in taken.image_sha256],
+            "group": splits.group[rows],
+        }
+    )
 
 
 def parse_predictions(text: str, revision: str) -> SavedPredictions:

@@ -3,7 +3,6 @@
 Legend: N rows of the catalog, B rows, K outputs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -171,9 +170,3 @@ def make_task(targets: Targets, params: TrainParams, train_rows: NDArray[np.int6
     if isinstance(targets, Numbers):
         return NumberTask(targets, params.number_loss, Standard.fit(targets.take(train_rows)))
     return TagTask(targets)
-
-
-def describe_rows(rows: Sequence[NDArray[np.int64]], known: NDArray[np.bool_]) -> str:
-    """Say of how many of the train and val rows the targets are known."""
-    parts = [f"{int(known[part].sum())} of {len(part)} {name}" for part, name in zip(rows, ("train", "val"), strict=True)]
-    return f"Targets are known of {' and of '.join(parts)} galaxies."

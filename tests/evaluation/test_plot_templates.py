@@ -12,15 +12,26 @@ import vl_convert
 from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
 from galaxies.evaluation.class_tables import tabulate_classes, tabulate_confusion
+from galaxies.evaluation.drawn_intervals import Ends
 from galaxies.evaluation.intervals import find_intervals
 from galaxies.evaluation.label_errors import Suspect, tabulate_suspects
 from galaxies.evaluation.predictions import tabulate_predictions
 from galaxies.evaluation.reliability import tabulate_reliability
 from galaxies.evaluation.strata import tabulate_strata
 from galaxies.evaluation.threshold_curves import tabulate_abstention, tabulate_threshold_curves
+from galaxies.evaluation.told import tell_votes
+from galaxies.evaluation.told_tables import (
+    tabulate_density,
+    tabulate_residuals,
+    tabulate_scores,
+    tabulate_told_reliability,
+)
+from galaxies.evaluation.vote_scores import OF_ANSWERS
 from galaxies.heads.head import Head
 from galaxies.heads.report import Epoch, Fit, tabulate_curve, tabulate_settings
 from galaxies.heads.train_params import Setting
+from galaxies.heads.vote_meaning import VotePredictions
+from tests.evaluation.test_told import SAID, TREE, VOTES
 from tests.pipelines import REPOSITORY
 from tests.toys import open_rows, toy_rows, toy_splits
 
@@ -36,6 +47,8 @@ SUSPECTS = [Suspect(row, int(PREDICTED[row]), 0.9, 0.05, 7, 10) for row in (2, 3
 EPOCHS = pd.DataFrame(
     [(0.1, 2 / number, 0.3, 0.4 + (number - 3) ** 2 / 10, 0.5) for number in range(1, 6)], range(1, 6), Epoch._fields
 )
+SAID_MANY = VotePredictions(TREE, np.tile(SAID.concentrations, (10, 1)), 10)
+TOLD = tell_votes(VOTES.take(np.tile(np.arange(3), 10)), SAID_MANY)
 DATA = {
     "training": tabulate_curve(Fit(Head(1, 2), 3, EPOCHS)),
     "suspected_labels": tabulate_suspects(SUSPECTS, CATALOG, SPLITS),
@@ -54,6 +67,10 @@ DATA = {
         best_epoch=np.ones((1, 12), np.int64),
     ),
     "strata": tabulate_strata(MANY_PROBABILITIES.argmax(axis=1) == MANY_TARGETS, {"redshift": np.arange(40) / 100}),
+    "target_scores": tabulate_scores(TOLD, OF_ANSWERS, [Ends(each, each - 0.1, each + 0.1) for each in np.eye(4)]),
+    "target_density": tabulate_density(TOLD),
+    "target_residuals": tabulate_residuals(TOLD, {"redshift": np.arange(30) / 100}),
+    "target_reliability": tabulate_told_reliability(TOLD, ("smooth", "smooth", "bar", "bar")),
 }
 AXES = {
     "training": ("epoch", "loss"),
@@ -66,6 +83,10 @@ AXES = {
     "abstention": ("answered", "accuracy"),
     "strata": ("low", "accuracy"),
     "sweep": ("learning_rate", "val_loss"),
+    "target_scores": ("value", "name"),
+    "target_density": ("true", "predicted"),
+    "target_residuals": ("middle", "bias"),
+    "target_reliability": ("predicted", "observed"),
 }
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from galaxies.commands.command import Command
-from galaxies.paths import METRICS
+from galaxies.paths import METRICS, PREDICTIONS
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -16,11 +16,18 @@ def _show(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from galaxies.evaluation.comparison import compare_predictions, format_comparison
-    from galaxies.repository.revisions import read_predictions
+    from galaxies.evaluation.told_comparison import compare_told
+    from galaxies.evaluation.told_predictions import parse_told, tells_no_classes
+    from galaxies.repository.revisions import read_predictions, read_text
 
-    first, second = (read_predictions(Path(), revision) for revision in (options.first, options.second))
-    table = compare_predictions(first, second)
-    print(f"On the same {len(second.galaxies):,} test galaxies:")
+    revisions = (options.first, options.second)
+    if tells_no_classes(read_text(Path(), options.second, PREDICTIONS)):
+        told = [parse_told(read_text(Path(), revision, PREDICTIONS), revision) for revision in revisions]
+        table, num_galaxies = compare_told(*told), len(told[1].galaxies)
+    else:
+        first, second = (read_predictions(Path(), revision) for revision in revisions)
+        table, num_galaxies = compare_predictions(first, second), len(second.galaxies)
+    print(f"On the same {num_galaxies:,} test galaxies:")
     print(format_comparison(table, options.first, options.second))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from galaxies.errors import InputError
 
 _COLUMNS = ("accuracy", "balanced_accuracy", "macro_f1")
+_TOLD_COLUMNS = ("mad", "mae", "rmse", "average_precision")
 
 
 def format_summary(folder: Path) -> Iterator[str]:
@@ -56,9 +57,10 @@ def _format_baselines(found: dict[str, Any], metrics: dict[str, Any]) -> Iterato
     """Yield what simple methods make of the same features, below the head itself."""
     if not found:
         return
-    yield "\nThe same features, other methods:" + " " * 5 + "".join(f"{name:>19}" for name in _COLUMNS)
+    columns = [name for name in (*_COLUMNS, *_TOLD_COLUMNS) if name in metrics]
+    yield "\nThe same features, other methods:" + " " * 5 + "".join(f"{name:>19}" for name in columns)
     for name, values in {"this head": metrics, **found}.items():
-        yield f"  {name.replace('_', ' '):<35}" + "".join(f"{values[column]:>19}" for column in _COLUMNS)
+        yield f"  {name.replace('_', ' '):<35}" + "".join(f"{values.get(column, ''):>19}" for column in columns)
 
 
 def _read(path: Path, *, required: bool = False) -> dict[str, Any]:

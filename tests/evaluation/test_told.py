@@ -1,5 +1,7 @@
 """What is measured of votes, numbers and tags is what hand and SciPy say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,11 +9,13 @@ from scipy import stats
 
 from galaxies.data.questions import Question, QuestionTree
 from galaxies.data.targets import Numbers, Tags, Votes
+from galaxies.errors import InputError
 from galaxies.evaluation.drawn_intervals import find_ends
 from galaxies.evaluation.number_scores import OF_NUMBERS, OF_TAGS, measure_number, measure_tag
 from galaxies.evaluation.told import tell_numbers, tell_tags, tell_votes
 from galaxies.evaluation.told_baselines import predict_baselines
-from galaxies.evaluation.told_predictions import parse_told, tells_no_classes
+from galaxies.evaluation.told_comparison import compare_told
+from galaxies.evaluation.told_predictions import SavedTold, parse_told, tells_no_classes
 from galaxies.evaluation.told_tables import tabulate_density, tabulate_residuals, tabulate_told, tabulate_told_reliability
 from galaxies.evaluation.vote_coverage import cover_as_printed, cover_randomised, find_positions
 from galaxies.evaluation.vote_scores import find_agreement, log_likelihood, score_votes
@@ -148,6 +152,37 @@ def test_predictions_come_back_from_their_file() -> None:
     assert (saved.names, saved.galaxies["id"].tolist()) == (told.names, ["a", "b", "07"])
     np.testing.assert_allclose(saved.true, told.true, atol=1e-4)
     np.testing.assert_allclose(saved.predicted, told.expected, atol=1e-4)
+
+
+def saved(revision: str, scale: float) -> SavedTold:
+    """Return predictions of 200 galaxies that are off by a scatter."""
+    generator = np.random.default_rng(0)
+    galaxies = pd.DataFrame(
+        {"row": range(200), "id": [str(row) for row in range(200)], "image_sha256": "f", "group": range(200)}
+    )
+    true = generator.random((200, 2))
+    return SavedTold(revision, galaxies, ("a", "b"), true, true + scale * generator.normal(size=(200, 2)))
+
+
+def test_the_better_of_two_revisions_is_found_and_equal_ones_are_equal() -> None:
+    found = compare_told(saved("A", 0.2), saved("B", 0.1))
+    assert found["class_name"].tolist() == ["", "a", "b"]
+    assert (found["high"] < 0).all()
+    assert (found["probability"] > 0.99).all()
+    np.testing.assert_allclose(found["second"] / found["first"], 0.5)
+    same = compare_told(saved("A", 0.2), saved("B", 0.2))
+    assert (same[["difference", "low", "high"]] == 0).all(axis=None)
+    assert (same["probability"] == 0.5).all()
+
+
+def test_revisions_that_tell_something_else_or_of_others_cannot_be_compared() -> None:
+    first, second = saved("A", 0.2), saved("B", 0.1)
+    with pytest.raises(InputError, match="A tells a, b, B tells a, c; only heads that tell the same"):
+        compare_told(first, replace(second, names=("a", "c")))
+    with pytest.raises(InputError, match="tested on different galaxies: 1 only there, 1 only here"):
+        compare_told(first, replace(second, galaxies=second.galaxies.assign(id=[*map(str, range(1, 201))])))
+    with pytest.raises(InputError, match="differ in what is true"):
+        compare_told(first, replace(second, true=second.true + 1))
 
 
 def test_baselines_use_what_is_known() -> None:

@@ -45,7 +45,7 @@ def listed_code(name: str) -> set[Path]:
     return {Path(dep) for dep in stage(name).get("deps", []) if dep.startswith(("stages/", "galaxies/"))}
 
 
-@pytest.mark.parametrize("name", ["train", "baselines", "measure", "audit", "evaluate", "report"])
+@pytest.mark.parametrize("name", ["train", "baselines", "measure", "audit", "evaluate", "classify", "report"])
 def test_a_stage_depends_on_every_module_it_imports(name: str) -> None:
     # The files of `stages` and of the library's top, and whole folders of the library.
     assert listed_code(name) == {Path(*path.parts[:2]) for path in imported_files(Path("stages", f"{name}.py"))}
@@ -68,7 +68,7 @@ def test_every_parameter_of_extract_but_the_layers_runs_it_again() -> None:
 
 
 def test_what_changes_speed_alone_is_in_no_stage() -> None:
-    for name in ("download", "split", "extract", "train", "baselines", "measure", "audit", "evaluate", "report"):
+    for name in ("download", "split", "extract", "train", "baselines", "measure", "audit", "evaluate", "classify", "report"):
         assert not [param for param in stage(name).get("params", []) if param.startswith("runtime")]
 
 

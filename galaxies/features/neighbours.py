@@ -60,15 +60,38 @@ def find_neighbours(
     Returns:
         (B, J) rows.
     """
+    return find_neighbours_of(features[rows], group[rows], features, group=group, num_neighbours=num_neighbours)
+
+
+def find_neighbours_of(
+    queries: NDArray[np.float32],
+    query_group: NDArray[np.int64],
+    features: NDArray[np.float32],
+    *,
+    group: NDArray[np.int64],
+    num_neighbours: int,
+) -> NDArray[np.int64]:
+    """Return the nearest rows of galaxies that need not be among them, as :func:`find_neighbours` does.
+
+    Args:
+        queries: features of the galaxies to ask about, (B, C), standardised as ``features`` were.
+        query_group: their sky groups, (B,).
+        features: among which to look, (N, C).
+        group: sky group of each of these, (N,).
+        num_neighbours: J.
+
+    Returns:
+        (B, J) rows of ``features``.
+    """
     num_neighbours = min(num_neighbours, len(features) - int(np.bincount(group).max(initial=0)))
     squares = np.square(features).sum(axis=1)
-    neighbours = np.empty((len(rows), num_neighbours), np.int64)
-    for start in trange(0, len(rows), _BLOCK_ROWS, desc="find neighbours", unit="block", delay=2):
-        block = rows[start : start + _BLOCK_ROWS]
-        # What is left out, the square of the row itself, changes no order.
-        distances = squares - 2 * (features[block] @ features.T)  # (B, N)
-        distances[group[block][:, None] == group] = np.inf
-        neighbours[start : start + _BLOCK_ROWS] = _smallest(distances, num_neighbours)
+    neighbours = np.empty((len(queries), num_neighbours), np.int64)
+    for start in trange(0, len(queries), _BLOCK_ROWS, desc="find neighbours", unit="block", delay=2):
+        block = slice(start, start + _BLOCK_ROWS)
+        # What is left out, the square of the galaxy itself, changes no order.
+        distances = squares - 2 * (queries[block] @ features.T)  # (B, N)
+        distances[query_group[block][:, None] == group] = np.inf
+        neighbours[block] = _smallest(distances, num_neighbours)
     return neighbours
 
 

@@ -3,7 +3,7 @@
 Legend: N rows of the catalog, B test rows, G galaxies on the page, J neighbours.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,23 +62,21 @@ def collect_exhibits(
     neighbours = labelled[find_neighbours(features, places, group=group, num_neighbours=NUM_NEIGHBOURS)]
     rows = np.union1d(shown, neighbours)  # (G,)
     listed = images.catalog.take(rows)
-    entries = _describe(rows, images.galaxies, listed, splits)
+    entries = describe_rows(rows, images.galaxies, listed, splits)
     for row, near in zip(np.searchsorted(rows, shown), np.searchsorted(rows, neighbours).tolist(), strict=True):
         entries[row]["neighbours"] = near
     for rank, suspect in enumerate(suspects):
         entries[np.searchsorted(rows, suspect.row)]["suspicion"] = _describe_suspect(suspect, rank)
-    thumbnails = _encode(images.galaxies, listed.galaxy, np.isin(rows, shown), num_workers)
-    for entry, thumbnail in zip(entries, tqdm(thumbnails, "thumbnails", len(rows), unit="galaxy", delay=2), strict=True):
-        entry["thumbnail"] = thumbnail
+    add_thumbnails(entries, images.galaxies, listed.galaxy, np.isin(rows, shown), num_workers)
     return {"classes": list(splits.classes), "facts": dict(facts), "galaxies": entries}
 
 
-def _describe(rows: NDArray[np.int64], galaxies: GalaxyFile, listed: CatalogRows, splits: Splits) -> list[dict[str, Any]]:
-    """Return what is known of each galaxy: what is unknown is left out."""
+def describe_rows(rows: NDArray[np.int64], galaxies: GalaxyFile, listed: CatalogRows, splits: Splits) -> list[dict[str, Any]]:
+    """Return what is known of each galaxy of ascending rows: what is unknown is left out."""
     entries = []
     columns = (rows, listed.galaxy, splits.targets[rows], splits.split[rows])
     for row, index, target, split, name in zip(*(column.tolist() for column in columns), listed.ids.to_pylist(), strict=True):
-        entry = {"row": row, "id": name, "label": target, "split": SPLIT_NAMES[split]}
+        entry = {"row": row, "id": name, "label": None if target < 0 else target, "split": SPLIT_NAMES[split]}
         numbers = {"ra": galaxies.ra[index], "dec": galaxies.dec[index], "redshift": galaxies.redshift[index]}
         entries.append(entry | {name: float(number) for name, number in numbers.items() if np.isfinite(number)})
     return entries
@@ -95,9 +93,17 @@ def _describe_suspect(suspect: Suspect, rank: int) -> dict[str, Any]:
     }
 
 
-def _encode(galaxies: GalaxyFile, indices: NDArray[np.int64], is_shown: NDArray[np.bool_], num_workers: int) -> Iterator[str]:
-    """Yield the thumbnails: as large as fits of galaxies shown for themselves, small ones of mere neighbours."""
+def add_thumbnails(
+    entries: Sequence[dict[str, Any]],
+    galaxies: GalaxyFile,
+    indices: NDArray[np.int64],
+    is_shown: NDArray[np.bool_],
+    num_workers: int,
+) -> None:
+    """Give each entry its picture: as large as fits of galaxies shown for themselves, a small one of mere neighbours."""
     large = choose_side(galaxies, indices[is_shown], max_chars=_MAX_CHARS_SHOWN)
     small = choose_side(galaxies, indices[~is_shown], max_chars=_MAX_CHARS_NEIGHBOURS)
     sides = np.where(is_shown, large, min(small, large, _LARGEST_NEIGHBOUR_PX))
-    return encode_thumbnails(galaxies, indices, sides, num_workers=num_workers)
+    thumbnails = encode_thumbnails(galaxies, indices, sides, num_workers=num_workers)
+    for entry, thumbnail in zip(entries, tqdm(thumbnails, "thumbnails", len(indices), unit="galaxy", delay=2), strict=True):
+        entry["thumbnail"] = thumbnail

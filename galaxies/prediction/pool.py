@@ -1,0 +1,101 @@
+"""What a head says of the pool, the galaxies without a label: answered from the store, in the table that ``predict`` writes.
+
+No image is read and, unless the head has a kept ending, nothing goes through a network but the head. Memory does not grow with
+the pool but for the small tables. 1,000,000 x 512 features take %SECONDS% on two busy cores (`benchmarks/classify_speed.py`).
+
+Legend: N galaxies in the pool, B of them in a batch, C features, K classes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.features.reader import read_batches
+from galaxies.features.survey import Survey
+from galaxies.heads.class_meaning import ClassMeaning
+from galaxies.heads.head import TrainedHead
+from galaxies.prediction.predictions import Predictions, predict_features
+from galaxies.prediction.result_file import write_result
+from galaxies.prediction.shortlist import Shortlist
+from galaxies.prediction.table import make_schema, tabulate_answers
+
+# 17 MB of 512 features in float64, which novelty is measured in; of a kept ending, the images in one forward pass.
+_BATCH_ROWS, _ENDING_ROWS = 4096, 64
+
+
+@dataclass(frozen=True)
+class PoolAnswers:
+    """A head that answers for the pool of a survey."""
+
+    survey: Survey
+    galaxies: GalaxyFile
+    trained: TrainedHead
+    head_sha256: str  # of the head's file
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(N,) the pool, ascending; none for a head that tells no classes."""
+        return self.survey.splits.rows("pool") if isinstance(self.trained.meaning, ClassMeaning) else np.zeros(0, np.int64)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the K classes; none for a head that tells none."""
+        return self.trained.meaning.class_names if isinstance(self.trained.meaning, ClassMeaning) else ()
+
+    def write(self, out: Path, shortlist: Shortlist) -> None:
+        """Write a row a galaxy of the pool to ``out``, in order, and show the answers to ``shortlist``."""
+        about = {
+            "head_sha256": self.head_sha256,
+            "class_names": self.class_names,
+            "weights_digest": self.trained.identity.weights_digest,
+            "adapted": False,
+        }
+        schema = make_schema(self.class_names, about)
+
+        def tabulate() -> Iterator[pa.RecordBatch]:
+            for rows, predictions in self.answer(self.rows):
+                shortlist.add(rows, predictions)
+                columns = tabulate_answers(predictions) | self._describe(rows)
+                yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+        write_result(out, tabulate(), schema)
+
+    def answer(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Predictions]]:
+        """Yield what the head says of ascending rows of the catalog, batch by batch: the rows, (B,), and the answers."""
+        batch_rows = _BATCH_ROWS if self.trained.ending is None else _ENDING_ROWS
+        with tqdm(total=len(rows), desc="classify", unit="galaxy", delay=2) as progress:
+            for places, activations in read_batches(self.survey.store, rows, batch_size=batch_rows):
+                first = torch.from_numpy(np.ascontiguousarray(activations[:, 0]))
+                yield rows[places], predict_features(self.trained, self.trained.features(first))
+                progress.update(len(places))
+
+    def describe_answers(self, rows: NDArray[np.int64]) -> dict[int, tuple[NDArray[np.float64], float, bool]]:
+        """Return for each of ascending rows its probabilities, (K,), its novelty and whether it is novel."""
+        found = {}
+        for some, predictions in self.answer(rows):
+            columns = (some.tolist(), predictions.probabilities, predictions.novelty.tolist(), predictions.is_novel.tolist())
+            found |= {row: (shares, novelty, is_novel) for row, shares, novelty, is_novel in zip(*columns, strict=True)}
+        return found
+
+    def _describe(self, rows: NDArray[np.int64]) -> dict[str, pa.Array]:
+        """Return the columns that say which galaxies they are."""
+        listed, splits, nothing = self.survey.catalog.take(rows), self.survey.splits, pa.nulls(len(rows), pa.string())
+        # A label that was given to a galaxy near a val or test galaxy leaves it in the pool.
+        given = [None if label == UNLABELLED else splits.names[label] for label in splits.label[rows].tolist()]
+        positions = {name: getattr(self.galaxies, name)[listed.galaxy] for name in ("ra", "dec", "pxscale")}
+        return {
+            "id": listed.ids,
+            "path": nothing,
+            **{name: pa.array(numbers, mask=~np.isfinite(numbers)) for name, numbers in positions.items()},
+            "label": pa.array(given, pa.string()),
+            "notes": nothing,
+            "error": nothing,
+        }

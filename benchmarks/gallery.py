@@ -68,7 +68,12 @@ def _write(page: Path, path: Path) -> None:
             facts={},
             num_workers=RuntimeParams(device="cpu", batch_size=1, num_workers="auto").count_workers(),
         )
-    write_gallery(page, exhibits, generator.dirichlet(np.full(_NUM_CLASSES, 0.3), _NUM_TEST).round(4).tolist())
+    write_gallery(
+        page,
+        exhibits,
+        generator.dirichlet(np.full(_NUM_CLASSES, 0.3), _NUM_TEST).round(4).tolist(),
+        {"pool": 0, "galaxies": []},
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def main() -> None:
     runtime = read_params("runtime", RuntimeParams)
     trained = load_head(HEAD)
     survey = open_survey(trained.identity.layer, trained.identity)
-    with GalaxyFile(GALAXIES) as galaxies:
+    with GalaxyFile(GALAXIES, needs_images=False) as galaxies:
         pool = PoolAnswers(survey, galaxies, trained, file_sha256(HEAD))
         shortlist = Shortlist(len(pool.class_names))
         pool.write(POOL, shortlist)

@@ -1,7 +1,9 @@
 """A small gallery whose every number is known, with ids and class names that try to break out of the page."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,30 @@ def make_tables() -> tuple[Catalog, Splits]:
     return catalog, toy_splits(LABELS, np.where(IS_TEST, "test", "train"), names=CLASS_NAMES)
 
 
+def make_pool(labelled: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `galaxies.gallery.pool_exhibits` would of four galaxies without a label, and of two that look like them.
+
+    One of these two stands on the page already; a galaxy of the pool in row 200 + n.
+    """
+    known = {name: labelled[7][name] for name in ("row", "id", "label", "split", "thumbnail")}
+    pool: list[dict[str, Any]] = [known, {**known, "row": 199, "id": "train galaxy", "split": "train"}]
+    for number, probabilities in enumerate(([0.4, 0.35, 0.25], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05], [0.2, 0.5, 0.3])):
+        pool.append(
+            {
+                **{"row": 200 + number, "id": f'pool "{number}", <i>', "label": None, "split": "pool"},
+                **{
+                    "probabilities": probabilities,
+                    "novelty": 1.0 + number,
+                    "isNovel": number == 3,
+                    "near": "twin" if number == 1 else "",
+                },
+                **{"neighbours": [0, 1], "thumbnail": labelled[number]["thumbnail"]},
+                "lists": {"unsure": number, "novel": 3 - number} | ({"confident": number} if number in (1, 2) else {}),
+            }
+        )
+    return {"pool": 12345, "galaxies": pool}
+
+
 def make_gallery(folder: Path) -> Path:
     """Write the page; row n lies between rows n - 1 and n + 1 in feature space, and where n % 4 is 1 at ra = n deg."""
     rows = np.arange(NUM_GALAXIES)
@@ -66,5 +92,5 @@ def make_gallery(folder: Path) -> Path:
             facts={"backbone": "<b>toy</b>"},
             num_workers=1,
         )
-    write_gallery(page, json.loads(json.dumps(exhibits)), predict().tolist())
+    write_gallery(page, json.loads(json.dumps(exhibits)), predict().tolist(), make_pool(exhibits["galaxies"]))
     return page

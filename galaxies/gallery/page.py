@@ -22,20 +22,23 @@ _PAGE = Path(__file__).with_name("assets")
 
 def list_test_rows(exhibits: Mapping[str, Any]) -> list[int]:
     """Return the rows of the test galaxies with a class among what `galaxies.gallery.exhibits` collected."""
-    return [galaxy["row"] for galaxy in exhibits["galaxies"] if galaxy["split"] == "test" and galaxy["label"] >= 0]
+    return [galaxy["row"] for galaxy in exhibits["galaxies"] if galaxy["split"] == "test" and galaxy["label"] is not None]
 
 
-def write_gallery(path: Path, exhibits: Mapping[str, Any], probabilities: Sequence[Sequence[float]]) -> None:
+def write_gallery(
+    path: Path, exhibits: Mapping[str, Any], probabilities: Sequence[Sequence[float]], pool: Mapping[str, Any]
+) -> None:
     """Write the page.
 
     Args:
         path: of the page.
-        exhibits: all that is shown but for what the head says, as `galaxies.gallery.exhibits` collects it.
+        exhibits: all that is shown of labelled galaxies but for what the head says, as `galaxies.gallery.exhibits` collects it.
         probabilities: of the test galaxies, in the order of ``list_test_rows``: a number a class each.
+        pool: what is shown of galaxies without a label, as `galaxies.gallery.pool_exhibits` collects it.
     """
     said = dict(zip(list_test_rows(exhibits), probabilities, strict=True))
     galaxies, thumbnails = [], []
-    for exhibit in exhibits["galaxies"]:
+    for exhibit in _join(exhibits["galaxies"], pool["galaxies"]):
         # All pictures are one text beside the JSON: parsing millions of characters would keep the page closed for a second.
         galaxy = {name: value for name, value in exhibit.items() if name != "thumbnail"}
         galaxy["chars"] = len(exhibit["thumbnail"])
@@ -43,7 +46,22 @@ def write_gallery(path: Path, exhibits: Mapping[str, Any], probabilities: Sequen
             galaxy["probabilities"] = said[exhibit["row"]]
         galaxies.append(galaxy)
         thumbnails.append(exhibit["thumbnail"])
-    write_text(path, fill_page({**exhibits, "galaxies": galaxies}, "".join(thumbnails)))
+    write_text(path, fill_page({**exhibits, "galaxies": galaxies, "numPool": pool["pool"]}, "".join(thumbnails)))
+
+
+def _join(galaxies: Sequence[dict[str, Any]], pool: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the galaxies of both lists, each once; neighbours are places in the list of all."""
+    place_of_row = {galaxy["row"]: place for place, galaxy in enumerate(galaxies)}
+    joined = list(galaxies)
+    for galaxy in pool:
+        if galaxy["row"] not in place_of_row:
+            place_of_row[galaxy["row"]] = len(joined)
+            joined.append(galaxy)
+    for place in range(len(galaxies), len(joined)):
+        near = joined[place].get("neighbours")
+        if near is not None:
+            joined[place] = {**joined[place], "neighbours": [place_of_row[pool[other]["row"]] for other in near]}
+    return joined
 
 
 def write_reason(path: Path, reason: str) -> None:

@@ -32,7 +32,8 @@ def collect_pool_exhibits(
 
     Each is described as `galaxies.gallery.exhibits` does it. Those of the short list also have probabilities, novelty, isNovel,
     what they are to a labelled galaxy (near), and the lists they stand in with their place there; their neighbours are
-    labelled galaxies, as places in the list of all. Pictures are made of these alone, however large the pool is.
+    labelled galaxies, as places in the list of all. Pictures are made of these alone, however large the pool is; where galaxies
+    have no images nothing is shown.
 
     Args:
         images: of all rows, with positions and redshifts.
@@ -42,6 +43,9 @@ def collect_pool_exhibits(
         answers: by row, the probabilities (K,), the novelty and whether it is novel.
         num_workers: threads that encode thumbnails.
     """
+    num_pool = len(splits.rows("pool"))
+    if not images.galaxies.has_images:
+        return {"pool": num_pool, "galaxies": []}
     shown = np.unique(np.array([row for rows in lists.values() for row in rows], np.int64))  # (B,)
     neighbours = _find_labelled_neighbours(store, splits, shown)
     rows = np.union1d(shown, neighbours)  # (G,)
@@ -62,7 +66,7 @@ def collect_pool_exhibits(
         for rank, place in enumerate(np.searchsorted(rows, np.array(members, np.int64)).tolist()):
             entries[place]["lists"][name] = rank
     add_thumbnails(entries, images.galaxies, listed.galaxy, np.isin(rows, shown), num_workers)
-    return {"pool": len(splits.rows("pool")), "galaxies": entries}
+    return {"pool": num_pool, "galaxies": entries}
 
 
 def _find_labelled_neighbours(store: Store, splits: Splits, shown: NDArray[np.int64]) -> NDArray[np.int64]:

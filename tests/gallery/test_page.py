@@ -35,7 +35,7 @@ def content(page: str) -> dict[str, Any]:
 
 
 def test_every_galaxy_is_described_with_what_is_known(page: str) -> None:
-    galaxies = content(page)["galaxies"]
+    galaxies = content(page)["galaxies"][:NUM_GALAXIES]
     assert [galaxy["row"] for galaxy in galaxies] == list(range(NUM_GALAXIES))
     assert [galaxy["id"] for galaxy in galaxies] == list(IDS)
     assert [galaxy["label"] for galaxy in galaxies] == LABELS.tolist()
@@ -46,11 +46,20 @@ def test_every_galaxy_is_described_with_what_is_known(page: str) -> None:
 
 
 def test_test_galaxies_and_suspects_have_their_neighbours(page: str) -> None:
-    galaxies = content(page)["galaxies"]
+    galaxies = content(page)["galaxies"][:NUM_GALAXIES]
     assert {galaxy["row"] for galaxy in galaxies if "neighbours" in galaxy} == {*TEST, *(suspect.row for suspect in SUSPECTS)}
     assert galaxies[51]["neighbours"] == [50, 52, 49, 53, 48, 54, 47, 55]
     suspected = {galaxy["row"]: galaxy["suspicion"]["rank"] for galaxy in galaxies if "suspicion" in galaxy}
     assert suspected == {suspect.row: rank for rank, suspect in enumerate(SUSPECTS)}
+
+
+def test_the_pool_stands_behind_them_with_its_neighbours_where_these_are_on_the_page(page: str) -> None:
+    found = content(page)
+    assert found["numPool"] == 12345
+    others = found["galaxies"][NUM_GALAXIES:]
+    assert [galaxy["row"] for galaxy in others] == [199, 200, 201, 202, 203]
+    assert [galaxy["label"] for galaxy in others[1:]] == [None] * 4
+    assert {tuple(galaxy["neighbours"]) for galaxy in others[1:]} == {(7, NUM_GALAXIES)}
 
 
 def test_the_thumbnails_are_cut_from_one_text(page: str) -> None:

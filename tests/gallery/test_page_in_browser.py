@@ -12,6 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.label_table import read_label_table
 from galaxies.gallery.exhibits import _MAX_CHARS_NEIGHBOURS, _MAX_CHARS_SHOWN
 from galaxies.gallery.page import write_gallery
@@ -77,7 +78,10 @@ def summary(page: Browser) -> str:
 def test_it_opens_on_all_test_galaxies_and_says_how_many_are_right(page: Browser) -> None:
     assert summary(page) == "75 galaxies"
     facts = page.run("return document.getElementById('facts').textContent")
-    assert facts.replace("\u202f", " ") == "75 galaxies the head has not seen · 80 % right · backbone <b>toy</b>"
+    assert (
+        facts.replace("\u202f", " ")
+        == "75 galaxies the head has not seen · 80 % right · 12,345 without a label · backbone <b>toy</b>"
+    )
     assert rows(page) == TEST[:60].tolist()
 
 
@@ -211,7 +215,7 @@ def test_the_focus_is_visible_and_the_matrix_and_the_views_have_arrows_too(page:
     assert summary(page).startswith("0 galaxies")
 
 
-def test_suspects_are_listed_and_their_corrections_are_read_back(page: Browser, tmp_path: Path) -> None:
+def test_suspects_are_listed_and_their_labels_are_read_back(page: Browser, tmp_path: Path) -> None:
     page.driver.execute_cdp_cmd(
         "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path), "eventsEnabled": False}
     )
@@ -219,7 +223,7 @@ def test_suspects_are_listed_and_their_corrections_are_read_back(page: Browser, 
     assert rows(page) == [suspect.row for suspect in SUSPECTS]
     assert page.run("return document.getElementById('download').disabled")
     press(page, Keys.ARROW_RIGHT, "c")
-    assert "Download 1 correction " in page.run("return document.getElementById('download').textContent")
+    assert "Download 1 label " in page.run("return document.getElementById('download').textContent")
     press(page, "c")
     assert page.run("return document.getElementById('download').disabled")
     click(page, "#take-all")
@@ -237,6 +241,43 @@ def test_suspects_are_listed_and_their_corrections_are_read_back(page: Browser, 
     assert path.read_text().startswith("id,label\n")
     table = read_label_table(path, sha256="any", labels=LABELS, ids=pa.array(IDS), class_names=CLASS_NAMES)
     assert table.apply(LABELS).tolist() == expected.tolist()
+
+
+def test_the_pool_is_shown_and_labels_given_there_are_read_back(page: Browser, tmp_path: Path) -> None:
+    page.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path), "eventsEnabled": False}
+    )
+    assert "12,345 without a label" in page.run("return document.getElementById('facts').textContent")
+    click(page, "[data-view=pool-unsure]")
+    first = len(IDS) + 1  # The labelled neighbour that was not on the page yet stands before the pool.
+    assert rows(page) == [first, first + 1, first + 2, first + 3]
+    assert page.run("return document.getElementById('matrix-section').hidden")
+    assert summary(page) == "4 galaxies · of 12,345 without a label"
+    click(page, "[data-view=pool-novel]")
+    assert rows(page) == [first + 3, first + 2, first + 1, first]
+    assert page.run("return document.querySelector('.card').dataset.kind") == "doubtful"
+    click(page, "[data-view=pool-confident]")
+    assert rows(page) == [first + 1, first + 2]
+    click(page, f".card[data-index='{first + 1}']")
+    text = page.run(DETAIL)
+    assert "It has no label. It is a labelled galaxy once more." in text
+    near = page.run("return [...document.querySelectorAll('.neighbour')].map((button) => Number(button.dataset.index))")
+    assert near == [7, first - 1]
+    choose(page, "correction", 1)
+    choose(page, "correction", "")
+    assert page.run("return document.getElementById('download').disabled")
+    press(page, "c")
+    click(page, "[data-view=pool-unsure]")
+    click(page, f".card[data-index='{first}']")
+    choose(page, "correction", 1)
+    assert "Download 2 labels (CSV)" in page.run("return document.getElementById('download').textContent")
+    click(page, "#download")
+    path = tmp_path / "labels.csv"
+    WebDriverWait(page.driver, 30).until(lambda _: path.exists())
+    ids = pa.array(['pool "0", <i>', 'pool "1", <i>'])
+    labels = np.array([UNLABELLED, UNLABELLED])
+    table = read_label_table(path, sha256="any", labels=labels, ids=ids, class_names=CLASS_NAMES)
+    assert table.apply(labels).tolist() == [1, 2]
 
 
 def test_two_thousand_galaxies_are_less_than_25_mb_and_open_quickly(browser: Browser, tmp_path: Path) -> None:
@@ -260,7 +301,7 @@ def test_two_thousand_galaxies_are_less_than_25_mb_and_open_quickly(browser: Bro
     ]
     exhibits = {"classes": [f"class {number}" for number in range(10)], "facts": {}, "galaxies": galaxies}
     page = tmp_path / "report.html"
-    write_gallery(page, exhibits, generator.dirichlet(np.ones(10), num_shown).round(6).tolist())
+    write_gallery(page, exhibits, generator.dirichlet(np.ones(10), num_shown).round(6).tolist(), {"pool": 0, "galaxies": []})
     assert 20e6 < page.stat().st_size < 25e6
     start = time.monotonic()
     browser.open(page)

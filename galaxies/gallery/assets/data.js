@@ -1,6 +1,6 @@
-// What the page knows: the galaxies, what follows from their probabilities, and the corrections made here.
+// What the page knows: the galaxies, what follows from their probabilities, and the labels given here.
 
-const { classes, facts, galaxies } = JSON.parse(document.getElementById("content").textContent);
+const { classes, facts, galaxies, numPool } = JSON.parse(document.getElementById("content").textContent);
 const thumbnails = document.getElementById("thumbnails").textContent;
 
 let numChars = 0;
@@ -19,7 +19,7 @@ function judge(probabilities, label) {
     predicted: first,
     confidence: probabilities[first],
     margin: probabilities[first] - (probabilities[second] ?? 0),
-    loss: -Math.log(Math.max(probabilities[label], Number.MIN_VALUE)),
+    loss: label === null ? undefined : -Math.log(Math.max(probabilities[label], Number.MIN_VALUE)),
   };
 }
 
@@ -32,7 +32,7 @@ function viewerUrl({ ra, dec }) {
   return `https://www.legacysurvey.org/viewer?ra=${ra.toFixed(6)}&dec=${dec.toFixed(6)}&layer=ls-dr8&zoom=15`;
 }
 
-// Index of a galaxy -> its corrected class.
+// Index of a galaxy -> the class that it was given here.
 const corrections = new Map();
 
 function correct(galaxy, label) {
@@ -47,6 +47,9 @@ function correctionsCsv() {
   const lines = indices.map((index) => `${quote(galaxies[index].id)},${quote(classes[corrections.get(index)])}\n`);
   return "id,label\n" + lines.join("");
 }
+
+// The name of a class, or of none.
+const nameOf = (label) => (label === null ? "no class" : classes[label]);
 
 const percent = (share) => `${(100 * share).toFixed(0)}\u202f%`;
 const count = (number) => number.toLocaleString("en");

@@ -10,9 +10,9 @@ function openDetail(galaxy) {
   const parts = [
     close,
     picture,
-    make("h2", {}, classes[galaxy.label] ?? "no class"),
+    make("h2", {}, isPool(galaxy) ? `${classes[galaxy.predicted]}?` : nameOf(galaxy.label)),
     makeVerdict(galaxy),
-    isTest(galaxy) ? makeBars(galaxy) : null,
+    galaxy.probabilities ? makeBars(galaxy) : null,
     galaxy.suspicion ? makeSuspicion(galaxy) : null,
     makeCorrection(galaxy),
     galaxy.neighbours ? makeNeighbours(galaxy) : null,
@@ -36,16 +36,25 @@ function closeDetail() {
 }
 
 function makeVerdict(galaxy) {
+  if (isPool(galaxy)) return make("p", { className: "hint" }, sayOfPool(galaxy));
   if (galaxy.split === "test" && !isTest(galaxy)) return make("p", { className: "hint" }, "A test galaxy without a class.");
   if (!isTest(galaxy)) return make("p", { className: "hint" }, `A ${galaxy.split} galaxy: the head was made with it.`);
   const text = isWrong(galaxy) ? `✗ predicted ${classes[galaxy.predicted]}` : "✓ predicted as labelled";
   return make("p", { className: `verdict ${isWrong(galaxy) ? "wrong" : "right"}` }, text);
 }
 
+// What the head says of a galaxy that nobody has labelled, and what that is worth.
+function sayOfPool(galaxy) {
+  const parts = [galaxy.label === null ? "It has no label." : `Labelled ${classes[galaxy.label]}, but not trained on: its neighbour stands in val or test.`];
+  if (galaxy.near) parts.push(galaxy.near === "twin" ? "It is a labelled galaxy once more." : "A labelled galaxy stands near it on the sky.");
+  if (galaxy.isNovel) parts.push("It is unlike the training galaxies: no probability means much.");
+  return parts.join(" ");
+}
+
 function makeBars(galaxy) {
   // The three likeliest, and the label where it is not among them.
   const shown = galaxy.ranked.slice(0, 3);
-  if (!shown.includes(galaxy.label)) shown.push(galaxy.label);
+  if (galaxy.label !== null && !shown.includes(galaxy.label)) shown.push(galaxy.label);
   const bars = shown.map((index) => {
     const bar = make("span", { className: "bar" }, make("span"));
     bar.firstChild.style.width = percentWidth(galaxy.probabilities[index]);
@@ -83,7 +92,9 @@ function makeFacts(galaxy) {
     ...(galaxy.ra === undefined || galaxy.dec === undefined
       ? [["Position", "unknown"]]
       : [["RA, Dec", `${galaxy.ra.toFixed(5)}°, ${galaxy.dec.toFixed(5)}°`]]),
-    ...(isTest(galaxy) ? [["Margin", percent(galaxy.margin)], ["Loss", `${galaxy.loss.toFixed(2)} nats`]] : []),
+    ...(galaxy.probabilities ? [["Margin", percent(galaxy.margin)]] : []),
+    ...(isTest(galaxy) ? [["Loss", `${galaxy.loss.toFixed(2)} nats`]] : []),
+    ...(isPool(galaxy) ? [["Novelty", galaxy.novelty.toFixed(2)]] : []),
   ];
   const terms = list.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value))));
   const facts = make("dl", {}, ...terms);
@@ -94,20 +105,22 @@ function makeFacts(galaxy) {
 }
 
 function makeCorrection(galaxy) {
-  const select = make("select", { id: "correction" }, ...classes.map((name, index) => make("option", { value: index }, name)));
-  select.value = corrections.get(galaxy.index) ?? galaxy.label;
+  const options = classes.map((name, index) => make("option", { value: index }, name));
+  if (galaxy.label === null) options.unshift(make("option", { value: "" }, "no label"));
+  const select = make("select", { id: "correction" }, ...options);
+  select.value = corrections.get(galaxy.index) ?? galaxy.label ?? "";
   select.addEventListener("change", () => {
-    correct(galaxy, Number(select.value));
+    correct(galaxy, select.value === "" ? null : Number(select.value));
     refreshCorrections();
   });
-  return make("label", { className: "correction" }, "Correct the label ", select);
+  return make("label", { className: "correction" }, galaxy.label === null ? "Give it a label " : "Correct the label ", select);
 }
 
 function makeNeighbours(galaxy) {
   const cards = galaxy.neighbours.map((index) => {
     const neighbour = galaxies[index];
-    const agrees = neighbour.label === galaxy.label;
-    const name = `${agrees ? "✓" : "≠"} ${classes[neighbour.label] ?? "no class"}`;
+    const agrees = neighbour.label === (isPool(galaxy) ? galaxy.predicted : galaxy.label);
+    const name = `${agrees ? "✓" : "≠"} ${nameOf(neighbour.label)}`;
     const button = make(
       "button",
       { type: "button", className: "neighbour", title: `${name}\nrow ${neighbour.row}, ${neighbour.split}`, data: { index } },
@@ -125,7 +138,7 @@ function makeNeighbours(galaxy) {
     "section",
     { className: "neighbours" },
     make("h3", {}, "Nearest in feature space"),
-    make("p", { className: "hint" }, "What the frozen backbone finds most alike, in all splits; ≠ marks another label."),
+    make("p", { className: "hint" }, `What the frozen backbone finds most alike among labelled galaxies; ≠ marks another ${isPool(galaxy) ? "class" : "label"}.`),
     make("div", { className: "neighbour-grid" }, ...cards),
   );
 }

@@ -55,7 +55,7 @@ function makeCard(galaxy) {
     "button",
     { type: "button", className: "card", tabIndex: -1, data: { index: galaxy.index } },
     makePicture(galaxy),
-    make("span", { className: "label" }, classes[galaxy.label]),
+    make("span", { className: "label" }, isPool(galaxy) ? classes[galaxy.predicted] : nameOf(galaxy.label)),
     make("span", { className: "verdict" }, make("span"), make("span")),
   );
   refreshCard(card);
@@ -65,6 +65,7 @@ function makeCard(galaxy) {
 // The line below the label, what was predicted, suggested or corrected: [kind, text, probability].
 function verdict(galaxy) {
   if (corrections.has(galaxy.index)) return ["corrected", `✎ ${classes[corrections.get(galaxy.index)]}`, ""];
+  if (isPool(galaxy)) return [galaxy.isNovel ? "doubtful" : "told", galaxy.isNovel ? `novel ${galaxy.novelty.toFixed(1)}` : "", percent(galaxy.confidence)];
   if (state.view === "suspects" && galaxy.suspicion) {
     const { suggested, confidence } = galaxy.suspicion;
     return ["doubtful", `? ${classes[suggested]}`, percent(confidence)];
@@ -81,8 +82,9 @@ function refreshCard(card) {
   probabilityBox.textContent = probability;
   const text = `${name} ${probability}`;
   card.dataset.kind = kind;
-  card.title = `${classes[galaxy.label]}\n${text}`;
-  card.setAttribute("aria-label", `Row ${galaxy.row}, labelled ${classes[galaxy.label]}, ${text}`);
+  const heading = isPool(galaxy) ? `predicted ${classes[galaxy.predicted]}` : `labelled ${nameOf(galaxy.label)}`;
+  card.title = `${heading}\n${text}`;
+  card.setAttribute("aria-label", `Row ${galaxy.row}, ${heading}, ${text}`);
   if (galaxy === state.open) card.setAttribute("aria-current", "true");
   else card.removeAttribute("aria-current");
 }
@@ -112,6 +114,7 @@ function summarise(shown) {
   const parts = [`${count(shown.length)} ${shown.length === 1 ? "galaxy" : "galaxies"}`];
   if (state.view === "all" && isFiltered && shown.length) parts.push(`${percent(numRight / shown.length)} right`);
   if (state.label !== null) parts.push(`labelled ${classes[state.label]}`);
+  if (views[state.view].list) parts.push(`of ${count(numPool)} without a label`);
   if (state.answer !== null) parts.push(`${state.view === "suspects" ? "rather" : "predicted"} ${classes[state.answer]}`);
   document.getElementById("summary").textContent = parts.join(" · ");
   document.getElementById("about").textContent = views[state.view].about;

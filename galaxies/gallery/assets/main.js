@@ -15,13 +15,19 @@ function draw() {
     tab.tabIndex = isSelected ? 0 : -1;
   }
   const isSuspects = state.view === "suspects";
+  const isOfPool = views[state.view].list !== undefined;
   field("sort").querySelector("[value=rank]").hidden = !isSuspects;
+  for (const name of ["list", "-novelty"]) field("sort").querySelector(`[value="${name}"]`).hidden = !isOfPool;
+  for (const name of ["loss", "-loss"]) field("sort").querySelector(`[value="${name}"]`).hidden = isOfPool;
+  // Where no galaxy has a label there is nothing to hold an answer against.
+  field("matrix-section").hidden = isOfPool;
+  field("label").parentElement.hidden = isOfPool;
   field("verdict").parentElement.hidden = state.view !== "all";
   field("answer-name").textContent = isSuspects ? "Suggestion" : "Prediction";
   field("label").value = state.label ?? "";
   field("answer").value = state.answer ?? "";
   for (const name of ["verdict", "sort", "query"]) field(name).value = state[name];
-  drawMatrix();
+  if (!isOfPool) drawMatrix();
   drawGalaxies();
   refreshCorrections();
 }
@@ -31,18 +37,20 @@ function refreshCards() {
 }
 
 function refreshCorrections() {
-  field("export").hidden = state.view !== "suspects" && corrections.size === 0;
+  field("export").hidden = state.view !== "suspects" && !views[state.view].list && corrections.size === 0;
   field("take-all").hidden = state.view !== "suspects";
-  field("download").textContent = `Download ${count(corrections.size)} ${corrections.size === 1 ? "correction" : "corrections"} (CSV)`;
+  field("download").textContent = `Download ${count(corrections.size)} ${corrections.size === 1 ? "label" : "labels"} (CSV)`;
   field("download").disabled = corrections.size === 0;
   refreshCards();
 }
 
+// What is suggested instead of a doubtful label, or as the label of a galaxy that has none.
 function takeSuggestion(galaxy) {
-  if (!galaxy.suspicion) return;
-  correct(galaxy, corrections.has(galaxy.index) ? galaxy.label : galaxy.suspicion.suggested);
+  const suggested = galaxy.suspicion?.suggested ?? (isPool(galaxy) ? galaxy.predicted : undefined);
+  if (suggested === undefined) return;
+  correct(galaxy, corrections.has(galaxy.index) ? galaxy.label : suggested);
   refreshCorrections();
-  if (state.open === galaxy) field("correction").value = corrections.get(galaxy.index) ?? galaxy.label;
+  if (state.open === galaxy) field("correction").value = corrections.get(galaxy.index) ?? galaxy.label ?? "";
 }
 
 function download() {
@@ -54,7 +62,7 @@ function download() {
 function showView(view) {
   // A filter by verdict is of the first view only: the others have their own.
   if (state.open) closeDetail();
-  change({ view, sort: views[view].sort, verdict: "" });
+  change({ view, sort: views[view].sort, verdict: "", label: views[view].list ? null : state.label });
 }
 
 function makeTab([view, { name, keeps }]) {
@@ -108,6 +116,7 @@ function start() {
   const test = galaxies.filter(isTest);
   const numRight = test.filter((galaxy) => !isWrong(galaxy)).length;
   const known = [`${count(test.length)} galaxies the head has not seen`, `${percent(numRight / test.length)} right`];
+  if (numPool) known.push(`${count(numPool)} without a label`);
   field("facts").textContent = [...known, ...Object.entries(facts).map(([name, value]) => `${name} ${value}`)].join(" · ");
   field("views").append(...Object.entries(views).map(makeTab));
   for (const name of ["label", "answer"]) {

@@ -3,7 +3,8 @@
 // The two likeliest classes are nearer to each other than this.
 const UNSURE_MARGIN = 0.1;
 
-const isTest = (galaxy) => galaxy.probabilities !== undefined;
+const isTest = (galaxy) => galaxy.split === "test" && galaxy.probabilities !== undefined;
+const isPool = (galaxy) => galaxy.lists !== undefined;
 const isWrong = (galaxy) => galaxy.predicted !== galaxy.label;
 
 const views = {
@@ -41,7 +42,19 @@ const views = {
   },
 };
 
+// Of the galaxies without a label, those of a list.
+const poolView = (list, name, about) => ({ name, about, list, sort: "list", keeps: (galaxy) => galaxy.lists?.[list] !== undefined });
+
+if (numPool) {
+  const asked = `Of ${count(numPool)} galaxies without a label. C takes the prediction as label.`;
+  views["pool-unsure"] = poolView("unsure", "Pool: least sure", `The head is least sure of these: a label for them teaches it most. ${asked}`);
+  views["pool-novel"] = poolView("novel", "Pool: most novel", `Least like the labelled galaxies: rare kinds, and broken images. ${asked}`);
+  views["pool-confident"] = poolView("confident", "Pool: most confident", `The surest answers of each class, class after class. ${asked}`);
+}
+
 const sorts = {
+  list: { name: "Order of the list", key: (galaxy) => galaxy.lists?.[views[state.view].list] },
+  "-novelty": { name: "Most novel", key: (galaxy) => -galaxy.novelty },
   rank: { name: "Most suspicious", key: (galaxy) => galaxy.suspicion?.rank },
   row: { name: "Row", key: (galaxy) => galaxy.row },
   "-confidence": { name: "Most confident", key: (galaxy) => -galaxy.confidence },

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.schema import COMPILED_MULTI_STAGE_SCHEMA as MULTI_STAGE_SCHEMA
 from ruamel.yaml import YAML
 
 from galaxies.backbones.spec import ExtractParams
@@ -70,6 +71,12 @@ def test_every_parameter_of_extract_but_the_layers_runs_it_again() -> None:
 def test_what_changes_speed_alone_is_in_no_stage() -> None:
     for name in ("download", "split", "extract", "train", "baselines", "measure", "audit", "evaluate", "classify", "report"):
         assert not [param for param in stage(name).get("params", []) if param.startswith("runtime")]
+
+
+def test_dvc_takes_the_file() -> None:
+    """A column called ``true`` without quotes is a truth value to YAML, and then DVC refuses all of dvc.yaml."""
+    text = (REPOSITORY / "dvc.yaml").read_text()
+    MULTI_STAGE_SCHEMA(YAML(typ="safe").load(text))
 
 
 def test_a_new_learning_rate_does_not_run_the_baselines_again() -> None:

@@ -12,14 +12,15 @@ from galaxies.backbones.forward import ONNXRUNTIME, TORCH, ForwardPass
 from galaxies.backbones.spec import INPUT
 from galaxies.runtime import Library
 
-# Seconds that ONNX Runtime saves on one image of 224 px and a million parameters, on two cores (python -m benchmarks.forward).
-# The parameters stand for the arithmetic, of which these networks do 0.2 to 0.4 GFLOP for each million.
+# Seconds that ONNX Runtime saves on one image of 224 px and a million parameters, on two cores: the least that was measured for
+# each kind (python -m benchmarks.forward; docs/measurements.md has its table). The parameters stand for the arithmetic: these
+# networks do 0.1 to 0.4 GFLOP for each million.
 _SECONDS_SAVED = {
-    "convolutions": 0.4e-3,  # ResNet-18 0.36, ours 0.4, ResNet-50 1.0
-    "depthwise convolutions": 2.6e-3,  # EfficientNet-B0 2.6, MobileNetV2 4.0
-    "layer norms": 0.8e-3,  # ConvNeXt-nano 0.8, ViT-S 1.4
+    "convolutions": 0.2e-3,  # ours 0.2, ResNet-18 0.35, ResNet-50 0.86
+    "depthwise convolutions": 2.5e-3,  # MobileNetV2 2.5, EfficientNet-B0 3.9
+    "layer norms": 1.6e-3,  # ViT-S 1.6, ConvNeXt-nano 3.0
 }
-_SECONDS_TO_START = 5.0  # exporting, loading, and importing what that needs: 3 to 6
+_SECONDS_TO_START = 5.0  # exporting, loading, and importing what that needs: 1 (ours) to 5 (ViT-S)
 
 
 def choose_library(

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.bands import find_bands
-from galaxies.data.catalog import Catalog, image_sha256
-from galaxies.data.checksums import Checksums, image_crc32c
+from galaxies.data.catalog import DIGEST_BYTES, Catalog, image_sha256
+from galaxies.data.checksums import Checksums, images_crc32c
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 
@@ -56,16 +56,16 @@ class CatalogImages:
         Raises InputError when an image is not the one that ``split`` saw: its activation would stand under a wrong identity.
         """
         images = self.galaxies.read_content(rows.galaxy)
-        for position, image in enumerate(images):
-            if rows.crc32c is not None:
-                is_right = image_crc32c(image) == rows.crc32c[position]
-            else:
-                is_right = image_sha256(image) == rows.image_sha256[position].tobytes()
-            if not is_right:
-                raise InputError(
-                    f"{self.galaxies.path}: the image of galaxy {rows.galaxy[position]} (row {rows.start + position}) is not "
-                    "the one in the catalog; the file changed after `split` had run. Run `dvc repro`."
-                )
+        if rows.crc32c is not None:
+            is_right = np.array(images_crc32c(images), np.uint32) == rows.crc32c
+        else:
+            digests = b"".join(map(image_sha256, images))
+            is_right = (np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES) == rows.image_sha256).all(1)
+        for position in np.flatnonzero(~is_right):
+            raise InputError(
+                f"{self.galaxies.path}: the image of galaxy {rows.galaxy[position]} (row {rows.start + position}) is not the "
+                "one in the catalog; the file changed after `split` had run. Run `dvc repro`."
+            )
         return images if self.places is None else images[..., self.places]
 
     def read(self, start: int, stop: int) -> NDArray[Any]:

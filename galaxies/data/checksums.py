@@ -34,9 +34,17 @@ class Checksums:
 
 def image_crc32c(image: NDArray[Any]) -> int:
     """Return the CRC32C of the bytes of one image's pixels, (S, S, C)."""
-    pixels = np.ascontiguousarray(image).view()
+    return images_crc32c(image[None])[0]
+
+
+def images_crc32c(images: NDArray[Any]) -> list[int]:
+    """Return that of each of images, (B, S, S, C).
+
+    Little happens between two images, because that is done under Python's lock, for which the next one's thread then waits.
+    """
+    pixels = np.ascontiguousarray(images).view()
     pixels.flags.writeable = False  # Of the view alone; the library takes nothing that may change meanwhile.
-    return int(google_crc32c.value(pixels))
+    return list(map(google_crc32c.value, pixels))
 
 
 def write_checksums(path: Path, checksums: NDArray[np.uint32], *, catalog: str) -> None:

@@ -140,7 +140,7 @@ def _run_all_in_memory(
         module = compute_in_parts(onnx, part_size=choose_part_size(size), num_threads=torch.get_num_threads())
     with h5py.File(source) as file:
         images = torch.from_numpy(file["images"][:]).permute(0, 3, 1, 2)
-    collected = [module(prepare(batch, backbone.transform))[params.layers[0]] for batch in images.split(batch_size)]
+    collected = [module(prepare(batch, backbone.transform))[params.layers[0]] for batch in torch.split(images, batch_size)]
     with h5py.File(folder / "maps.h5", "w") as file:
         file["maps"] = torch.cat(collected).numpy()
     return folder / "maps.h5"
@@ -160,7 +160,7 @@ class _Images(Dataset[Tensor]):
         if self._file is None:
             self._file = h5py.File(self._source)
         image = torch.from_numpy(np.asarray(self._file["images"][index]))
-        return self._transform(image.permute(2, 0, 1).unsqueeze(0))[0]
+        return prepare(image.permute(2, 0, 1).unsqueeze(0), self._transform)[0]
 
 
 @torch.inference_mode()
@@ -177,7 +177,7 @@ def _run_data_loader(
     return folder / "maps.pt"
 
 
-WAYS = {
+WAYS: dict[str, Callable[..., Path]] = {
     "this": _run_this,
     "this, PyTorch": partial(_run_this, library="torch"),
     "all in memory, ONNX": partial(_run_all_in_memory, is_quick=True),

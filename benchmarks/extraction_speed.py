@@ -51,11 +51,11 @@ class TimedFile(GalaxyFile):
 
     started: float | None = None
 
-    def read_images(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+    def read_content(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Return the images."""
         if self.started is None and len(indices) > 8:
             self.started = time.perf_counter()
-        return super().read_images(indices)
+        return super().read_content(indices)
 
 
 def main() -> None:

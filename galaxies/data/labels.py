@@ -8,6 +8,22 @@ from galaxies.tables.cells import is_no_class
 
 _MOST_CLASSES = 256
 _MOST_SHOWN = 20
+# What the answer of nobody is called; a class may be called so, too.
+_HARDLY_CLASSES = (
+    "unknown",
+    "unclassified",
+    "unlabelled",
+    "unlabeled",
+    "unsure",
+    "missing",
+    "nil",
+    "?",
+    "??",
+    "-",
+    ".",
+    "*",
+    "999",
+)
 
 
 def order_classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -32,7 +48,7 @@ def judge_labels(counts: Mapping[str, int]) -> LabelReport:
     """
     summary = f"the labels name {len(counts)} classes: {_show(counts, order_classes(counts))}"
     complaints = (*_too_many(counts), *_numbers(counts), *_spellings(counts))
-    return LabelReport(summary, complaints, tuple(_lonely(counts)))
+    return LabelReport(summary, complaints, (*_unknown(counts), *_lonely(counts)))
 
 
 def _too_many(counts: Mapping[str, int]) -> Iterator[str]:
@@ -57,7 +73,16 @@ def _spellings(counts: Mapping[str, int]) -> Iterator[str]:
     for several in spellings.values():
         if len(several) > 1:
             most = max(several, key=lambda label: counts[label])
-            yield f"{_show(counts, several)} differ in case or spaces only; write all of them {most!r}, or give other names"
+            yield (
+                f"{_show(counts, several)} differ in case, spaces or leading zeros only; write all of them {most!r}, or give "
+                "other names"
+            )
+
+
+def _unknown(counts: Mapping[str, int]) -> Iterator[str]:
+    named = [label for label in counts if _plain(label) in _HARDLY_CLASSES]
+    if named:
+        yield f"{_show(counts, named)}: is this a class, or what is written where none is known? Then leave the label empty"
 
 
 def _lonely(counts: Mapping[str, int]) -> Iterator[str]:
@@ -72,8 +97,9 @@ def _lonely(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _plain(label: str) -> str:
-    """Return what is left of a name without case and spaces; an underscore often stands for one."""
-    return "".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").split())
+    """Return what is left of a name without case, spaces and leading zeros; an underscore often stands for a space."""
+    plain = "".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").split())
+    return str(int(plain)) if plain.isdecimal() else plain
 
 
 def _show(counts: Mapping[str, int], labels: Sequence[str]) -> str:

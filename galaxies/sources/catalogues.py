@@ -55,7 +55,7 @@ def is_image_catalogue(path: Path, bands: Sequence[str] = PICTURE_BANDS) -> bool
 
 def open_image_catalogue(path: Path, bands: Sequence[str]) -> Table:
     """Open a table that names images, one, or one for each of some bands. Raises InputError when it is none."""
-    table = open_table(path)
+    table = open_table(path).with_positions()
     if not _names_images(table, bands):
         several = ", ".join(band_columns(bands))
         raise InputError(
@@ -66,7 +66,7 @@ def open_image_catalogue(path: Path, bands: Sequence[str]) -> Table:
 
 def open_position_catalogue(path: Path) -> Table:
     """Open a table of positions. Raises InputError when it is none."""
-    table = open_table(path)
+    table = open_table(path).with_positions()
     missing = [name for name in ("id", "ra", "dec") if name not in table.names]
     if missing:
         raise InputError(

@@ -33,6 +33,10 @@ from galaxies.sources.parquet_images import open_set, read_columns
 from galaxies.sources.parquet_tables import holds_images
 
 _MOST_CLASSES = 12
+_NO_LABELS = (
+    "No galaxy has a label: nothing can be trained on these alone. A head that is there predicts them: `galaxies predict TABLE "
+    "--out predictions.csv`, where TABLE names their images in a column path."
+)
 
 
 @dataclass(frozen=True)
@@ -186,9 +190,7 @@ def _say_classes(counts: Mapping[str, int]) -> str:
     """Say how many galaxies each class has; the empty name stands for no label."""
     known = sorted((name, count) for name, count in counts.items() if name)
     shown = ", ".join(f"{name} ({count:,})" for name, count in known[:_MOST_CLASSES])
-    classes = (
-        f"Classes: {len(known)}: {shown}{', …' if len(known) > _MOST_CLASSES else ''}." if known else "No galaxy has a label."
-    )
+    classes = f"Classes: {len(known)}: {shown}{', …' if len(known) > _MOST_CLASSES else ''}." if known else _NO_LABELS
     return f"{classes} Without a label: {counts['']:,}." if known and counts.get("") else classes
 
 

@@ -12,6 +12,7 @@ FILTER_KEYWORDS = (
     "FILTER",
     "FILTER1",  # Hubble's ACS, where one of the two is CLEAR
     "FILTER2",
+    "FILTNAME",  # SkyMapper
     "FPA.FILTERID",  # Pan-STARRS
     "ESO INS FILT1 NAME",
 )
@@ -20,7 +21,7 @@ _LETTER = re.compile(r"([ugrizy])[12p]?")
 _BESIDE_LETTERS = re.compile(
     r"image|img|sci|data|flux|band|filter|cutout|coadd|stack|hsc|sdss|sloan|decam|des|decals|bass|mzls|90prime|legacysurvey|"
     r"ps1|pan|starrs|panstarrs|lsst|rubin|gunn|megacam|megaprime|cfht|vst|ocam|omegacam|kids|subaru|suprime|suprimecam|"
-    r"skymapper|(c|mp|dr)?\d+"
+    r"skymapper|ztf|splus|(c|mp|dr)?\d+"
 )
 _NOT_A_FILTER = re.compile(r"clear.*|none|n/a|open|empty|[^a-z]*")
 

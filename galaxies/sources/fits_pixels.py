@@ -1,6 +1,7 @@
 """The pixels of one FITS image, of which any part can be read without the rest. H x W pixels."""
 
 import os
+import re
 import tempfile
 import threading
 from contextlib import suppress
@@ -16,6 +17,7 @@ from galaxies.data.image_files import DAMAGE_ERRORS
 
 # Rows of a compressed image that are unpacked at a time: a cutout of 256 px touches two or three such strips.
 _STRIP_ROWS = 128
+_PC_CARD = re.compile(r"PC\d_\d")
 
 
 class FitsImage:
@@ -55,7 +57,7 @@ class FitsImage:
         """Where on the sky its pixels are, None where the header does not tell or makes no sense."""
         try:
             # A cube's first two axes are its planes'; with more, astropy refuses the distortions of some.
-            wcs = WCS(self.header, naxis=2)
+            wcs = WCS(_drop_doubled(self.header), naxis=2)
             return wcs.celestial if wcs.has_celestial else None
         except (*DAMAGE_ERRORS, fits.VerifyError):
             return None
@@ -83,6 +85,17 @@ class FitsImage:
         if self._blank is not None and dtype is np.float32:
             read[read == np.float32(self._blank)] = np.nan
         return read
+
+
+def _drop_doubled(header: fits.Header) -> fits.Header:
+    """Return a header without PCi_j where it has CDi_j too, which say the same with the scale and may not stand beside them."""
+    doubled = [name for name in header if _PC_CARD.fullmatch(name)] if "CD1_1" in header and "PC1_1" in header else []
+    if not doubled or "CDELT1" in header:  # Of those three, the reader chooses.
+        return header
+    header = header.copy()
+    for name in doubled:
+        del header[name]
+    return header
 
 
 class _Strips:

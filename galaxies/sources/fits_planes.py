@@ -159,7 +159,7 @@ def _read_cube_bands(file: FitsFile, image: FitsImage, num_planes: int) -> list[
     listed = split_bands(str(image.header.get("BANDS", "")))
     if len(listed) == num_planes:
         return [find_letter(name) or name for name in listed]
-    for keyword in ("BAND", "FILTER", "PLANE"):
+    for keyword in ("BAND", "FILTER", "FILT", "PLANE"):
         for first in (0, 1):
             names = [str(image.header.get(f"{keyword}{first + number}", "")).strip() for number in range(num_planes)]
             if all(names):

@@ -64,6 +64,7 @@ _ZERO_POINT_KEYWORDS = (
     "ZPAB",
     "ZEROPOINT",
     "PHOTZP",  # CFHT
+    "ZPAPPROX",  # SkyMapper
 )
 # From those of janskys, 8.9, to those of the deepest counts; a 0, a -1, a 99 stand for none.
 _PLAUSIBLE_ZERO_POINTS = (5.0, 45.0)

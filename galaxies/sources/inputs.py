@@ -209,8 +209,18 @@ def _input_of_line(line: CatalogueLine, folder: Path, is_inside: Callable[[Path]
     name = line.id or (str(Path(line.paths[0]).with_suffix("")) if files else f"row {line.number}")
     error = "; ".join(filter(None, (*errors, *line.errors))) or None
     notes = tuple(f"{reason}: the position is unknown" for reason in line.position_errors)
-    label = line.class_name or None
+    label, is_latin = _read_label(line.class_name)
+    notes += ("the label is not UTF-8: taken as Latin-1",) if is_latin else ()
     return Input(name, files, None, line.ra, line.dec, line.pxscale, label, error, notes, line.is_lost)
+
+
+def _read_label(text: str) -> tuple[str | None, bool]:
+    """Return the true class that a cell names, and whether it was no UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # Bytes that are none stand for themselves.
+        return text.encode("utf-8", "surrogateescape").decode("latin-1"), True
+    return text or None, False
 
 
 def _refuse_path(name: str, file: Path, is_inside: Callable[[Path], bool]) -> str | None:

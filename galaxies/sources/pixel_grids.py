@@ -4,6 +4,7 @@ K bands, H x W pixels, counted from 0 at the middle of the first, in the file's 
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,16 @@ from galaxies.sources.notes import Note
 from galaxies.sources.sky_cutouts import Cut
 
 # The sides of a pixel in arcsec, or of a square one.
-_SCALE_KEYWORDS = (("PIXSCALE",), ("PXSCALE",), ("PIXSCAL1", "PIXSCAL2"), ("SECPIX1", "SECPIX2"), ("PIXSCAL1",), ("SECPIX",))
+_SCALE_KEYWORDS = (
+    *(("PIXSCALE",), ("PXSCALE",), ("PIXSCAL1", "PIXSCAL2"), ("SECPIX1", "SECPIX2"), ("PIXSCAL1",), ("SECPIX",)),
+    *(("PIXELSCL",), ("PIXSCL",), ("PIXSIZE",), ("SCALE",)),
+)
+# Under these others write a detector's pixel in micrometres, or a factor.
+_AMBIGUOUS_KEYWORDS = ("PIXSIZE", "SCALE")
+_LARGEST_AMBIGUOUS = 5.0
+_ANGLE = re.compile(
+    r"""(?P<number>[\d.]+(e[+-]?\d+)?)\s*(?P<unit>"|''|arcsec\w*|asec|deg\w*)?\s*(/\s*pix\w*|per pix\w*)?""", re.IGNORECASE
+)
 _PLAUSIBLE_ARCSEC = (1e-3, 1e3)
 _ARCSEC = math.degrees(1) * 3600  # in a radian
 # Sides that differ by less are taken for equal: 1 % is 2 px over a galaxy of 200.
@@ -76,12 +86,31 @@ def measure_pixel(plane: Plane, x: float, y: float) -> PixelShape:
             return shape
     areas = [(plane.find("PIXAR_A2"), 1.0), (plane.find("PIXAR_SR"), _ARCSEC)]
     candidates = [(math.sqrt(area) * unit,) for area, unit in areas if isinstance(area, float) and area > 0]
-    for sides in (*candidates, *(tuple(map(plane.find, keywords)) for keywords in _SCALE_KEYWORDS)):
-        if all(isinstance(side, (int, float)) and not isinstance(side, bool) and side > 0 for side in sides):
-            shape = _shape_of(np.diag(np.square([sides[0], sides[-1]])))
-            if shape is not None:
-                return shape
+    for sides in (*candidates, *(tuple(_read_side(plane, keyword) for keyword in keywords) for keywords in _SCALE_KEYWORDS)):
+        shape = _shape_of(np.diag(np.square([sides[0], sides[-1]])))
+        if shape is not None:
+            return shape
     return _UNKNOWN_SHAPE
+
+
+def _read_side(plane: Plane, keyword: str) -> float:
+    """Return the side of a pixel in arcsec that a keyword tells, as a number or as text, NaN where it tells none."""
+    value, is_deg = plane.find(keyword), False
+    if isinstance(value, str):
+        match = _ANGLE.fullmatch(value.strip())
+        value, is_deg = (_float(match["number"]), str(match["unit"]).lower().startswith("deg")) if match else (None, False)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        return math.nan
+    if keyword in _AMBIGUOUS_KEYWORDS and (value > _LARGEST_AMBIGUOUS or value == 1):
+        return math.nan
+    return float(value) * (3600 if is_deg else 1)
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:  # 0.2.6
+        return math.nan
 
 
 def _shape_of(metric: NDArray[np.float64]) -> PixelShape | None:

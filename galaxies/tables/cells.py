@@ -5,13 +5,16 @@ from typing import NoReturn
 
 from galaxies.errors import InputError
 
-_UNKNOWN = frozenset(("", "nan", "none", "n/a", "na", "null", "--", "<na>", "#n/a", "nat"))
+_UNKNOWN = frozenset(
+    ("", "nan", "none", "n/a", "n.a.", "na", "null", "(null)", "--", "---", "<na>", "#n/a", "nat", "masked", "\\n")
+)
 # The longest of them: a longer cell need not be looked up, which is nearly every id and path of a million.
 _MOST_LETTERS = max(map(len, _UNKNOWN))
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 # Only with a point: the letters and digits of a hash may read 12345e67.
 _FLOAT = re.compile(r"[+-]?\d+\.\d*([eE][+-]?\d+)?")
+_FRACTION = re.compile(r"\d+([.,]\d+)?\s*(%|/\s*\d+([.,]\d+)?)")
 _SEXAGESIMAL = re.compile(
     r"(?P<sign>[+\-−]?)\s*(?P<whole>\d{1,3})\s*(?P<mark>[:hd°\s])\s*"
     r"(?P<minutes>\d{1,2}(\.\d*)?)(\s*[:m'′\s]\s*(?P<seconds>\d{1,2}(\.\d*)?)\s*(s|\"|″|'')?|\s*[:m'′]?)",
@@ -28,7 +31,7 @@ def clean(text: str) -> str:
 
 
 def is_unknown(text: str) -> bool:
-    """Tell whether a cell says that nothing is known: empty, nan, None, N/A, NA, null, ``--`` or ``<NA>``, in any case."""
+    """Tell whether a cell says that nothing is known: empty, nan, None, N/A, NA, null, ``--``, masked …, in any case."""
     return not clean(text)
 
 
@@ -85,8 +88,8 @@ def read_label(text: str) -> str:
 
 
 def is_no_class(label: str) -> bool:
-    """Tell whether a label is a number that names no class: a fraction of votes, a measured value, or below 0."""
-    if _DECIMAL_COMMA.fullmatch(label):
+    """Tell whether a label is a number that names no class: a fraction of votes (0.2, 1/5, 20%), a value, or below 0."""
+    if _DECIMAL_COMMA.fullmatch(label) or _FRACTION.fullmatch(label):
         return True
     try:
         number = read_number(label)

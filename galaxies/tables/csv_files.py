@@ -91,8 +91,13 @@ def open_csv(path: Path) -> Columns:
     num_names = max((place for place, name in enumerate(names, start=1) if name), default=0)
 
     def read(places: Sequence[int]) -> Rows:
-        for row in _read_rows(path):
-            if len(row) > num_names and any(row[num_names:]):
+        for row, is_comment in _read_rows(path):
+            if is_comment:
+                found = (
+                    f"found {row[0]!r} at its beginning: is the row commented out? Delete it, or quote a name that begins so"
+                )
+                yield [""] * len(places), found
+            elif len(row) > num_names and any(row[num_names:]):
                 found = f"found {len(row)} cells, the header names {num_names}: quote a cell that holds the separator"
                 yield [""] * len(places), found
             else:
@@ -101,17 +106,39 @@ def open_csv(path: Path) -> Columns:
     return Columns(tuple(names[:num_names]), read)
 
 
-def _read_rows(path: Path) -> Iterator[list[str]]:
+def _read_rows(path: Path) -> Iterator[tuple[list[str], bool]]:
+    """Yield the cells of each row that is not empty, and whether a # stands before it, not in quotation marks."""
     with _open_text(path) as text:
         header = _find_header(text)
         # csv.DictReader would take a third of the time of a whole catalogue.
-        rows = _csv_reader(text, header.separator)
+        lines = _Lines(text)
+        rows = _csv_reader(lines, header.separator)
         try:
-            for row in filter(None, rows):
-                if not (header.is_comment and row[0].startswith("#")):
-                    yield row
+            for row in rows:
+                is_comment, lines.first = lines.first.startswith("#"), ""
+                if row and not (header.is_comment and row[0].startswith("#")):
+                    yield row, is_comment
         except csv.Error as error:
             raise InputError(f"after line {header.num_lines + rows.line_num}: not CSV ({error})") from error
+
+
+class _Lines:
+    """The lines of a text, of which the first of each row is remembered: a row in quotation marks may have several.
+
+    Attributes:
+        first: of the row; whoever has seen it empties it.
+    """
+
+    def __init__(self, text: TextIO) -> None:
+        self._text, self.first = text, ""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._text)
+        self.first = self.first or line
+        return line
 
 
 @contextmanager

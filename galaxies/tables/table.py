@@ -3,11 +3,12 @@
 What is in a file decides how it is read, not its ending.
 """
 
+import logging
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.parsers.expat import ExpatError
 
@@ -16,12 +17,15 @@ import pyarrow as pa
 from galaxies.errors import InputError
 from galaxies.tables.cells import clean, require_exact_id
 from galaxies.tables.csv_files import KNOWN_COLUMNS, Columns, is_known, open_csv, open_unpacked
+from galaxies.tables.position_names import find_positions, plain_name
 from galaxies.tables.typed_files import list_fits, open_ecsv, open_fits, open_parquet, open_votable
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".ecsv", ".vot", ".votable", ".xml", ".csv.gz", ".tsv.gz")
 """Of tables; FITS has one ending for tables and images."""
 
 _LOOK_BYTES = 4096
+
+_logger = logging.getLogger(__name__)
 # What the readers raise on bytes that make no sense.
 _DAMAGE = (
     OSError,
@@ -63,6 +67,15 @@ class Table:
     def names(self) -> tuple[str, ...]:
         """All columns, in lower case, without blanks around them."""
         return tuple(name.strip().lower() for name in self.columns.names)
+
+    def with_positions(self) -> "Table":
+        """Return the table with the columns of its positions called ra and dec, as whatever they are known."""
+        found = find_positions(self.names)
+        if found is None or found == ("ra", "dec"):
+            return self
+        renamed = tuple(plain_name(name) if name in found else name for name in self.names)
+        _logger.warning("%s: the positions are those of the columns %s and %s", self.path, *found)
+        return replace(self, columns=replace(self.columns, names=renamed))
 
     def rows(self, columns: Sequence[str] = KNOWN_COLUMNS) -> Iterator[Row]:
         """Yield the rows; of the columns only those in ``columns`` are read that are there.

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from galaxies.errors import InputError
 from galaxies.tables.cells import refuse_rounded_id
 from galaxies.tables.csv_files import BAND_PREFIX, Columns, Rows, open_unpacked
+from galaxies.tables.position_names import find_positions, plain_name
 
 _BATCH_ROWS = 4096
 _MAX_HDUS = 64
@@ -41,10 +43,10 @@ class _Column:
         if np.ndim(values) != 1:
             raise InputError(f"the column {self.name} holds arrays, expected one value a row")
         is_null = np.broadcast_to(False if self.null is None else values == self.null, len(values))
-        if self.unit and self.name in _UNITS and values.dtype.kind in "iuf":
+        if self.unit and plain_name(self.name) in _UNITS and values.dtype.kind in "iuf":
             values = values * _unit_factor(self.name, self.unit)
         limit = 2 ** (np.finfo(values.dtype).nmant + 1) if self.name == "id" and values.dtype.kind == "f" else None
-        texts = ["" if no else make_text(value) for value, no in zip(values.tolist(), is_null.tolist(), strict=True)]
+        texts = ["" if no else make_text(value) for value, no in zip(_to_list(values), is_null.tolist(), strict=True)]
         if limit is not None:
             for text in texts:
                 if text and abs(float(text)) >= limit:
@@ -52,11 +54,19 @@ class _Column:
         return texts
 
 
+def _to_list(values: Any) -> list[Any]:
+    """Return Python's own values; a number of 32 bits is the shortest that it may be: 0.1, not 0.10000000149011612."""
+    if values.dtype.kind != "f" or values.dtype.itemsize >= 8:
+        return list(values.tolist())
+    shortest = [float(str(value)) for value in np.ma.getdata(values)]
+    return [None if no else value for value, no in zip(shortest, np.ma.getmaskarray(values).tolist(), strict=True)]
+
+
 def make_text(value: Any) -> str:
     """Return a value as the text that a CSV would hold. A whole number is one, also where it is a float beside missing ones."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
-    if isinstance(value, float) and value.is_integer():
+    if (isinstance(value, float) and value.is_integer()) or (isinstance(value, Decimal) and value == value.to_integral_value()):
         return str(int(value))
     return "" if value is None or value != value else str(value)
 
@@ -186,7 +196,7 @@ def _choose(tables: Mapping[int, Sequence[str]]) -> int:
         raise InputError("there is no table in it")
     plain = {number: set(map(_plain, names)) for number, names in tables.items()}
     # The first is meant that has a path, else a position, else the first.
-    for is_meant in (_has_path, {"ra", "dec"}.issubset):
+    for is_meant in (_has_path, lambda names: find_positions(list(names)) is not None):
         for number, names in plain.items():
             if is_meant(names):
                 return number
@@ -213,11 +223,11 @@ def _unit_factor(name: str, unit: str) -> float:
     """Return what turns numbers in ``unit`` into those of the column ``name``."""
     from astropy import units
 
-    wanted = units.Unit(_UNITS[name])
+    wanted = units.Unit(_UNITS[plain_name(name)])
     try:
         found = units.Unit(unit)
         # What is called hours of a right ascension is an angle, not a time.
-        found = units.hourangle if found == units.hour and name == "ra" else found
+        found = units.hourangle if found == units.hour and plain_name(name) == "ra" else found
         # arcsec/pix says the same as arcsec.
         return float((found * units.pix if units.pix in found.bases else found).to(wanted))
     except (ValueError, TypeError, units.UnitConversionError) as error:

@@ -22,15 +22,21 @@ def test_labels_that_name_classes_have_no_complaint() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (("Round Smooth", "ROUND SMOOTH"), "'Round Smooth' (2), 'ROUND SMOOTH' (3) differ in case or spaces only; write all"),
-        (("Round Smooth", "Round  Smooth"), "differ in case or spaces only"),
-        (("Round Smooth", "Round_Smooth"), "differ in case or spaces only"),
-        (("Sérsic", "Se\u0301rsic"), "differ in case or spaces only"),
+        (
+            ("Round Smooth", "ROUND SMOOTH"),
+            "'Round Smooth' (2), 'ROUND SMOOTH' (3) differ in case, spaces or leading zeros only; write all",
+        ),
+        (("Round Smooth", "Round  Smooth"), "differ in case, spaces or leading zeros only"),
+        (("Round Smooth", "Round_Smooth"), "differ in case, spaces or leading zeros only"),
+        (("Sérsic", "Se\u0301rsic"), "differ in case, spaces or leading zeros only"),
         (
             ("0.2", "0.4"),
             "'0.2' (2), '0.4' (3): a number is a class only if it is whole and not below 0. Turn fractions of votes",
         ),
         (("-1", "2"), "'-1' (2): a number is a class only if it is whole and not below 0"),
+        (("03", "3"), "'03' (2), '3' (3) differ in case, spaces or leading zeros only"),
+        (("20%", "1/2"), "'20%' (2), '1/2' (3): a number is a class only"),
+        (("2.5 / 7", "33,3 %"), "'2.5 / 7' (2), '33,3 %' (3): a number is a class only"),
         (("1e-3", "inf"), "'1e-3' (2), 'inf' (3): a number is a class only"),
     ],
 )
@@ -47,6 +53,12 @@ def test_labels_that_are_no_classes_are_named_beside_a_list_of_all(labels: tuple
 def test_a_class_of_one_galaxy_and_a_single_class_are_named() -> None:
     assert "'ring' (1): one galaxy cannot both train a class and test it." in doubts(ring=1, spiral=20, smooth=30)
     assert "all galaxies are 'ring': there is nothing to tell apart" in doubts(ring=7)
+
+
+def test_what_is_written_where_nothing_is_known_is_asked_about() -> None:
+    found = doubts(**{"unknown": 12, "?": 3, "spiral": 20})
+    assert "'unknown' (12), '?' (3): is this a class, or what is written where none is known?" in found
+    assert doubts(**{"Unknown Pleasures": 2, "spiral": 3}) == ""
 
 
 def test_a_column_that_is_none_of_labels_is_named_briefly() -> None:

@@ -337,7 +337,7 @@ def test_labels_that_are_no_classes_are_one_message(tmp_path: Path) -> None:
             call(path)
         message = str(caught.value)
         assert "the labels name 2 classes: 'Round' (1), 'round' (1)" in message
-        assert "differ in case or spaces only" in message
+        assert "differ in case, spaces or leading zeros only" in message
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "None", "N/A", "NA", "null", "--"])

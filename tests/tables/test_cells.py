@@ -18,7 +18,28 @@ from galaxies.tables.cells import (
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "nan", "NaN", "None", "NONE", "N/A", "n/a", "NA", "null", "NULL", "--", " -- ", "<NA>", "#N/A", "NaT"]
+    "text",
+    [
+        "",
+        "  ",
+        "nan",
+        "NaN",
+        "None",
+        "NONE",
+        "N/A",
+        "n/a",
+        "NA",
+        "null",
+        "NULL",
+        "--",
+        " -- ",
+        "<NA>",
+        "#N/A",
+        "NaT",
+        "masked",
+        "---",
+        "N.A.",
+    ],
 )
 def test_what_says_that_nothing_is_known_is_empty(text: str) -> None:
     assert is_unknown(text)
@@ -117,7 +138,8 @@ def test_a_whole_number_that_was_a_float_is_the_same_label(text: str, label: str
 
 
 @pytest.mark.parametrize(
-    ("label", "expected"), [("0.2", True), ("0,2", True), ("-1", True), ("1e-3", True), ("3", False), ("0", False)]
+    ("label", "expected"),
+    [("0.2", True), ("0,2", True), ("-1", True), ("1e-3", True), ("20%", True), ("1/2", True), ("3", False), ("0", False)],
 )
 def test_a_number_that_is_no_class(label: str, expected: bool) -> None:
     assert is_no_class(label) is expected

@@ -6,6 +6,7 @@ import lzma
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,55 @@ def test_a_csv_is_read_however_it_is_written(tmp_path: Path, content: bytes) -> 
 def test_a_cell_in_quotation_marks_may_hold_anything(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text('"id","other\nname",path\n"a, b","#\n",c.jpg\n"#d",,"e ""f"".jpg"\n')
     assert read(tmp_path / "c.csv") == [{"id": "a, b", "path": "c.jpg"}, {"id": "#d", "path": 'e "f".jpg'}]
+
+
+def test_a_row_that_is_commented_out_under_a_plain_header_is_not_taken_for_a_galaxy(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text('id,path\n#1,a.jpg\n2,b.jpg\n# 3,"c\nd.jpg"\n"#4",e.jpg\n')
+    rows = list(open_table(tmp_path / "c.csv").rows())
+    assert [row.cells["id"] for row in rows] == ["", "2", "", "#4"]
+    assert rows[0].problem is not None
+    assert rows[0].problem.startswith("found '#1' at its beginning: is the row commented out? Delete it, or quote")
+    assert [row.problem is None for row in rows] == [False, True, False, True]
+
+
+def test_numbers_of_32_bits_are_the_shortest_that_they_may_be(tmp_path: Path) -> None:
+    labels = np.array([0.1, 3, np.nan], np.float32)
+    pq.write_table(pa.table({"path": ["a", "b", "c"], "label": pa.array(labels)}), tmp_path / "c.parquet")
+    Table({"path": ["a", "b", "c"], "label": labels}).write(tmp_path / "c.fits")
+    for name in ("c.parquet", "c.fits"):
+        assert [row.get("label") for row in read(tmp_path / name)] == ["0.1", "3", ""]
+
+
+def test_whole_decimals_are_whole_numbers(tmp_path: Path) -> None:
+    """Databases export NUMERIC(20, 1); they have lost nothing."""
+    ids = pa.array([Decimal("12345678901234567890.0"), Decimal("2.5"), None], pa.decimal128(21, 1))
+    pq.write_table(pa.table({"id": ids, "path": ["a", "b", "c"]}), tmp_path / "c.parquet")
+    assert [row["id"] for row in read(tmp_path / "c.parquet")] == ["12345678901234567890", "2.5", ""]
+
+
+PAIRS = [("RAJ2000", "DEJ2000"), ("ALPHA_J2000", "DELTA_J2000"), ("Right_Ascension", "Declination"), ("raMean", "decMean")]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_positions_are_known_by_other_names_too(tmp_path: Path, pair: tuple[str, str]) -> None:
+    """Passed over, they would have each galaxy of a mosaic be its middle."""
+    table = Table({"path": ["a"], pair[0]: [12.5], pair[1]: [-0.5]})
+    table[pair[0]].unit, table[pair[1]].unit = units.deg, units.rad
+    table.write(tmp_path / "c.fits")
+    table.write(tmp_path / "c.ecsv")
+    table.write(tmp_path / "c.vot", format="votable")
+    for name in ("c.fits", "c.ecsv", "c.vot"):
+        (row,) = open_table(tmp_path / name).with_positions().rows()
+        assert (float(row.cells["ra"]), float(row.cells["dec"])) == pytest.approx((12.5, np.degrees(-0.5)))
+
+
+def test_ra_and_dec_come_first_and_those_of_1950_are_none(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("path,ra,dec,RAJ2000,DEJ2000\na,1,2,3,4\n")
+    (row,) = open_table(tmp_path / "c.csv").with_positions().rows()
+    assert (row.cells["ra"], row.cells["dec"]) == ("1", "2")
+    (tmp_path / "c.csv").write_text("path,RA1950,DE1950\na,1,2\n")
+    (row,) = open_table(tmp_path / "c.csv").with_positions().rows()
+    assert set(row.cells) == {"path"}
 
 
 def test_a_short_row_lacks_its_last_columns(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galaxies.backbones.spec import NUM_VIEWS
+from galaxies.errors import InputError
 from galaxies.features.reader import read_batches, read_shuffled_batches
 from galaxies.features.store import Store
 
@@ -70,6 +71,12 @@ class ResidentBatches:
                 activations = _turn(activations, turned.flatten())
             yield activations.view(*rows.shape, *activations.shape[1:]), targets
 
+    def whole(self) -> Batch:
+        """Return all rows, of the first view or, with ``augment``, of each: (1, N, ...) activations and (1, N) targets."""
+        num_views = self.activations.shape[1] if self._options.augment else 1
+        activations = self.activations[:, :num_views].flatten(0, 1)
+        return activations.unsqueeze(0), self.targets.repeat_interleave(num_views, 0).unsqueeze(0)
+
     def in_order(self) -> Iterator[Batch]:
         """Yield all rows once, of the first view: (B, ...) and (B,)."""
         size = _ROWS_IN_ORDER if self.activations.ndim == 3 else self._options.batch_size
@@ -109,6 +116,13 @@ class StoredBatches:
             if self._options.augment and num_stored == 1:
                 activations = _turn(activations, views)
             yield activations.unsqueeze(0), targets.unsqueeze(0)
+
+    def whole(self) -> Batch:
+        """Raise InputError."""
+        raise InputError(
+            f"train.optimizer: found lbfgs, which needs all {len(self.targets):,} train rows in memory at once, and they are "
+            "too large; use adamw."
+        )
 
     def in_order(self) -> Iterator[Batch]:
         """Yield all rows once, of the first view: (B, ...) and (B,)."""

@@ -3,7 +3,7 @@
 Legend: B rows in a batch, C features, K outputs, S seeds, G settings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -61,6 +61,10 @@ class Learner:
         self._stack.step(rate, decay)
         if self._ending_optimizer:
             self._ending_optimizer.step(rate[0, 0] * self._params.ending_lr_factor, decay[0, 0])
+
+    def descend(self, evaluate: Callable[[], Tensor], decay: Tensor) -> Tensor:
+        """Go one iteration of L-BFGS; arguments and result as of `FullBatchOptimizer.step`."""
+        return self._stack.descend(evaluate, decay)
 
     def train(self, mode: bool = True) -> None:
         """Set the mode of the ending; that of the heads is chosen in every call."""

@@ -4,7 +4,7 @@ Legend: S seeds, G settings, B rows in a batch, C features, K outputs.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from galaxies.heads.full_batch import FullBatchOptimizer
 from galaxies.heads.head import Head, HiddenLayers, make_hidden
 from galaxies.heads.optimisation import Optimizer
 
@@ -42,7 +43,7 @@ class HeadStack:
         self.biases = [stack([linear.bias for linear in same]) for same in zip(*linears, strict=True)]
         self._parameters = [*self.weights, *self.biases]
         self._best = [parameter.detach().clone() for parameter in self._parameters]
-        self._optimizer = Optimizer(optimizer, self.weights, self.biases)
+        self._optimizer = _make_optimizer(optimizer, self.weights, self.biases)
 
     def outputs(self, features: Tensor, generators: Sequence[torch.Generator] = ()) -> Tensor:
         """Return the outputs (S, G, K, B) of standardised features (S, B, C), or (1, B, C) that all seeds share.
@@ -63,7 +64,13 @@ class HeadStack:
 
     def step(self, rate: Tensor, decay: Tensor) -> None:
         """Move all heads by their gradients, which are used up; ``rate`` is (S, G), ``decay`` (1, G)."""
+        assert isinstance(self._optimizer, Optimizer)
         self._optimizer.step(rate, decay)
+
+    def descend(self, evaluate: Callable[[], Tensor], decay: Tensor) -> Tensor:
+        """Go one iteration of L-BFGS; arguments and result as of `FullBatchOptimizer.step`."""
+        assert isinstance(self._optimizer, FullBatchOptimizer)
+        return self._optimizer.step(evaluate, decay)
 
     def keep_best(self, is_best: NDArray[np.bool_]) -> None:
         """Remember the heads that are better than ever before, (S, G)."""
@@ -102,6 +109,10 @@ def make_heads(num_features: int, num_outputs: int, hidden_layers: HiddenLayers,
             torch.manual_seed(seed)
             heads.append(Head(num_features, num_outputs, hidden_layers))
     return heads
+
+
+def _make_optimizer(kind: str, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Optimizer | FullBatchOptimizer:
+    return FullBatchOptimizer(weights, biases) if kind == "lbfgs" else Optimizer(kind, weights, biases)
 
 
 def _apply_linear(weight: Tensor, bias: Tensor, hidden: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class TrainParams:
     ending_lr_factor: Annotated[float, Limits(0.0, 1e3)] = 0.1  # of the learning rate, for the ending
     ending_batch_norm: Literal["frozen", "trained"] = "frozen"  # statistics and parameters of the ending's BatchNorm
     hidden_layers: tuple[int | str, ...] = ()  # widths, names of activations, and `dropout 0.5`; empty: a linear probe
-    optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd has Nesterov momentum 0.9
+    optimizer: Literal["adamw", "sgd", "lbfgs"] = "adamw"  # sgd has Nesterov momentum 0.9; lbfgs: all rows are one batch
     learning_rate: LearningRate = 0.001
     schedule: Literal["plateau", "cosine"] = "plateau"
     warmup_epochs: Annotated[int, Limits(0, 100_000)] = 0  # in which the learning rate rises from 0
@@ -109,6 +109,7 @@ class TrainParams:
             )
         smoothing = max(setting.label_smoothing for setting in self.settings)
         yield from find_target_problems({**vars(self), "label_smoothing": smoothing})
+        yield from self._find_problems_of_lbfgs()
         if self.start_from is None and self.start_from_sha256 is not None:
             yield "start_from_sha256: found a digest, but start_from names no head; allowed is null"
         if self.ending == "keep" and (self.num_seeds > 1 or len(self.settings) > 1):
@@ -118,6 +119,18 @@ class TrainParams:
             )
         if self.ending == "drop" and self.layer == INPUT:
             yield "ending: found drop, but at layer input there are no features yet; use `-S train.ending=keep`"
+
+    def _find_problems_of_lbfgs(self) -> Iterator[str]:
+        """Yield what a descent on all rows at once cannot do."""
+        if self.optimizer != "lbfgs":
+            return
+        for name in ("learning_rate", "label_smoothing"):
+            if getattr(self.sweep, name):
+                yield f"sweep.{name}: found values, but optimizer is lbfgs, which tries weight_decay alone; allowed is []"
+        if self.ending == "keep":
+            yield "optimizer: found lbfgs, but an ending is kept, and learns from batches; allowed is adamw | sgd"
+        if any(str(element).startswith("dropout") for element in self.hidden_layers):
+            yield "optimizer: found lbfgs, but with dropout a loss is never twice the same; allowed is adamw | sgd"
 
 
 def require_trainable(train: TrainParams, extract: ExtractParams) -> None:

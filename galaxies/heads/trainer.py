@@ -117,6 +117,8 @@ class Trainer:
 
     def _train_epoch(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return the learning rates at the start (S, G), the loss of each batch (batches, S, G) and the accuracy (S, G)."""
+        if self._params.optimizer == "lbfgs":
+            return self._descend()
         seeds, shape = self._params.seeds, self.schedule.is_active.shape
         steps = np.arange(self._train.num_batches) + (self.epoch - 1) * self._train.num_batches
         rates = self._base_rate * self.schedule.factors(steps)  # (batches, S, G)
@@ -137,6 +139,23 @@ class Trainer:
             self._learner.step(on_device[index], self._decay)
         accuracy = num_right.cpu().numpy() / len(self._train.targets)
         return rates[0], losses.double().cpu().numpy(), accuracy
+
+    def _descend(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Go one iteration of L-BFGS on all train rows, and return as :meth:`_train_epoch`; the learning rate counts as 1."""
+        activations, targets = self._train.whole()
+
+        def evaluate() -> Tensor:
+            outputs = self._learner.outputs(activations)
+            losses, gradient = self._objective.differentiate(outputs, targets)
+            outputs.backward(gradient)  # type: ignore[no-untyped-call]
+            return losses
+
+        losses = self._learner.descend(evaluate, self._decay)
+        with torch.no_grad():
+            num_right = self._objective.count_right(self._learner.outputs(activations), targets)
+        shape = self.schedule.is_active.shape
+        accuracy = num_right.double().cpu().numpy() / targets.shape[1]
+        return np.ones(shape), losses.double().cpu().numpy()[None], accuracy
 
     @torch.inference_mode()
     def _validate(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

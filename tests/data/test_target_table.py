@@ -10,6 +10,7 @@ import pytest
 
 from galaxies.data import table_file, target_table
 from galaxies.data.catalog import Catalog, CatalogRows
+from galaxies.data.question_files import open_tree
 from galaxies.data.questions import Naming, Question, QuestionTree
 from galaxies.data.target_file import TargetFile, write_targets
 from galaxies.data.target_reading import read_numbers, read_tags, read_votes
@@ -198,3 +199,31 @@ def test_all_missing_columns_are_listed(tmp_path: Path) -> None:
         match=r"(?s)train\.columns: .*\n  z: there is none\n  note: row 1: 'x'\n  e: there is none\nThere are mass\.",
     ):
         read_numbers(file, catalog, ["mass", "z", "note"], scales=[], units=[], error_columns=["", "e", ""])
+
+
+def test_500_real_galaxies_of_galaxy_zoo_2(tmp_path: Path, test_data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Debiased fractions that add to 0.17 to 1.33 in the first question; NaN, and zeros where nobody was asked."""
+    caplog.set_level(logging.INFO)
+    path = test_data / "real" / "votes" / "votes.csv"
+    ids = pa.array([line.split(",")[0] for line in path.read_text().splitlines()[1:]])
+    table = join_targets(path, file_sha256(path), ids, id_column="id", folder=tmp_path)
+    assert list(table.left_out) == ["gz2_class"]
+    write_targets(tmp_path / "t.parquet", table.names, table.values, table.left_out)
+    catalog = open_rows(CatalogRows(np.arange(500), ids, np.zeros((500, 32), np.uint8)))
+    votes = read_votes(TargetFile(tmp_path / "t.parquet", 500), catalog, open_tree("gz2"), kind="auto", questions=())
+    assert (
+        "of 441 of 500 galaxies did not add to 1 within 0.02, and were renormalised (t01_smooth_or_features 308" in caplog.text
+    )
+    assert votes.known.all()
+    # Everybody answers the first question; how many of 500 were asked the others falls along the tree.
+    asked = {question.name: int(count) for question, count in zip(votes.tree.questions, (votes.totals > 0).sum(0), strict=True)}
+    assert asked["t01_smooth_or_features"] == 500
+    assert asked["t02_edgeon"] >= asked["t03_bar"] >= asked["t10_arms_winding"] > 0
+    # The first galaxy: 38 people, and fractions 0.027, 0.946, 0.002.
+    np.testing.assert_allclose(votes.counts[0, :3], 38 * np.array([0.027, 0.946, 0.002]) / 0.975, rtol=1e-5)
+    edge_on = votes.tree.index("t02_edgeon")
+    assert votes.totals[0, edge_on] == pytest.approx(38 * 0.946 / 0.975, rel=1e-5)
+    # 0.5905 and 0.2819 for a bar and none, of all whom it was not edge-on.
+    bar = votes.counts[0, votes.tree.slices[votes.tree.index("t03_bar")]]
+    np.testing.assert_allclose(bar / bar.sum(), np.array([0.5904658, 0.2819482]) / 0.872414, rtol=1e-5)
+    assert bar.sum() == pytest.approx(votes.totals[0, edge_on], rel=1e-5)

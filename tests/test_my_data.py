@@ -34,10 +34,11 @@ def pipeline(tmp_path: Path) -> Pipeline:
     )
     add_command(made)
     folder = made.folder
-    ignored = "/my_galaxies\n/images\n/mosaic.fits\n/*.csv\n"
+    ignored = "/my_galaxies\n/euclid\n/images\n/mosaic.fits\n/*.csv\n"
     (folder / ".git" / "info" / "exclude").write_text(ignored)
     for number in range(NUM_GALAXIES):
         save_fits(folder / "my_galaxies" / ("round", "spiral")[number % 2] / f"{number}.fits", 40 + number % 3 * 8, number)
+        save_fits(folder / "euclid" / ("round", "spiral")[number % 2] / f"{number}.fits", 40, number, bands=("VIS",))
     lines = ["ID;Path;Label;RA;Dec"]
     (folder / "images").mkdir()
     for number in range(NUM_GALAXIES):

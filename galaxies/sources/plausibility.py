@@ -22,6 +22,8 @@ _BRIGHTEST_SKY = 120
 # Grey levels by which a pixel differs from the mean of those two px to its sides, twice, in the median: 29 at most; of ten
 # times the fluxes mostly 66, of thirty times 105.
 _MOST_NOISE = 45
+# A shallow survey, SDSS in pixels of this size, has some 70; of a hundred times the fluxes it is mostly 150.
+_DOUBTED_NOISE = 120
 # The deepest hole against the brightest light, over boxes of 5 px: 0.01 at most, of a negative 70; of an empty sky 1.
 _DEEPEST_HOLE = 5.0
 _BOX = 5
@@ -41,8 +43,8 @@ def is_too_white(fraction: float) -> bool:
 def judge_image(image: NDArray[Any], fluxes: NDArray[np.float32]) -> list[Note]:
     """Return what is strange in an image (H, W, C) for one of a galaxy, given the fluxes (K, H, W) that it was made of.
 
-    One of a galaxy is brighter than its sky, which is dark and not black: else it is in doubt. Much noise is a note only: a
-    shallow survey has it.
+    One of a galaxy is brighter than its sky, which is dark and not black: else it is in doubt. Much noise is a note, for a
+    shallow survey has it; more than any has is a doubt.
     """
     if not (fluxes != fluxes[:, :1, :1]).any():
         return []  # It is blank, which is said elsewhere.
@@ -52,7 +54,7 @@ def judge_image(image: NDArray[Any], fluxes: NDArray[np.float32]) -> list[Note]:
     if doubts or noise <= _MOST_NOISE:
         return doubts
     text = f"pixels differ from their neighbours by {noise:.0f} grey levels, of the Legacy Surveys by some 15: {_ASK_UNIT}"
-    return [Note(text)]
+    return [Note(text, is_doubt=noise > _DOUBTED_NOISE)]
 
 
 def _find_reasons(image: NDArray[Any], fluxes: NDArray[np.float32], unit: int) -> Iterator[str]:

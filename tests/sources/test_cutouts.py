@@ -263,7 +263,7 @@ def test_two_galaxies_at_one_position_are_asked_for_once(tmp_path: Path, server:
         ("id,ra,dec,label\na,east,2,x\nb,3,4,y\n", r"row 1 \(a\): ra: found 'east', expected a number"),
         ("id,ra,dec,label\na,,2,x\nb,3,4,y\n", r"row 1 \(a\): no position \(ra and dec\)"),
         ("id,ra,dec,label\na,1,95,x\nb,3,4,y\n", r"row 1 \(a\): dec: found '95'"),
-        ("id,ra,dec,label\na,1,2,Round\nb,3,4,round\n", "differ in case or spaces only"),
+        ("id,ra,dec,label\na,1,2,Round\nb,3,4,round\n", "differ in case, spaces or leading zeros only"),
     ],
 )
 def test_a_wrong_catalogue_is_refused_before_anything_is_asked(

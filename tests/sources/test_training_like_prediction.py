@@ -37,9 +37,12 @@ def fluxes(size: int, seed: int) -> NDArray[np.float32]:
     return result
 
 
-def save_fits(file: Path, size: int = 40, seed: int = 0, pxscale: float | None = 0.262, planes: int = 3) -> Path:
+def save_fits(
+    file: Path, size: int = 40, seed: int = 0, pxscale: float | None = 0.262, planes: int = 3, bands: Sequence[str] = "grz"
+) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    header = fits.Header({"BANDS": "grz"[:planes], "BUNIT": "nanomaggy"})
+    planes = min(planes, len(bands))
+    header = fits.Header({"FILTER" if len(bands) == 1 else "BANDS": " ".join(bands[:planes]), "BUNIT": "nanomaggy"})
     if pxscale is not None:
         degrees = pxscale / 3600
         header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0})

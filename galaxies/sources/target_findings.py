@@ -19,6 +19,9 @@ from galaxies.tables.table import open_table
 
 _SHOWN = 12
 
+# What tables write for a number that nobody has measured.
+_PLACEHOLDERS = (-9.0, -99.0, -999.0, -9999.0, -99999.0, -99.99, -999.99)
+
 # What belongs to another target is taken back.
 _PLAIN: dict[str, Value] = {
     "target": "class",
@@ -114,14 +117,21 @@ def _describe_columns(columns: TargetColumns, form: VoteForm | None, name: str) 
         lines.append(f"Votes: the {describe_kind(form.naming.kind)} of {name}, {size}.")
     tags: list[str] = []
     numbers: list[str] = []
+    doubts: list[str] = []
     for column, values in zip(columns.names, columns.values.T, strict=True):
         known = values[~np.isnan(values)]
         if column in used or not len(known):
             continue
         is_tag = bool(np.isin(known, (0, 1)).all())
+        # A number that often stands alone far below all others.
+        count = int(np.count_nonzero(known == known.min()))
+        if known.min() in _PLACEHOLDERS and count > 1:
+            doubts.append(
+                f"{column}: {count} galaxies have {known.min():g}; if it means unknown, make their cells empty first."
+            )
         (tags if is_tag else numbers).append(column if is_tag else f"{column} ({known.min():.4g} to {known.max():.4g})")
     for kind, names in (("Numbers", numbers), ("Zeros and ones", tags), ("No numbers", list(columns.left_out))):
         if names:
             more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             lines.append(f"{kind}: {', '.join(names[:_SHOWN])}{more}.")
-    return lines
+    return lines + doubts

@@ -82,6 +82,13 @@ def test_of_the_galaxies_that_are_there_it_says_how_many_have_a_row(folder: Path
     assert read_params("train", TrainParams) == TrainParams()
 
 
+def test_a_number_that_may_mean_unknown_is_pointed_at(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(Path("t.csv"), id=["a", "b", "c", "d"], z=[-99, 0.1, -99, 0.2], t=[-9, -3, 0, 5])
+    printed = run(capsys, "targets", "t.csv")
+    assert "z: 2 galaxies have -99; if it means unknown, make their cells empty first." in printed
+    assert "t: " not in printed
+
+
 def test_what_is_no_such_table_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = Path("params.yaml").read_bytes()
     assert "There is no file none.csv." in run(capsys, "targets", "none.csv", code=1)

@@ -85,7 +85,7 @@ def draw(query: dict[str, str], path: str = ".jpg") -> bytes:
     """Return a picture or, for a path that ends so, a FITS cube of a position."""
     content = io.BytesIO()
     if path.endswith(".fits"):
-        planes = np.moveaxis((noise(query).astype(np.float32) / 255) ** 8, -1, 0)  # Dark, as a sky is.
+        planes = np.moveaxis((noise(query).astype(np.float32) / 255) ** 8 / 10, -1, 0)  # Dark, as a sky is.
         fits.PrimaryHDU(planes, fits.Header({"BANDS": "grz", "BUNIT": "nanomaggy"})).writeto(content)
     else:
         Image.fromarray(noise(query)).save(content, "JPEG", quality=90)

@@ -99,7 +99,7 @@ def _lonely(counts: Mapping[str, int]) -> Iterator[str]:
 def _plain(label: str) -> str:
     """Return what is left of a name without case, spaces and leading zeros; an underscore often stands for a space."""
     plain = "".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").split())
-    return str(int(plain)) if plain.isdecimal() else plain
+    return str(int(plain)) if plain.removeprefix("+").isdecimal() else plain
 
 
 def _show(counts: Mapping[str, int], labels: Sequence[str]) -> str:

@@ -22,6 +22,8 @@ _SEXAGESIMAL = re.compile(
 )
 
 _LAST_EXACT_FLOAT = 2**53
+# What catalogues of fluxes write where nothing is known; as a right ascension it would be a place.
+_NO_ANGLE = -99.0
 
 
 def clean(text: str) -> str:
@@ -73,7 +75,7 @@ def read_position(text: str, name: str) -> float:
     """Return ``ra`` or ``dec`` in degrees. Raises ValueError that says what was found and expected."""
     angle = read_angle(text, is_hours=name == "ra")
     low, high = (-180.0, 360.0) if name == "ra" else (-90.0, 90.0)
-    if not low <= angle <= high:
+    if not low <= angle <= high or angle == _NO_ANGLE:
         raise ValueError(f"found {text!r}, expected degrees from {low:g} to {high:g}, or sexagesimal")
     return angle
 

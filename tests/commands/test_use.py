@@ -21,7 +21,7 @@ from galaxies.sources.inputs import list_inputs
 from stages import download, read_params
 from tests.cutout_server import write_positions
 from tests.pipelines import REPOSITORY
-from tests.sources.test_training_like_prediction import broken, fluxes, save_fits, save_picture
+from tests.sources.test_training_like_prediction import broken, counts, fluxes, save_fits, save_picture
 from tests.toys import toy_images, write_toy_galaxies
 
 
@@ -138,6 +138,32 @@ def test_galaxies_that_cannot_be_used_are_named_or_left_out(folder: Path, capsys
     assert "Left out: 5, such as" in printed
     assert "Classes: 2: x (2), y (1). Without a label: 1." in printed
     assert YAML(typ="safe").load((folder / "params.yaml").read_text())["download"]["on_error"] == "leave_out"
+
+
+def test_doubts_are_counted_and_a_zero_point_takes_them_away(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counts(folder / "in")
+    assert main(["use", "in"]) == 1
+    assert "2 things must be put right:\n  in/a/6.fits: in doubt: the unit 'count' has no zero point" in capsys.readouterr().err
+    assert "Left out: 2, such as in/a/6.fits: in doubt: " in use(capsys, "in", "--leave-out")
+    assert "download.zero_point: 27.0" in use(capsys, "in", "--zero-point", "27")
+    download.main()
+
+
+def test_bands_are_asked_for_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        save_fits(folder / "in" / "ab"[number % 2] / f"{number}.fits", 40, number, bands=("u", "VIS"))
+    assert main(["use", "in"]) == 1
+    assert "found the bands u, VIS, expected g, r and z by name" in capsys.readouterr().err
+    printed = use(capsys, "in", "--bands", "VIS,u", "--dtype", "float16")
+    assert "Channels: VIS, u." in printed
+    assert "download.bands: [VIS, u]" in printed
+    download.main()
+    with GalaxyFile(folder / "data" / "galaxies.h5") as galaxies:
+        assert (galaxies.bands, galaxies.channels.dtype) == (("VIS", "u"), "float16")
+    assert "params.yaml says so already." in use(capsys, "in", "--bands", "VIS,u", "--dtype", "float16")
+    for number in range(2):
+        save_picture(folder / "pictures" / "ab"[number] / f"{number}.png", 40, number)
+    assert "download.bands: null" in use(capsys, "pictures")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_labels_that_name_classes_have_no_complaint() -> None:
         ),
         (("-1", "2"), "'-1' (2): a number is a class only if it is whole and not below 0"),
         (("03", "3"), "'03' (2), '3' (3) differ in case, spaces or leading zeros only"),
+        (("+3", "3"), "'+3' (2), '3' (3) differ in case, spaces or leading zeros only"),
         (("20%", "1/2"), "'20%' (2), '1/2' (3): a number is a class only"),
         (("2.5 / 7", "33,3 %"), "'2.5 / 7' (2), '33,3 %' (3): a number is a class only"),
         (("1e-3", "inf"), "'1e-3' (2), 'inf' (3): a number is a class only"),

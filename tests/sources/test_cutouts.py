@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
 from galaxies.data.galaxy_file import GalaxyFile
+from galaxies.data.stretch import choose_flux_scales, stretch_bands
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.params import parse_section
@@ -100,8 +102,23 @@ def test_cutouts_of_a_catalogue_become_galaxies(
     if kind == "jpg":
         content = draw({"ra": "187.5", "dec": "12.5", "size": "16"})
         np.testing.assert_array_equal(images[0], np.asarray(Image.open(io.BytesIO(content))))
+
     assert next(iter(server.agents)).startswith("galaxies (cutouts")
     assert "position" not in caplog.text  # A cutout was made for its position: nothing needs to be found in it.
+
+
+@pytest.mark.usefixtures("quick")
+def test_cutouts_of_other_bands_are_channels(tmp_path: Path, server: CutoutServer) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("id,ra,dec,label\na,187.5,12.5,x\nb,187.5,-12.5,y\n")
+    import_into(tmp_path, path, server, url=server.url("fits"), bands=["z", "g"], dtype="float16")
+    with GalaxyFile(tmp_path / "out.h5") as galaxies:
+        assert galaxies.bands == ("z", "g")
+        images = galaxies.read_images(np.arange(2))
+    content = draw({"ra": "187.5", "dec": "12.5", "size": "16"}, ".fits")
+    planes = np.asarray(fits.getdata(io.BytesIO(content)), np.float32)
+    expected = stretch_bands(planes[[2, 0], ::-1], choose_flux_scales(("z", "g")))
+    np.testing.assert_array_equal(images[0], expected.astype(np.float16))
 
 
 def test_the_default_service_is_that_of_the_legacy_surveys() -> None:

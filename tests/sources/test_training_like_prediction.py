@@ -14,6 +14,7 @@ import galaxies
 from galaxies.data.field_of_view import FieldOfView, find_field
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.stretch import stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.features.store import Store
 from galaxies.sources.decoding import decode
@@ -227,6 +228,42 @@ def test_galaxies_that_cannot_be_used_are_all_named_or_left_out(tmp_path: Path) 
     inputs = [entry for entry in list_inputs(str(path)) if entry.id in ("0", "3", "6", "7")]
     for one, image in zip(decode(inputs, field), images, strict=True):
         np.testing.assert_array_equal(one.image, image)
+
+
+def counts(folder: Path) -> Path:
+    """Make six galaxies in nanomaggies and two in counts without a zero point."""
+    for number in range(8):
+        file = save_fits(folder / "ab"[number % 2] / f"{number}.fits", 40, number)
+        if number >= 6:
+            with fits.open(file, "update") as hdus:
+                hdus[0].data *= 10**1.8
+                hdus[0].header["BUNIT"] = "count"
+    return folder
+
+
+def test_what_prediction_abstains_from_does_not_train(tmp_path: Path) -> None:
+    """A line in the log was all that was said of counts taken for nanomaggies."""
+    folder = counts(tmp_path / "in")
+    with pytest.raises(
+        InputError, match=r"(?s)2 things must.*6\.fits: in doubt: the unit 'count' has no zero point.*7\.fits: in"
+    ):
+        import_into(tmp_path / "out.h5", folder)
+    assert not (tmp_path / "out.h5").exists()
+    left_out = import_into(tmp_path / "out.h5", folder, on_error="leave_out")
+    assert [one.id for one in left_out] == ["a/6", "b/7"]
+    assert all(one.reason.startswith(f"{tmp_path / 'in'}") and "in doubt: " in one.reason for one in left_out)
+    assert import_into(tmp_path / "said.h5", folder, zero_point=27.0) == ()
+    images, _ = read(tmp_path / "said.h5")
+    for number, place in ((6, 3), (7, 7)):
+        expected = stretch_to_rgb(fluxes(40, number)[:, ::-1])
+        assert np.abs(images[place].astype(int) - expected).max() <= 1
+
+
+def test_blank_images_are_left_to_the_split(tmp_path: Path) -> None:
+    """Prediction abstains from them too, and `split.blanks` says what becomes of them."""
+    for name in ("a/1", "b/2"):
+        fits.writeto(save_fits(tmp_path / "in" / f"{name}.fits"), np.zeros((3, 40, 40), np.float32), overwrite=True)
+    assert import_into(tmp_path / "out.h5", tmp_path / "in") == ()
 
 
 def test_what_is_left_out_counts_in_the_digest_as_left_out(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ Printed are means over the seeds, with the deviation of a single seed: of the 90
 probabilities of answers, and of the votes that were observed (with randomised ends, and with whole ones). Answers count where
 at least half of the people who looked at a galaxy were asked.
 
-The tags have no intervals; their calibration error and average precision stand below. Legend: N galaxies, C features.
+The tags have no intervals; their calibration error and average precision stand below. With ``--efigi FILE``, a file in the
+Galaxy10 schema, a column of noise is told of those galaxies: nothing of it can be explained, and its intervals must cover all
+the same. Legend: N galaxies, C features.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.forward import ForwardPass, make_forward
 from galaxies.backbones.spec import ExtractParams
+from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.question_files import open_tree
 from galaxies.data.targets import UNKNOWN_TAG, Numbers, Tags, Targets, Votes
 from galaxies.evaluation.number_scores import OF_NUMBERS, OF_TAGS, measure_number, measure_tag
@@ -57,6 +60,30 @@ def compute_features(num_galaxies: int, num_workers: int) -> NDArray[np.float32]
         for start in range(0, len(images), 64):
             parts.append(forward(torch.from_numpy(images[start : start + 64]))[params.layers[0]][:, 0].numpy())
     return np.concatenate(parts)
+
+
+def compute_features_of_file(path: Path) -> NDArray[np.float32]:
+    """Return the default features of the galaxies of a file, (N, C)."""
+    params = ExtractParams()
+    backbone = load_backbone(params.spec, layers=params.layers)
+    forward = make_forward(backbone, ForwardPass(params.layers, params.pool), device=torch.device("cpu"))
+    parts = []
+    with GalaxyFile(path) as galaxies:
+        for start in range(0, galaxies.num_galaxies, 64):
+            images = galaxies.read_pictures(np.arange(start, min(start + 64, galaxies.num_galaxies)))
+            parts.append(forward(torch.from_numpy(images))[params.layers[0]][:, 0].numpy())
+    return np.concatenate(parts)
+
+
+def cover_noise(features: NDArray[np.float32], params: TrainParams, seed: int) -> dict[str, float]:
+    """Return what is explained of noise, and how much of it is covered."""
+    noise = np.random.default_rng(seed).normal(size=(len(features), 1))
+    numbers = Numbers(noise, np.full_like(noise, np.nan), ("noise",), ("",), ("linear",))
+    meaning, outputs, test = fit_head(features, numbers, params, np.random.default_rng(seed))
+    assert isinstance(meaning, NumberMeaning)
+    told = tell_numbers(numbers.take(test), meaning.predict(outputs))
+    measured = dict(zip(OF_NUMBERS, measure_number(told, 0, np.arange(len(test))), strict=True))
+    return {"noise, coverage": measured["coverage"], "noise, R²": measured["r2"]}
 
 
 def fit_head(
@@ -139,7 +166,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--features", type=Path, help="an .npy file to keep the features in, for another time")
+    parser.add_argument("--efigi", type=Path, help="galaxies of which noise is told, instead of all else")
     options = parser.parse_args()
+    if options.efigi:
+        features, params = compute_features_of_file(options.efigi), TrainParams(target="number", columns=("noise",))
+        print(f"{len(features)} galaxies of {options.efigi.name}, {options.seeds} seeds", flush=True)
+        for loss in ("gaussian", "quantiles"):
+            chosen = replace(params, number_loss=loss)
+            print(
+                f"{loss}:\n{format_means([cover_noise(features, chosen, seed) for seed in range(options.seeds)])}", flush=True
+            )
+        return
     if options.features and options.features.is_file():
         features = np.load(options.features)
     else:

@@ -23,10 +23,15 @@ MAX_BANDS = 8
 
 PixelType = Literal["uint8", "float16"]
 
-# Effective wavelengths in nm, of the Legacy Surveys, SDSS, LSST, 2MASS and Euclid; what a person sees needs their order only.
+# Effective wavelengths in nm, of the Legacy Surveys, SDSS, LSST, 2MASS, Euclid, and the wide filters of Hubble and JWST, whose
+# names differ; what a person sees needs their order only, and the stretch of a band about its place.
 _WAVELENGTHS = {
     **{"u": 355, "g": 475, "r": 640, "i": 760, "z": 920, "y": 970, "Y": 1020, "J": 1250, "H": 1650, "K": 2160, "Ks": 2160},
     **{"VIS": 715, "NIR_Y": 1080, "NIR_J": 1370, "NIR_H": 1770, "B": 440, "G": 540, "V": 550, "R": 640, "I": 800},
+    **{"F225W": 236, "F275W": 270, "F336W": 335, "F390W": 392, "F435W": 433, "F438W": 433, "F475W": 475, "F555W": 536},
+    **{"F606W": 592, "F625W": 631, "F775W": 769, "F814W": 805, "F850LP": 904, "F105W": 1055, "F110W": 1153, "F125W": 1249},
+    **{"F140W": 1392, "F160W": 1537, "F070W": 704, "F090W": 902, "F115W": 1154, "F150W": 1501, "F200W": 1988},
+    **{"F277W": 2776, "F356W": 3565, "F444W": 4402},
 }
 
 

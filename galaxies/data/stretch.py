@@ -26,6 +26,7 @@ interpolated, and so mean the same: the viewer (package imagine) leaves their nu
 _SCALES = {"g": 6.0, "r": 3.4, "z": 2.2}
 _PEDESTAL = 0.03
 _SOFTENING = 20.0
+_BRIGHTEST_WAVELENGTH = 1600.0  # nm, of stars' flux per frequency
 
 
 def stretch_to_rgb(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -50,8 +51,8 @@ def stretch_grey(fluxes: NDArray[np.float32]) -> NDArray[np.uint8]:
 def choose_flux_scales(bands: Sequence[str]) -> tuple[float, ...]:
     """Return what a nanomaggy is to count in each band, so that a galaxy of usual colours is about as bright in all.
 
-    Between g, r and z the survey's own numbers are interpolated over the wavelength, beyond them continued; a band whose
-    wavelength is not known counts as r does.
+    Between g, r and z the survey's own numbers are interpolated over the wavelength, beyond them continued, up to 1.6 um, where
+    the light of stars is brightest; a band whose wavelength is not known counts as r does.
     """
     return tuple(_choose_flux_scale(band) for band in bands)
 
@@ -60,6 +61,7 @@ def _choose_flux_scale(band: str) -> float:
     wavelength = find_wavelength(band)
     if band in _SCALES or wavelength is None:
         return _SCALES.get(band, _SCALES["r"])
+    wavelength = min(wavelength, _BRIGHTEST_WAVELENGTH)
     known, scales = np.log([find_wavelength(name) or np.nan for name in BANDS]), np.log([_SCALES[name] for name in BANDS])
     first = int(np.clip(np.searchsorted(known, np.log(wavelength)) - 1, 0, len(BANDS) - 2))
     slope = (scales[first + 1] - scales[first]) / (known[first + 1] - known[first])

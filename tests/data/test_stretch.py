@@ -78,3 +78,5 @@ def test_the_scale_of_a_band_follows_its_wavelength() -> None:
     u, g, i, y, infrared = choose_flux_scales(["u", "g", "i", "y", "H"])
     assert u > g > 3.4 > i > 2.2 > y > infrared > 0
     assert choose_flux_scales(["whatever"]) == (3.4,)
+    h, k, f444w = choose_flux_scales(["H", "K", "F444W"])
+    assert h == k == f444w == pytest.approx(1.13, abs=0.01)

@@ -38,6 +38,7 @@ _SCHEMA = pa.schema(
         pa.field("label", pa.binary()),
         pa.field("error", pa.binary()),
         pa.field("notes", pa.list_(pa.binary())),
+        pa.field("is_lost", pa.bool_()),
         pa.field("digest", pa.binary(_DIGEST_BYTES)),  # of all of these
         pa.field("states", pa.list_(pa.int64())),  # size and time of change of each file, in turn
     ]
@@ -199,6 +200,7 @@ def _tabulate(inputs: list[Input]) -> pa.RecordBatch:
         pa.array([_encode(entry.label) for entry in inputs], pa.binary()),
         pa.array([_encode(entry.error) for entry in inputs], pa.binary()),
         pa.array([[_encode(note) for note in entry.notes] for entry in inputs], pa.list_(pa.binary())),
+        pa.array([entry.is_lost for entry in inputs], pa.bool_()),
         pa.array(
             [hashlib.blake2b(_say(entry), digest_size=_DIGEST_BYTES).digest() for entry in inputs], _SCHEMA.field("digest").type
         ),
@@ -208,7 +210,7 @@ def _tabulate(inputs: list[Input]) -> pa.RecordBatch:
 
 
 def _say(entry: Input) -> bytes:
-    known = (entry.id, entry.index, entry.ra, entry.dec, entry.pxscale, entry.label, entry.error, entry.notes)
+    known = (entry.id, entry.index, entry.ra, entry.dec, entry.pxscale, entry.label, entry.error, entry.notes, entry.is_lost)
     return _encode(repr((known, [os.fspath(file) for file in entry.files]))) or b""
 
 
@@ -223,6 +225,7 @@ def _to_input(row: Mapping[str, Any]) -> Input:
         _decode(row["label"]),
         _decode(row["error"]),
         tuple(_decode(note) or "" for note in row["notes"]),
+        row["is_lost"],
     )
 
 

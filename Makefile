@@ -51,8 +51,9 @@ format: setup-dev
 	ruff format
 	ruff check --fix
 
-# Pins every dependency, for all platforms; needs uv. The second file holds what the first has, in the same versions.
+# Pins every dependency, for all platforms; needs uv. The other files hold what the first has, in the same versions.
 PIN = uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make requirements" pyproject.toml
 requirements:
 	$(PIN) --output-file requirements.txt
 	$(PIN) --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(PIN) --extra pacmap --constraints requirements.txt --output-file requirements-pacmap.txt

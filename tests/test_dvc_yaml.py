@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from galaxies.backbones.spec import ExtractParams
 from galaxies.gallery.page import SCRIPTS
+from galaxies.gallery.projection import PROJECTION_SCRIPTS
 from tests.pipelines import REPOSITORY
 
 WHAT_IS_LEARNED = {f"train.{name}" for name in ("target", "columns", "questions", "questions_sha256", "vote_columns")} | {
@@ -46,14 +47,17 @@ def listed_code(name: str) -> set[Path]:
     return {Path(dep) for dep in stage(name).get("deps", []) if dep.startswith(("stages/", "galaxies/"))}
 
 
-@pytest.mark.parametrize("name", ["train", "baselines", "measure", "audit", "evaluate", "classify", "report"])
+@pytest.mark.parametrize(
+    "name", ["train", "baselines", "measure", "audit", "evaluate", "classify", "report", "project", "draw"]
+)
 def test_a_stage_depends_on_every_module_it_imports(name: str) -> None:
     # The files of `stages` and of the library's top, and whole folders of the library.
     assert listed_code(name) == {Path(*path.parts[:2]) for path in imported_files(Path("stages", f"{name}.py"))}
 
 
 def test_the_page_of_the_report_has_these_files() -> None:
-    assert {path.name for path in (REPOSITORY / "galaxies/gallery/assets").iterdir()} == {"page.html", "style.css", *SCRIPTS}
+    pages = {"page.html", "style.css", *SCRIPTS, "projection.html", "projection.css", *PROJECTION_SCRIPTS}
+    assert {path.name for path in (REPOSITORY / "galaxies/gallery/assets").iterdir()} == pages
 
 
 @pytest.mark.parametrize("name", ["download", "split", "extract"])
@@ -69,7 +73,7 @@ def test_every_parameter_of_extract_but_the_layers_runs_it_again() -> None:
 
 
 def test_what_changes_speed_alone_is_in_no_stage() -> None:
-    for name in ("download", "split", "extract", "train", "baselines", "measure", "audit", "evaluate", "classify", "report"):
+    for name in YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]:
         assert not [param for param in stage(name).get("params", []) if param.startswith("runtime")]
 
 

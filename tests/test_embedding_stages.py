@@ -24,7 +24,7 @@ from galaxies.features.store import Layout, create_store
 from galaxies.files import file_sha256
 from galaxies.heads.head import TrainedHead, load_head
 from galaxies.prediction.model import load
-from stages import audit, baselines, download, evaluate, extract, measure, report, split, train
+from stages import audit, baselines, download, draw, evaluate, extract, measure, project, report, split, train
 from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_images, write_toy_galaxies
 
@@ -44,6 +44,7 @@ def write_params(layer: str, **source: Any) -> None:
     params["extract"] = {name: list(value) if isinstance(value, tuple) else value for name, value in EXTRACT.items()}
     params["extract"]["layers"] = [layer]
     params["train"] |= {"layer": layer, "num_epochs": 5, "learning_rate": 0.01, "batch_size": 32}
+    params["projection"]["method"] = "pca"
     params["runtime"] = {"device": "cpu", "batch_size": 8, "num_workers": 0}
     with Path("params.yaml").open("w") as file:
         YAML().dump(params, file)
@@ -60,7 +61,7 @@ def run_embeddings(folder: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir()
     monkeypatch.chdir(folder)
     write_params("embeddings", source="embeddings", path=str(table), sha256=file_sha256(table))
-    stages = (download, split, extract, train, baselines, measure, audit, evaluate, report)
+    stages = (download, split, extract, train, baselines, measure, audit, evaluate, report, project, draw)
     run(monkeypatch, *(stage.main for stage in stages))
     return load_head(Path("models/head.pt"))
 

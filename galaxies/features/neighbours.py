@@ -6,11 +6,13 @@ sky group it would have to find as many more neighbours as the largest group has
 Legend: N rows of the catalog, C channels, B rows asked about, J neighbours of each.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm, trange
 
-from galaxies.features.reader import read_batches
+from galaxies.features.reader import Batch, read_batches
 from galaxies.features.standardisation import standardise
 from galaxies.features.store import Store
 
@@ -32,16 +34,24 @@ def read_averaged(store: Store, rows: NDArray[np.int64], *, num_views: int) -> N
 
     Memory grows by the result alone, not by the maps. Raises InputError when a row is not finite.
     """
-    _, *shape = store.activations.shape
-    # Channels stand last in pooled features (N, V, C) and tokens (N, V, T, C), third in maps (N, V, C, H, W).
-    channel_axis = 2 if len(shape) == 4 else len(shape)
-    averaged = tuple(axis for axis in range(1, len(shape) + 1) if axis != channel_axis)
-    features = np.empty((len(rows), shape[channel_axis - 1]), np.float32)
+    features = np.empty((len(rows), store.activations.shape[_channel_axis(store)]), np.float32)
     with tqdm(total=len(rows), desc="read features", unit="galaxy", delay=2) as progress:
-        for places, activations in read_batches(store, rows, batch_size=_BLOCK_ROWS):
-            features[places] = activations[:, :num_views].mean(axis=averaged, dtype=np.float32)
+        for places, averaged in average_batches(store, rows, num_views=num_views):
+            features[places] = averaged
             progress.update(len(places))
     return features
+
+
+def average_batches(store: Store, rows: NDArray[np.int64], *, num_views: int) -> Iterator[Batch]:
+    """Yield what :func:`read_averaged` returns batch by batch: places in ``rows``, (B,), and features, (B, C) float32."""
+    axes = tuple(axis for axis in range(1, store.activations.ndim) if axis != _channel_axis(store))
+    for places, activations in read_batches(store, rows, batch_size=_BLOCK_ROWS):
+        yield places, activations[:, :num_views].mean(axis=axes, dtype=np.float32)
+
+
+def _channel_axis(store: Store) -> int:
+    """Channels stand last in pooled features (N, V, C) and tokens (N, V, T, C), third in maps (N, V, C, H, W)."""
+    return 2 if store.activations.ndim == 5 else store.activations.ndim - 1
 
 
 def find_neighbours(

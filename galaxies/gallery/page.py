@@ -77,8 +77,13 @@ def fill_page(content: Mapping[str, Any], thumbnails: str) -> str:
     Names and ids come from outside: they stand in JSON without a single ``<``, and the scripts set them as text. The page's
     own policy allows no other script, no other style and no request.
     """
-    style = (_PAGE / "style.css").read_text(encoding="utf-8")
-    script = "\n".join((_PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return fill_template("page.html", "style.css", SCRIPTS, content, thumbnails)
+
+
+def fill_template(name: str, style_name: str, scripts: Sequence[str], content: Mapping[str, Any], thumbnails: str) -> str:
+    """Return a page of ``assets/`` with style, scripts and content inside, as :func:`fill_page` says."""
+    style = (_PAGE / style_name).read_text(encoding="utf-8")
+    script = "\n".join((_PAGE / each).read_text(encoding="utf-8") for each in scripts)
     parts = {
         "style": style,
         "style_hash": _csp_hash(style),
@@ -87,7 +92,7 @@ def fill_page(content: Mapping[str, Any], thumbnails: str) -> str:
         "content": json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         "thumbnails": thumbnails,
     }
-    template = (_PAGE / "page.html").read_text(encoding="utf-8")
+    template = (_PAGE / name).read_text(encoding="utf-8")
     # In one pass, so that a name such as {{script}} in the content stays what it is.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 

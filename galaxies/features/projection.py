@@ -98,7 +98,8 @@ def _project_by_tsne(reduced: NDArray[np.float32], seed: int) -> NDArray[np.floa
     from openTSNE import TSNE
 
     # One scale for both axes, and small, as openTSNE itself begins.
-    start = 1e-4 * reduced[:, :2] / max(float(reduced[:, 0].std()), np.finfo(np.float32).tiny)
+    spread = float(reduced[:, 0].std())
+    start = 1e-4 * reduced[:, :2] / (spread or 1.0)
     start = np.pad(start, ((0, 0), (0, 2 - start.shape[1]))).astype(np.float64)
     perplexity = min(_PERPLEXITY, (len(reduced) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, initialization=start, random_state=seed, n_jobs=_NUM_THREADS)

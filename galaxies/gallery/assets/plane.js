@@ -1,7 +1,7 @@
 // The plane: where each point stands on the screen, how it is drawn, and which one is under the pointer.
 
 const canvas = document.getElementById("plane");
-const context = canvas.getContext("2d", { alpha: false });
+const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true }); // Pixels are made here, not on a GPU.
 const view = { scale: 1, left: 0, top: 0 }; // pixels a step of the plane; pixels of its corner
 const state = { mode: MODES[0], hidden: new Set(), open: -1, hover: -1, pictures: false };
 const colour = new Uint32Array(count); // of each point, 0x00bbggrr

@@ -24,7 +24,7 @@ from galaxies.features.store import Layout, create_store
 from galaxies.files import file_sha256
 from galaxies.heads.head import TrainedHead, load_head
 from galaxies.prediction.model import load
-from stages import audit, baselines, download, draw, evaluate, extract, measure, project, report, split, train
+from stages import audit, baselines, classify, download, draw, evaluate, extract, measure, project, report, split, train
 from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_images, write_toy_galaxies
 
@@ -61,13 +61,14 @@ def run_embeddings(folder: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir()
     monkeypatch.chdir(folder)
     write_params("embeddings", source="embeddings", path=str(table), sha256=file_sha256(table))
-    stages = (download, split, extract, train, baselines, measure, audit, evaluate, report, project, draw)
+    stages = (download, split, extract, train, baselines, measure, audit, evaluate, classify, report, project, draw)
     run(monkeypatch, *(stage.main for stage in stages))
     return load_head(Path("models/head.pt"))
 
 
 def write_table(path: Path, features: "np.typing.NDArray[np.float32]") -> Path:
-    table = {"id": [f"g{index}" for index in range(NUM_GALAXIES)], "label": [f"class {label}" for label in LABELS]}
+    labels = [None if index % 12 == 5 else f"class {label}" for index, label in enumerate(LABELS)]
+    table = {"id": [f"g{index}" for index in range(NUM_GALAXIES)], "label": labels}
     pd.DataFrame(table | {"features": list(features)}).to_parquet(path)
     return path
 
@@ -119,6 +120,9 @@ def test_every_stage_writes_all_its_outs_without_images(tmp_path: Path, monkeypa
     assert json.loads(Path("metrics/test.json").read_text())["accuracy"] > 0.9
     assert Path("metrics/strata.csv").read_text() == "quantity,low,high,count,accuracy,accuracy_low,accuracy_high\n"
     assert len(pd.read_parquet("data/measurements.parquet")) == 0
+    pool = pd.read_parquet("data/pool.parquet")
+    assert pool["id"].tolist() == [f"g{index}" for index in range(5, NUM_GALAXIES, 12)]
+    assert (pool["predicted"] == [f"class {label}" for label in LABELS[5::12]]).mean() > 0.9
     page = Path("metrics/report.html").read_text(encoding="utf-8")
     assert page.count("<p") == 1
     assert "came as embeddings, without images" in page

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import EMBEDDINGS, GROUP
+from galaxies.data.galaxy_schema import EMBEDDINGS, GROUP, UNLABELLED, UNLABELLED_VALUE
 from galaxies.data.hdf5_files import open_hdf5
 from galaxies.files import replacing
 
@@ -60,6 +60,7 @@ def write_embeddings(
         file.create_dataset("ids", (num_galaxies,), h5py.string_dtype())
         file.attrs["class_names"] = np.array(class_names, dtype=h5py.string_dtype())
         file.attrs["images"] = "none"
+        file.attrs[UNLABELLED_VALUE] = UNLABELLED
         file.attrs[EMBEDDINGS] = json.dumps(asdict(origin))
         for block in blocks:
             stop = start + len(block.ids)

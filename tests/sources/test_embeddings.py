@@ -45,6 +45,7 @@ def test_lists_of_any_kind_are_features(tmp_path: Path, type_: pa.DataType) -> N
         np.testing.assert_array_equal(galaxies.read_content(np.arange(6)), rows.astype(np.float32))
         assert not galaxies.has_images
         assert galaxies.ids.to_pylist() == IDS
+        assert galaxies.labels.tolist() == [1, 0, 1, -1, 0, 1]
         assert galaxies.embeddings_origin == {"sha256": file_sha256(tmp_path / "a.parquet"), "columns": ["features"]}
         assert np.isnan(galaxies.ra).all()
 

@@ -161,7 +161,7 @@ def _decode_one(entry: Input, reader: ImageReader) -> Decoded:
             entry.files, index=entry.index, pxscale=entry.pxscale, ra=entry.ra, dec=entry.dec, is_lost=entry.is_lost
         )
     except (InputError, *DAMAGE_ERRORS) as error:
-        return Decoded(entry, None, error=say_damage(error))
+        return Decoded(entry, None, entry.notes, error=say_damage(error))
     notes = (*entry.notes, *(note.text for note in image.notes))
     doubts = tuple(note.text for note in image.notes if note.is_doubt)
     return Decoded(replace(entry, pxscale=image.pxscale), image.pixels, notes, doubts)

@@ -116,7 +116,9 @@ class ImageReader:
             pxscale, notes = said, _describe_picture(pixels)
             notes += [NO_POSITION] if math.isfinite(ra + dec) else []
         pixels, framing_notes = frame_image(pixels, pxscale, self._field, as_is=self._options.as_is)
-        return GalaxyImage(_as_type(pixels, self._channels.dtype), pxscale, (*notes, *framing_notes))
+        # Bands that were chosen from others lie apart in memory, and what digests an image reads it as it lies.
+        pixels = np.ascontiguousarray(_as_type(pixels, self._channels.dtype))
+        return GalaxyImage(pixels, pxscale, (*notes, *framing_notes))
 
     def measure(self, files: Sequence[Path], *, pxscale: float = math.nan) -> tuple[int, float]:
         """Return the shorter side of an image in px, before it is framed, and its scale in arcsec/px, NaN where unknown.

@@ -140,6 +140,17 @@ def test_galaxies_that_cannot_be_used_are_named_or_left_out(folder: Path, capsys
     assert YAML(typ="safe").load((folder / "params.yaml").read_text())["download"]["on_error"] == "leave_out"
 
 
+def test_positions_of_another_name_and_without_labels_say_what_can_be_done(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "positions.csv").write_text("ID,RAJ2000,DEJ2000\na,150.1,2.2\nb,10:00:01,+02:00:00\n")
+    printed = use(capsys, "positions.csv")
+    assert "positions.csv is a catalogue of positions: 2 galaxies" in printed
+    assert "No galaxy has a label: nothing can be trained on these alone." in printed
+    assert "`galaxies predict TABLE --out predictions.csv`, where TABLE names their images in a column path." in printed
+    assert "positions.csv: the positions are those of the columns raj2000 and dej2000" in caplog.text
+
+
 def test_doubts_are_counted_and_a_zero_point_takes_them_away(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     counts(folder / "in")
     assert main(["use", "in"]) == 1

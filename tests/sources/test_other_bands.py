@@ -97,6 +97,8 @@ def test_five_bands_are_the_same_in_training_and_prediction(tmp_path: Path, para
         np.testing.assert_array_equal(one.image, image, err_msg=one.entry.id)
     some = predict_files(path, field, ReadOptions(bands=("z", "r", "g")))
     for one, image in zip(some, images, strict=True):
+        assert one.image is not None, one
+        assert one.image.flags.c_contiguous
         np.testing.assert_array_equal(one.image, image[..., [4, 2, 1]], err_msg=one.entry.id)
 
 

@@ -147,6 +147,7 @@ def test_in_a_mosaic_a_galaxy_without_position_is_an_error_and_not_the_middle(tm
     found = decode(list(list_inputs(str(tmp_path / "c.csv"))), FIELD)
     reason = "the catalogue gives no position (ra and dec) for it, and the image is 6.26 fields wide: which galaxy is meant?"
     assert [one.error for one in found] == [reason] * 3 + [None] * 2
+    assert found[1].notes == ("dec: found '95', expected degrees from -90 to 90, or sexagesimal: the position is unknown",)
     as_is = decode(list(list_inputs(str(tmp_path / "c.csv"))), FIELD, ReadOptions(as_is=True))
     assert [one.error for one in as_is] == [None] * 5
     (tmp_path / "c.csv").write_text("path\nmosaic.fits\n")

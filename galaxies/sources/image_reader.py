@@ -116,7 +116,7 @@ class ImageReader:
             pxscale, notes = said, _describe_picture(pixels)
             notes += [NO_POSITION] if math.isfinite(ra + dec) else []
         pixels, framing_notes = frame_image(pixels, pxscale, self._field, as_is=self._options.as_is)
-        # Bands that were chosen from others lie apart in memory, and what digests an image reads it as it lies.
+        # Bands that were chosen from others lie apart in memory, where everything takes longer.
         pixels = np.ascontiguousarray(_as_type(pixels, self._channels.dtype))
         return GalaxyImage(pixels, pxscale, (*notes, *framing_notes))
 

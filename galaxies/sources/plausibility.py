@@ -4,12 +4,12 @@ A wrong factor of up to ten looks like a fainter or a nearer galaxy, and nobody 
 real pictures (EFIGI, Galaxy10 DECaLS, Galaxy Zoo) and on the 50 of Galaxy10 as fluxes. H x W pixels, K and C bands.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from galaxies.sources.notes import Note
 
@@ -62,10 +62,10 @@ def _find_reasons(image: NDArray[Any], fluxes: NDArray[np.float32], unit: int) -
         yield f"{white:.0%} of the image is white: {_ASK_UNIT}"
     if _measure_hole(fluxes) > _DEEPEST_HOLE:
         yield "the image goes deeper below its sky than above it: is it the negative of one?"
-    # Some pixels tell the sky's level, in a quarter of the time.
-    grey = image[::2, ::2].mean(axis=2, dtype=np.float32) * unit
+    # Some pixels tell the sky's level, in a sixteenth of the time.
+    grey = image[::4, ::4].mean(axis=2, dtype=np.float32) * unit
     darkest, median = np.percentile(grey, (25, 50))
-    contrast = int(image.max() * unit) - int(np.median(image[::4, ::4]) * unit)
+    contrast = int(unit * float(image.max())) - int(unit * float(np.median(image[::4, ::4])))
     if contrast < _LEAST_CONTRAST:
         yield f"the brightest pixel is {contrast} grey levels above the sky: {_ASK_UNIT}"
     if darkest > _BRIGHTEST_SKY:
@@ -76,12 +76,15 @@ def _find_reasons(image: NDArray[Any], fluxes: NDArray[np.float32], unit: int) -
 
 def _measure_noise(image: NDArray[Any]) -> float:
     """Return by how much pixels differ from those to their sides; second differences know no slopes."""
-    rows = image[::2].astype(np.float32)
+    rows = image[::8].astype(np.float32)  # Some rows tell it, in an eighth of the time.
     return float(np.median(np.abs(rows[:, 4:] - 2 * rows[:, 2:-2] + rows[:, :-4]))) if image.shape[1] > 4 else 0.0
 
 
 def _measure_hole(fluxes: NDArray[np.float32]) -> float:
-    """Return how far an image goes below its median, against how far above."""
-    smooth = ndimage.uniform_filter(fluxes.mean(axis=0), _BOX)
-    low, level, high = np.percentile(smooth, (0, 50, 100))
-    return float((level - low) / (high - level)) if high > level else np.inf
+    """Return how far an image goes below its median, against how far above, both over boxes."""
+    height, width = (length // _BOX for length in fluxes.shape[1:])
+    boxes = fluxes.mean(axis=0)[: height * _BOX, : width * _BOX].reshape(height, _BOX, width, _BOX).mean(axis=(1, 3))
+    if not boxes.size:
+        return 0.0
+    low, level, high = float(boxes.min()), float(np.median(boxes)), float(boxes.max())
+    return (level - low) / (high - level) if high > level else math.inf

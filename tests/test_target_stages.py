@@ -10,14 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
-from galaxies.data.splits import read_splits
+from galaxies.data.splits import read_splits, write_splits
 from galaxies.data.target_file import write_targets
 from galaxies.errors import InputError
 from galaxies.evaluation.class_tables import empty_class_tables
 from galaxies.features.store import Store
 from galaxies.heads.head import load_head
-from stages import audit, baselines, evaluate, measure, report, train
+from stages import audit, baselines, classify, evaluate, measure, report, train
 from tests.test_train_evaluate import NUM_GALAXIES, folder, write_params, write_store, written_bytes
+from tests.toys import toy_splits
 
 __all__ = ["folder"]
 
@@ -110,6 +111,21 @@ def test_every_kind_of_target_writes_the_same_outs_and_beats_the_mean(
         assert views["num_views"] == 8
         assert views["rmse"]["one_view"] == metrics["rmse"]
         assert Path("metrics/report.html").read_text().count("<article>") == 41
+
+
+@pytest.mark.parametrize("kind", ["votes", "number", "tags"])
+def test_the_pool_has_an_answer_of_each_kind(kind: str, folder: Path) -> None:
+    write_table(folder)
+    split = np.tile(["train", "pool", "train", "val", "test"], NUM_GALAXIES // 5)
+    write_splits(Path("data/splits.parquet"), toy_splits(np.arange(NUM_GALAXIES) * 3 // NUM_GALAXIES, split))
+    write_params(num_epochs=3, **KINDS[kind])
+    train.main()
+    classify.main()
+    pool = pd.read_parquet("data/pool.parquet")
+    assert len(pool) == NUM_GALAXIES // 5
+    columns = {"votes": "expected smooth_yes", "number": "value size", "tags": "p ring"}
+    assert np.isfinite(pool[columns[kind]]).all()
+    assert pool[columns[kind]].nunique() > 40
 
 
 def test_a_head_for_classes_leaves_the_tables_of_other_targets_empty(folder: Path) -> None:

@@ -11,9 +11,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import TrainedHead
 from galaxies.prediction.model import Model, load_answering
-from galaxies.prediction.table import make_schema
+from galaxies.prediction.predictions import predict_features
+from galaxies.prediction.table import make_schema, tabulate_answers
+from galaxies.prediction.told import make_told_schema, tabulate_told_answers, tell_features
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,18 @@ class AskedHead:
         """Of the answers; its metadata says whose they are."""
         about = {
             "head_sha256": self.digest,
-            "class_names": self.trained.class_names,
             "weights_digest": self.trained.identity.weights_digest,
             "adapted": self.is_adapted,
         }
-        return make_schema(self.trained.class_names, about)
+        if not isinstance(self.trained.meaning, ClassMeaning):
+            return make_told_schema(self.trained.meaning, about)
+        return make_schema(self.trained.class_names, {**about, "class_names": self.trained.class_names})
+
+    def tabulate(self, features: Tensor) -> dict[str, pa.Array]:
+        """Return the columns, by name, that say what the head says of features (B, C), which are on its device."""
+        if isinstance(self.trained.meaning, ClassMeaning):
+            return tabulate_answers(predict_features(self.trained, features))
+        return tabulate_told_answers(tell_features(self.trained, features))
 
     def standardised_by(self, mean: Tensor, std: Tensor) -> "AskedHead":
         """Return the head standardising features by another mean and deviation, (C,) (``adaptation``)."""

@@ -23,6 +23,7 @@ from galaxies.backbones.spec import EMBEDDINGS, INPUT, Transform
 from galaxies.backbones.transform import resize
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
+from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import TrainedHead, load_head
 from galaxies.paths import HEAD
 from galaxies.prediction.adaptation import measure_survey
@@ -34,7 +35,7 @@ class Model:
     """A backbone and a head, ready to predict. Made by :func:`load`.
 
     Attributes:
-        class_names: of the K classes.
+        class_names: of the K classes; none of a head that tells votes, numbers or tags.
         trained: the head, and what its numbers mean.
         backbone: the frozen network with its transform; of a head cut at ``input``, which holds all of it, the transform.
         device: that it computes on.
@@ -46,7 +47,7 @@ class Model:
         self, trained: TrainedHead, backbone: Backbone, *, device: torch.device, digest: str, forward: Library = "auto"
     ) -> None:
         self.trained, self.backbone, self.device, self.digest = trained.to(device), backbone, device, digest
-        self.class_names = trained.class_names
+        self.class_names = trained.class_names if isinstance(trained.meaning, ClassMeaning) else ()
         identity = trained.identity
         self._layer = identity.layer
         self._asked = ForwardPass((self._layer,), identity.pool, precision=identity.precision)

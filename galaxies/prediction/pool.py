@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from galaxies.data.galaxy_file import GalaxyFile
@@ -22,10 +23,11 @@ from galaxies.features.reader import read_batches
 from galaxies.features.survey import Survey
 from galaxies.heads.class_meaning import ClassMeaning
 from galaxies.heads.head import TrainedHead
+from galaxies.prediction.answers import AskedHead
 from galaxies.prediction.predictions import Predictions, predict_features
 from galaxies.prediction.result_file import write_result
 from galaxies.prediction.shortlist import Shortlist
-from galaxies.prediction.table import make_schema, tabulate_answers
+from galaxies.prediction.table import tabulate_answers
 
 # 8 MB of 512 features in float64, which novelty is measured in; of a kept ending, what goes through it at a time.
 _BATCH_ROWS, _ENDING_ROWS = 2048, 64
@@ -42,8 +44,8 @@ class PoolAnswers:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """(N,) the pool, ascending; none for a head that tells no classes."""
-        return self.survey.splits.rows("pool") if isinstance(self.trained.meaning, ClassMeaning) else np.zeros(0, np.int64)
+        """(N,) the pool, ascending."""
+        return self.survey.splits.rows("pool")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -52,29 +54,33 @@ class PoolAnswers:
 
     def write(self, out: Path, shortlist: Shortlist) -> None:
         """Write a row a galaxy of the pool to ``out``, in order, and show the answers to ``shortlist``."""
-        about = {
-            "head_sha256": self.head_sha256,
-            "class_names": self.class_names,
-            "weights_digest": self.trained.identity.weights_digest,
-            "adapted": False,
-        }
-        schema = make_schema(self.class_names, about)
+        asked = AskedHead(self.trained, self.head_sha256)
 
         def tabulate() -> Iterator[pa.RecordBatch]:
-            for rows, predictions in self.answer(self.rows):
-                shortlist.add(rows, predictions)
-                columns = tabulate_answers(predictions) | self._describe(rows)
-                yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+            for rows, features in self.read_features(self.rows):
+                if isinstance(self.trained.meaning, ClassMeaning):
+                    predictions = predict_features(self.trained, features)
+                    shortlist.add(rows, predictions)
+                    columns = tabulate_answers(predictions)
+                else:
+                    columns = asked.tabulate(features)
+                columns |= self._describe(rows)
+                yield pa.RecordBatch.from_arrays([columns[name] for name in asked.schema.names], schema=asked.schema)
 
-        write_result(out, tabulate(), schema)
+        write_result(out, tabulate(), asked.schema)
 
     def answer(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Predictions]]:
-        """Yield what the head says of ascending rows of the catalog, batch by batch: the rows, (B,), and the answers."""
+        """Yield which classes the head gives ascending rows of the catalog, batch by batch: the rows, (B,), and the answers."""
+        for some, features in self.read_features(rows):
+            yield some, predict_features(self.trained, features)
+
+    def read_features(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Yield what the head sees of ascending rows of the catalog, batch by batch: the rows, (B,), and features (B, C)."""
         batch_rows = _BATCH_ROWS if self.trained.ending is None else _ENDING_ROWS
         with tqdm(total=len(rows), desc="classify", unit="galaxy", delay=2) as progress:
             for places, activations in read_batches(self.survey.store, rows, batch_size=batch_rows):
                 first = torch.from_numpy(np.ascontiguousarray(activations[:, 0]))
-                yield rows[places], predict_features(self.trained, self.trained.features(first))
+                yield rows[places], self.trained.features(first)
                 progress.update(len(places))
 
     def describe_answers(self, rows: NDArray[np.int64]) -> dict[int, tuple[NDArray[np.float64], float, bool]]:

@@ -28,7 +28,6 @@ from galaxies.prediction.answers import AskedHead, ask, ask_model
 from galaxies.prediction.galaxy_tables import CatalogTable, GalaxyTable
 from galaxies.prediction.kept_table import KeptTable, table_path
 from galaxies.prediction.model import Model
-from galaxies.prediction.predictions import predict_features
 from galaxies.prediction.table import GALAXY_SCHEMA, tabulate_rows
 
 _SPAN_ROWS = 8192
@@ -129,8 +128,8 @@ class StoredSurvey:
                 stop = min(start + _ANSWER_ROWS, num_rows)
                 galaxies = self.galaxies.read(start, stop)
                 rows = start + np.flatnonzero(galaxies["error"].is_null())
-                predictions = predict_features(asked.trained, self.head_features(asked, rows).to(asked.device))
-                yield tabulate_rows(galaxies, np.isin(_hash_ids(galaxies["id"]), repeated), predictions, asked.schema)
+                answers = asked.tabulate(self.head_features(asked, rows).to(asked.device))
+                yield tabulate_rows(galaxies, np.isin(_hash_ids(galaxies["id"]), repeated), answers, asked.schema)
                 progress.update(stop - start)
 
     def require(self, trained: TrainedHead) -> str | None:

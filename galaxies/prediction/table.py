@@ -72,23 +72,22 @@ _REPEATED = "another input has the same id"
 
 
 def tabulate_rows(
-    galaxies: pa.RecordBatch, is_repeated: NDArray[np.bool_], predictions: Predictions, schema: pa.Schema
+    galaxies: pa.RecordBatch, is_repeated: NDArray[np.bool_], answers: Mapping[str, pa.Array], schema: pa.Schema
 ) -> pa.RecordBatch:
     """Return a row a galaxy.
 
     Args:
         galaxies: B of them, in GALAXY_SCHEMA.
         is_repeated: (B,) whether another one has the same id.
-        predictions: of those without an error, in order.
+        answers: columns that say what a head says of those without an error, in order, as :func:`tabulate_answers` gives them.
         schema: as :func:`make_schema` makes it.
     """
     has_features = galaxies["error"].is_null().to_numpy(zero_copy_only=False)
     place = pa.array(np.cumsum(has_features) - 1, mask=~has_features)
-    answers = tabulate_answers(predictions)
     # A place that is unknown takes what is unknown.
-    answers = pa.RecordBatch.from_arrays(list(answers.values()), names=list(answers)).take(place)
+    told = pa.RecordBatch.from_arrays(list(answers.values()), names=list(answers)).take(place)
     columns = dict(zip(galaxies.schema.names, galaxies.columns, strict=True))
-    columns |= dict(zip(answers.schema.names, answers.columns, strict=True))
+    columns |= dict(zip(told.schema.names, told.columns, strict=True))
     columns["abstain"] = pc.or_(columns["abstain"].fill_null(True), galaxies["is_doubtful"])
     notes = columns["notes"]
     more = pc.binary_join_element_wise(notes, _REPEATED, "; ").fill_null(_REPEATED)
@@ -109,7 +108,7 @@ def tabulate_answers(predictions: Predictions) -> dict[str, pa.Array]:
         "margin": pa.array(predictions.margin),
         "conformal_set": pa.ListArray.from_arrays(ends, members),
         "abstain": pa.array(predictions.abstain),
-        "novelty": _known(novelty),
+        "novelty": known_numbers(novelty),
         "is_novel": pa.array(predictions.is_novel, mask=~np.isfinite(novelty)),
     }
 
@@ -122,7 +121,8 @@ def tabulate_inputs(batch: Sequence[Decoded]) -> pa.RecordBatch:
         "path": _text([str(entry.files[0]) if entry.files else "" for entry in entries]),
         "index": pa.array([entry.index for entry in entries], pa.int64()),
         **{
-            name: _known(np.array([getattr(entry, name) for entry in entries], np.float64)) for name in ("ra", "dec", "pxscale")
+            name: known_numbers(np.array([getattr(entry, name) for entry in entries], np.float64))
+            for name in ("ra", "dec", "pxscale")
         },
         "label": _text([entry.label for entry in entries]),
         "notes": _text(["; ".join(filter(None, decoded.notes)) or None for decoded in batch]),
@@ -132,7 +132,8 @@ def tabulate_inputs(batch: Sequence[Decoded]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=GALAXY_SCHEMA)
 
 
-def _known(numbers: NDArray[np.float64]) -> pa.DoubleArray:
+def known_numbers(numbers: NDArray[np.float64]) -> pa.DoubleArray:
+    """Return numbers (B,), null where they are not finite."""
     return pa.array(numbers, mask=~np.isfinite(numbers))
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.prediction.predictions import Predictions
-from galaxies.prediction.table import COLUMNS, make_schema, tabulate_inputs, tabulate_rows
+from galaxies.prediction.table import COLUMNS, make_schema, tabulate_answers, tabulate_inputs, tabulate_rows
 from galaxies.sources.decoding import Decoded
 from galaxies.sources.inputs import Input
 
@@ -26,7 +26,7 @@ def predictions(*first: float, novelty: float = 1.0) -> Predictions:
 def rows(decoded: list[Decoded], said: Predictions, *, are_repeated: bool = False) -> list[dict[str, Any]]:
     galaxies, is_repeated = tabulate_inputs(decoded), np.full(len(decoded), are_repeated)
     galaxies.validate(full=True)
-    table = tabulate_rows(galaxies, is_repeated, said, make_schema(said.class_names, {}))
+    table = tabulate_rows(galaxies, is_repeated, tabulate_answers(said), make_schema(said.class_names, {}))
     table.validate(full=True)
     found: list[dict[str, Any]] = table.to_pylist()
     return found

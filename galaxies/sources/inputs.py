@@ -5,16 +5,11 @@ An input that cannot be right (no path, a path out of its folder) is listed with
 
 import functools
 import glob
-import hashlib
-import itertools
 import math
 import os
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from galaxies.data.bands import PICTURE_BANDS
 from galaxies.data.galaxy_file import GalaxyFile
@@ -45,23 +40,7 @@ class Input:
     is_lost: bool = False  # whether the catalogue has positions, and none for this galaxy
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What a first pass over the inputs finds out."""
-
-    num_inputs: int
-    digest: str  # sha256 over all inputs, and size and time of change of each file
-    repeated_ids: frozenset[int]  # hashes of the ids that more than one input has
-    is_labelled: bool
-
-    def is_repeated(self, entry: Input) -> bool:
-        """Tell whether another input has the same id."""
-        return _hash_id(entry.id) in self.repeated_ids
-
-
-def list_inputs(
-    source: str, *, allow_outside: bool = False, start: int = 0, bands: Sequence[str] = PICTURE_BANDS
-) -> Iterator[Input]:
+def list_inputs(source: str, *, allow_outside: bool = False, bands: Sequence[str] = PICTURE_BANDS) -> Iterator[Input]:
     """Yield the inputs that ``source`` names, lazily, in an order that does not change.
 
     Args:
@@ -70,7 +49,6 @@ def list_inputs(
             pxscale, label; a .txt file with a path a line; an HDF5 file in the Galaxy10 schema. Paths are relative to the
             catalogue's folder.
         allow_outside: whether a catalogue may name files outside its folder.
-        start: how many inputs to pass over; those of a catalogue are not looked at.
         bands: of which a galaxy may have separate files: ``galaxy-g.fits``, or the column path_g.
 
     Raises:
@@ -79,28 +57,11 @@ def list_inputs(
     path = Path(source)
     suffix = path.suffix.lower()
     if suffix == LIST_SUFFIX and path.is_file():
-        return _list_catalogue(_read_list(path), path.parent, allow_outside, start)
+        return _list_catalogue(_read_list(path), path.parent, allow_outside)
     if is_table(path):
         lines = read_lines(open_image_catalogue(path, bands), bands)
-        return _list_catalogue(lines, path.parent, allow_outside, start)
-    return itertools.islice(_list_images(source, path, suffix, bands), start, None)
-
-
-def survey_inputs(inputs: Iterable[Input]) -> Listing:
-    """Go through the inputs once: how many there are, what stands for them, and which ids are not unique.
-
-    A million inputs take 16 MB: of each id a hash of 8 bytes is kept.
-    """
-    digest, hashes, is_labelled = hashlib.sha256(), array("Q"), False
-    for entry in inputs:
-        known = (entry.id, entry.index, entry.ra, entry.dec, entry.pxscale, entry.label, entry.error, entry.notes)
-        files = [(os.fspath(file), _state(file)) for file in entry.files]
-        digest.update(repr((known, files)).encode("utf-8", "surrogatepass"))
-        hashes.append(_hash_id(entry.id))
-        is_labelled = is_labelled or entry.label is not None
-    ordered = np.sort(np.array(hashes, np.uint64))
-    repeated = frozenset(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]).tolist())
-    return Listing(len(hashes), digest.hexdigest(), repeated, is_labelled)
+        return _list_catalogue(lines, path.parent, allow_outside)
+    return _list_images(source, path, suffix, bands)
 
 
 def _list_images(source: str, path: Path, suffix: str, bands: Sequence[str]) -> Iterator[Input]:
@@ -117,18 +78,6 @@ def _list_images(source: str, path: Path, suffix: str, bands: Sequence[str]) -> 
         return iter([Input(path.stem, (path,))])
     known = ", ".join((*TABLE_SUFFIXES, LIST_SUFFIX, *HDF5_SUFFIXES, *IMAGE_SUFFIXES, *FITS_SUFFIXES))
     raise InputError(f"{source}: found the ending {suffix or 'none'}, expected is a folder or one of {known}.")
-
-
-def _hash_id(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
-def _state(file: Path) -> tuple[int, int] | None:
-    try:
-        status = file.stat()
-    except (OSError, ValueError):  # ValueError: a zero byte in the name.
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def say_passed_over(source: str) -> str | None:
@@ -177,9 +126,9 @@ def _read_list(path: Path) -> Iterator[CatalogueLine]:
             yield CatalogueLine(number, "", (name,), "", math.nan, math.nan, math.nan, (), ())
 
 
-def _list_catalogue(lines: Iterator[CatalogueLine], folder: Path, allow_outside: bool, start: int) -> Iterator[Input]:
+def _list_catalogue(lines: Iterator[CatalogueLine], folder: Path, allow_outside: bool) -> Iterator[Input]:
     is_inside = (lambda file: True) if allow_outside else _make_is_inside(folder)
-    for line in itertools.islice(lines, start, None):
+    for line in lines:
         yield _input_of_line(line, folder, is_inside)
 
 

@@ -1,5 +1,7 @@
 """Decide which galaxies are used and how they are divided: data/catalog.parquet, data/splits.parquet, and a report."""
 
+import logging
+
 import numpy as np
 import pyarrow as pa
 
@@ -21,6 +23,8 @@ from galaxies.runtime import RuntimeParams
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.sources import discard_galaxy10
 from stages import main_repository, read_params, run_stage, user_path
+
+_logger = logging.getLogger("galaxies.split")
 
 
 def main() -> None:
@@ -50,6 +54,8 @@ def main() -> None:
     write_field(FIELD_OF_VIEW, field)
     write_json(METRICS / "data.json", {**report, **division})
     write_text(METRICS / "data_classes.csv", count_classes(splits))
+    if report["pool"]:
+        _logger.info("%d of %d galaxies have no label: they form the pool.", report["pool"], len(splits))
 
 
 def _read_labels(galaxies: GalaxyFile, params: SplitParams) -> LabelTable | None:

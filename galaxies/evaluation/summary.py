@@ -28,6 +28,12 @@ def format_summary(folder: Path) -> Iterator[str]:
     yield from _format_views(_read(folder / "views.json"))
     yield from _format_seeds(_read(folder / "seeds.json"))
     yield from _format_baselines(_read(folder / "baselines.json"), metrics)
+    num_pool = _read(folder / "data.json").get("pool", 0)
+    if num_pool:
+        yield (
+            f"\n{num_pool:,} galaxies have no label: data/pool.parquet holds what the head says of each, and\n"
+            f"{folder / 'report.html'} shows those to look at first."
+        )
     yield (
         f"\n{folder / 'galaxies.png'} shows some of them; `dvc plots show` writes all plots to dvc_plots/index.html,\n"
         f"and {folder / 'report.html'} has every test galaxy."

@@ -62,7 +62,7 @@ function makeBars(galaxy) {
     line.classList.toggle("is-label", index === galaxy.label);
     return line;
   });
-  return make("ol", { className: "bars", aria: { label: "Probabilities" } }, ...bars);
+  return make("ol", { className: isPool(galaxy) ? "bars told" : "bars", aria: { label: "Probabilities" } }, ...bars);
 }
 
 const percentWidth = (share) => `${(100 * share).toFixed(1)}%`;

@@ -65,7 +65,10 @@ function makeCard(galaxy) {
 // The line below the label, what was predicted, suggested or corrected: [kind, text, probability].
 function verdict(galaxy) {
   if (corrections.has(galaxy.index)) return ["corrected", `✎ ${classes[corrections.get(galaxy.index)]}`, ""];
-  if (isPool(galaxy)) return [galaxy.isNovel ? "doubtful" : "told", galaxy.isNovel ? `novel ${galaxy.novelty.toFixed(1)}` : "", percent(galaxy.confidence)];
+  if (isPool(galaxy)) {
+    const sure = `${percent(galaxy.confidence)} sure`;
+    return galaxy.isNovel ? ["doubtful", `novel ${galaxy.novelty.toFixed(1)},`, sure] : ["told", sure, ""];
+  }
   if (state.view === "suspects" && galaxy.suspicion) {
     const { suggested, confidence } = galaxy.suspicion;
     return ["doubtful", `? ${classes[suggested]}`, percent(confidence)];

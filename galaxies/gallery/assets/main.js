@@ -118,6 +118,7 @@ function start() {
   const known = [`${count(test.length)} galaxies the head has not seen`, `${percent(numRight / test.length)} right`];
   if (numPool) known.push(`${count(numPool)} without a label`);
   field("facts").textContent = [...known, ...Object.entries(facts).map(([name, value]) => `${name} ${value}`)].join(" · ");
+  if (numPool) document.title = field("title").textContent = "Test galaxies and the pool";
   field("views").append(...Object.entries(views).map(makeTab));
   for (const name of ["label", "answer"]) {
     field(name).append(make("option", { value: "" }, "All classes"), ...classes.map((text, value) => make("option", { value }, text)));

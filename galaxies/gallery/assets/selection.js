@@ -46,7 +46,7 @@ const views = {
 const poolView = (list, name, about) => ({ name, about, list, sort: "list", keeps: (galaxy) => galaxy.lists?.[list] !== undefined });
 
 if (numPool) {
-  const asked = `Of ${count(numPool)} galaxies without a label. C takes the prediction as label.`;
+  const asked = "Open one to give it a label; C takes the prediction.";
   views["pool-unsure"] = poolView("unsure", "Pool: least sure", `The head is least sure of these: a label for them teaches it most. ${asked}`);
   views["pool-novel"] = poolView("novel", "Pool: most novel", `Least like the labelled galaxies: rare kinds, and broken images. ${asked}`);
   views["pool-confident"] = poolView("confident", "Pool: most confident", `The surest answers of each class, class after class. ${asked}`);

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,44 +23,14 @@ from galaxies.features.identity import Identity
 from galaxies.files import replacing
 from galaxies.heads.calibration import Calibration
 from galaxies.heads.class_meaning import ClassMeaning
+from galaxies.heads.hidden_layers import HiddenLayers, make_hidden
 from galaxies.heads.meanings import Meaning, pack_meaning, unpack_meaning
 from galaxies.heads.novelty import Novelty
 
 FORMAT = "galaxies-head"
 FORMAT_VERSION = 7
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "elu": nn.ELU,
-    "leaky_relu": nn.LeakyReLU,
-}
-
 _AGAIN = "`dvc repro --force train` makes a head."
-
-HiddenLayers = Sequence[int | str]
-"""Widths, names of ACTIVATIONS and dropout, in order, as in ``(512, "relu", "dropout 0.5")``; empty: a linear probe."""
-
-
-def make_hidden(element: int | str) -> nn.Module | None:
-    """Return the module that an element of HiddenLayers names; None for a width, which is a Linear."""
-    if isinstance(element, int):
-        return None
-    name, _, probability = element.partition(" ")
-    return nn.Dropout(float(probability)) if name == "dropout" else ACTIVATIONS[element]()
-
-
-def describe_hidden_problem(element: int | str) -> str | None:
-    """Return what is allowed where an element of HiddenLayers is wrong, else None."""
-    try:
-        make_hidden(element)
-        if not isinstance(element, int) or element >= 1:
-            return None
-    except (ValueError, KeyError):
-        pass
-    return f"allowed are widths of at least 1, {', '.join(ACTIVATIONS)}, and dropout with its probability, as in `dropout 0.5`"
 
 
 class Head(nn.Module):

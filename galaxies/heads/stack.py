@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from galaxies.heads.full_batch import FullBatchOptimizer
-from galaxies.heads.head import Head, HiddenLayers, make_hidden
+from galaxies.heads.head import Head
+from galaxies.heads.hidden_layers import HiddenLayers, make_hidden
 from galaxies.heads.optimisation import Optimizer
 
 # Numbers in a matrix of weights from which on oneDNN's product is worth the copies into its layout and back (measured).

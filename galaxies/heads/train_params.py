@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from galaxies.backbones.spec import EMBEDDINGS, INPUT, ExtractParams
 from galaxies.data.scales import Scale
 from galaxies.errors import InputError
-from galaxies.heads.head import TrainedHead, describe_hidden_problem
+from galaxies.heads.head import TrainedHead
+from galaxies.heads.hidden_layers import describe_hidden_problem
 from galaxies.heads.target_params import Target, find_target_problems
 from galaxies.params import Limits
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from galaxies.heads.head import HiddenLayers
+from galaxies.heads.hidden_layers import HiddenLayers
 from galaxies.heads.report import Fits
 from galaxies.heads.stack import HeadStack, _multiply, make_heads
 from tests.training import fit_toy

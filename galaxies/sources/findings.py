@@ -34,8 +34,9 @@ from galaxies.sources.parquet_tables import holds_images
 
 _MOST_CLASSES = 12
 _NO_LABELS = (
-    "No galaxy has a label: nothing can be trained on these alone. A head that is there predicts them: `galaxies predict TABLE "
-    "--out predictions.csv`, where TABLE names their images in a column path."
+    "No galaxy has a label: nothing can be trained on these alone. A table of votes, numbers or tags labels them: "
+    "`galaxies targets TABLE`. A head that is there predicts them: `galaxies predict TABLE --out predictions.csv`, where TABLE "
+    "names their images in a column path."
 )
 
 

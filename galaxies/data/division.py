@@ -94,7 +94,8 @@ def _find_near(
     if sky is None:
         is_neighbour = np.isin(group, group[~is_pool])
     else:
-        is_neighbour = are_near(sky.directions, sky.directions[~is_pool], params.group_radius_arcsec)
+        is_neighbour = is_pool.copy()
+        is_neighbour[is_pool] = are_near(sky.directions[is_pool], sky.directions[~is_pool], params.group_radius_arcsec)
     near[is_pool & is_neighbour] = NEARNESS.index("neighbour")
     near[is_pool & np.isin(twins, twins[~is_pool])] = NEARNESS.index("twin")
     return near

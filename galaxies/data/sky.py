@@ -52,7 +52,7 @@ def are_near(directions: NDArray[np.float64], others: NDArray[np.float64], radiu
     """Return whether each direction, (N, 3), has one of ``others``, (A, 3), within the radius; NaN is near nothing."""
     known, others = np.isfinite(directions).all(axis=1), others[np.isfinite(others).all(axis=1)]
     near = np.zeros(len(directions), bool)
-    if len(others):
+    if len(others) and known.any():
         reach = _chord(radius_arcsec)
         near[known] = np.isfinite(KDTree(others).query(directions[known], distance_upper_bound=np.nextafter(reach, 9))[0])
     return near

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -34,7 +36,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
     )
     add_command(made)
     folder = made.folder
-    ignored = "/my_galaxies\n/euclid\n/images\n/mosaic.fits\n/*.csv\n"
+    ignored = "/my_galaxies\n/euclid\n/images\n/galaxy_set\n/mosaic.fits\n/*.csv\n"
     (folder / ".git" / "info" / "exclude").write_text(ignored)
     for number in range(NUM_GALAXIES):
         save_fits(folder / "my_galaxies" / ("round", "spiral")[number % 2] / f"{number}.fits", 40 + number % 3 * 8, number)
@@ -45,11 +47,23 @@ def pipeline(tmp_path: Path) -> Pipeline:
         image = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(image).save(folder / "images" / f"{number}.jpg")
         lines.append(f"{10**17 + number};images/{number}.jpg;{'ab'[number % 2]};{number % 24}:00:00;-10")
+    save_set(folder / "galaxy_set", [folder / "images" / f"{number}.jpg" for number in range(NUM_GALAXIES)])
     (folder / "catalogue.csv").write_text("\n".join(lines) + "\n")
     (folder / "others.csv").write_text("\n".join(line.rsplit(";", 3)[0] for line in lines) + "\n")
     write_positions(folder / "positions.csv", NUM_GALAXIES)
     save_mosaic(folder, NUM_GALAXIES)
     return made
+
+
+def save_set(folder: Path, files: list[Path]) -> None:
+    """Write images into two Parquet files, in two classes, as the Hugging Face Hub has them."""
+    folder.mkdir()
+    for part in range(2):
+        chosen = files[part::2]
+        images = [{"bytes": file.read_bytes(), "path": file.name} for file in chosen]
+        labels = ["ab"[number // 5 % 2] for number in range(len(chosen))]
+        columns = {"image": images, "id_str": [file.stem for file in chosen], "label": labels}
+        pq.write_table(pa.table(columns), folder / f"train-{part}.parquet", row_group_size=8)
 
 
 def test_each_block_has_three_commands() -> None:

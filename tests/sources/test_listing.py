@@ -148,7 +148,7 @@ def test_a_damaged_listing_is_made_again(tmp_path: Path, folder: Path, damage: s
 
 def test_a_listing_is_not_held_in_memory(folder: Path) -> None:
     """A row held as an object takes more than 500 bytes."""
-    number = 40_000
+    number = 12_000
     inputs = (Input(f"{index:07d}", ()) for index in range(number))
     keep(folder, "nowhere", [Input("a", ())])  # What is imported at first is not counted.
     tracemalloc.start()
@@ -158,5 +158,5 @@ def test_a_listing_is_not_held_in_memory(folder: Path) -> None:
             listing.digest(start, min(start + 512, number))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 100 * number
+    assert peak < 300 * number  # Of a batch, whatever their number.
     assert os.path.getsize(folder / LISTING_NAMES[0]) > 50 * number  # noqa: PTH202

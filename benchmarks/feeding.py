@@ -25,9 +25,9 @@ from galaxies.backbones.spec import BackboneSpec
 from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.features.identity import Identity
+from galaxies.features.passes import open_unfinished
 from galaxies.features.shard_writer import Shard, ShardWriter
 from galaxies.features.store import Layout
-from galaxies.features.unfinished import open_unfinished
 from galaxies.stations import in_background, in_order
 
 LAYOUTS = {

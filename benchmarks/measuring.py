@@ -24,7 +24,7 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
-from galaxies.features.unfinished import open_unfinished
+from galaxies.features.passes import open_unfinished
 from galaxies.paths import store_path
 from galaxies.runtime import RuntimeParams
 

@@ -17,6 +17,16 @@ Library = Literal["auto", "torch", "onnxruntime"]
 """What runs a frozen network; auto follows a table (:mod:`galaxies.backbones.choice`)."""
 
 
+def describe_device(device: "torch.device") -> str:
+    """Return the kind of a device and what of it may change the last bits: the name of a GPU, the instructions of a CPU."""
+    import torch
+
+    if device.type == "cpu":
+        return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    name = f" {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    return f"{device.type}{name}"
+
+
 @dataclass(frozen=True)
 class RuntimeParams:
     """The section ``runtime`` of params.yaml."""

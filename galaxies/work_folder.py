@@ -98,6 +98,15 @@ class WorkFolder:
             _delete(path)
         write_json(record, wanted)
 
+    def require_conditions(self, conditions: Mapping[str, object]) -> None:
+        """Raise InputError unless the work was begun under these: what is made under others may differ in its last bits."""
+        found, wanted = _read_json(self.path / _CONDITIONS), dict(conditions)
+        if found != wanted:
+            raise InputError(
+                f"{self.path}: the plan was made under other conditions: {_say_why(found, wanted)}. Use the same here, or make "
+                "a plan of these."
+            )
+
     def finish(self) -> None:
         """Mark the work as ended well."""
         (self.path / _FINISHED).touch()

@@ -14,8 +14,8 @@ from galaxies.backbones.ending import Ending, make_features
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import read_field
 from galaxies.data.splits import divide_val, require_labels
+from galaxies.features.passes import discard_unfinished
 from galaxies.features.survey import Survey, open_survey
-from galaxies.features.unfinished import discard_unfinished
 from galaxies.files import file_sha256, require_digest, write_csv, write_json
 from galaxies.heads.batches import Batches, BatchOptions, open_batches
 from galaxies.heads.checkpoint import Checkpoint, open_checkpoint

@@ -19,8 +19,9 @@ from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.data.splits import SPLIT_NAMES, Splits
 from galaxies.features.extraction import extract
 from galaxies.features.identity import Identity
+from galaxies.features.passes import UnfinishedStores, open_unfinished
 from galaxies.features.shard_writer import Shard, ShardWriter
-from galaxies.features.unfinished import UnfinishedStore, UnfinishedStores, open_unfinished
+from galaxies.features.unfinished import UnfinishedStore
 from galaxies.runtime import Library, RuntimeParams
 
 EXTRACT: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """Commands for what the parameters want to know before a run."""
 
 import argparse
+import time
 from pathlib import Path
 
 from galaxies.commands.command import Command, count
@@ -111,6 +112,31 @@ def _add_layers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="also the nodes that cannot be a cut")
 
 
+def _fill(options: argparse.Namespace) -> None:
+    import subprocess
+    import sys
+
+    from galaxies.features.passes import format_progress
+    from galaxies.params_file import read_section
+
+    if options.status:
+        for line in format_progress(Path(), now=time.time()):
+            print(line)
+        return
+    layers = read_section(Path("params.yaml"), "extract").get("layers")
+    layer = options.layer or (layers[0] if isinstance(layers, list) and layers else "")
+    work = "--plan" if options.plan else f"--part={options.part}"
+    sys.exit(subprocess.run([sys.executable, "-m", "stages.extract", str(layer), work]).returncode)
+
+
+def _add_fill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("layer", nargs="?", help="whose forward pass, with all layers of it; the first of extract.layers")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--plan", action="store_true", help="write what is to be filled, once and before all else")
+    what.add_argument("--part", metavar="I/N", help="fill the blocks b with b mod N = I - 1; `any`: whatever is left")
+    what.add_argument("--status", action="store_true", help="say how far each plan is, and how many are at work")
+
+
 COMMANDS = (
     Command(
         "use",
@@ -132,5 +158,12 @@ COMMANDS = (
         "galaxies layers resnet50 --num-galaxies 100000",
         _layers,
         _add_layers,
+    ),
+    Command(
+        "fill",
+        "fill a part of what `dvc repro extract` computes, beside others on other machines",
+        "galaxies fill --part $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT",
+        _fill,
+        _add_fill,
     ),
 )

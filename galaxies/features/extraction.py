@@ -8,7 +8,7 @@ Legend: N rows, B rows in a batch, S image size in the file, V views.
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,17 +24,102 @@ from galaxies.errors import InputError
 from galaxies.features.blocks import BlockPlan, CatalogBlocks, Threads, fill_blocks
 from galaxies.features.identity import Identity
 from galaxies.features.memory import return_freed_memory
+from galaxies.features.parts import WHOLE, Part
+from galaxies.features.passes import UnfinishedStores
 from galaxies.features.selfcheck import check_forward
 from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Layout, plan_layout
-from galaxies.features.unfinished import UnfinishedStores
 from galaxies.files import format_bytes, require_free_disk
-from galaxies.runtime import RuntimeParams
+from galaxies.runtime import RuntimeParams, describe_device
 
 _NUM_CHECKED = 4  # galaxies of the self-check
 _LARGE_ROW_BYTES = 128 << 10  # Maps of a ResNet-50 at 224 px have 200 KB and more.
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A forward pass over the catalog, checked on its first galaxies. Made by :func:`prepare`."""
+
+    images: CatalogImages
+    identities: Mapping[str, Identity]  # of the stores, by layer; they differ in the layer alone
+    forward: Forward
+    checked: Mapping[str, Tensor]  # the activations of the first galaxies, by layer
+    layouts: Mapping[str, Layout]
+    batch_rows: int  # B
+    runtime: RuntimeParams
+
+    @property
+    def conditions(self) -> dict[str, str | int]:
+        """What may change the last bits of a store and is in no identity."""
+        return describe_conditions(self.forward, self.forward.device, self.batch_rows)
+
+
+def prepare(
+    images: CatalogImages,
+    *,
+    backbone: Backbone,
+    identities: Mapping[str, Identity],
+    folder: Path,
+    runtime: RuntimeParams,
+) -> Extraction:
+    """Make the network ready to fill the stores of some layers of one forward pass.
+
+    Args:
+        images: of the catalog.
+        backbone: the frozen network.
+        identities: of the stores, by layer; they differ in the layer alone.
+        folder: the work folder of the pass, where the network stands as a library takes it.
+        runtime: device, library and batch size of the forward pass; batches are smaller where the shards are shorter.
+
+    Raises:
+        InputError: galaxies.h5 is not the one of the catalog, or the self-check finds the backbone unsound.
+    """
+    if not len(images):
+        raise InputError("data/catalog.parquet names no galaxies; look at metrics/data.json for why `split` left none.")
+    (shared,), device = {replace(identity, layer="") for identity in identities.values()}, runtime.pick_device()
+    asked = ForwardPass(tuple(identities), shared.pool, shared.views, shared.precision)
+    library = choose_library(runtime.forward, backbone, asked, device=device, num_images=len(images) * shared.views)
+    forward = make_forward(backbone, asked, device=device, library=library, folder=folder)
+    first = torch.from_numpy(images.read(0, min(_NUM_CHECKED, len(images))))
+    _require_channels(images, first, backbone, asked)
+    checked = check_forward(forward, backbone.module, first, precision=shared.precision)
+    layouts = {layer: plan_layout(activation.numpy(), shared.dtype) for layer, activation in checked.items()}
+    batch_rows = plan_batch(layouts.values(), max(1, runtime.batch_size // shared.views))
+    return Extraction(images, identities, forward, checked, layouts, batch_rows, runtime)
+
+
+def begin(extraction: Extraction, stores: UnfinishedStores) -> None:
+    """Write the plan: the conditions, and stores without shards; what an earlier run under the same ones did stays."""
+    stores.begin(extraction.conditions, keep=kept_graphs(stores.work.path))
+    for layer, identity in extraction.identities.items():
+        stores[layer].open(num_rows=len(extraction.images), layout=extraction.layouts[layer], identity=identity)
+
+
+def fill(extraction: Extraction, stores: UnfinishedStores, part: Part = WHOLE) -> None:
+    """Fill the blocks of a part of the plan that are missing.
+
+    Raises:
+        InputError: the plan was made under other conditions, an activation is not finite or does not fit the store's dtype,
+            the disk is too small.
+    """
+    stores.work.require_conditions(extraction.conditions)
+    images, identities = extraction.images, extraction.identities
+    writers = {layer: ShardWriter(stores[layer], identity.precision) for layer, identity in identities.items()}
+    threads = _share_threads(extraction.runtime.count_workers(), extraction.forward, writers.values())
+
+    def plan_rest() -> BlockPlan:
+        return plan_missing(writers.values(), len(images), extraction.batch_rows, part)
+
+    num_missing = plan_rest().num_rows
+    require_room(stores.work.path, extraction.layouts, extraction.checked, len(images), num_missing)
+    num_rows = len(images) if part == WHOLE else num_missing
+    with tqdm(total=num_rows, initial=num_rows - num_missing, desc="extract", unit="galaxy", smoothing=0.05) as progress:
+        for plan in part.deal(plan_rest):
+            filled = fill_blocks(plan, CatalogBlocks(images), forward=extraction.forward, writers=writers, threads=threads)
+            for num_filled in filled:
+                progress.update(num_filled)
 
 
 def extract(
@@ -47,38 +132,12 @@ def extract(
 ) -> None:
     """Fill the stores of some layers of one forward pass, continuing where an earlier run ended.
 
-    Args:
-        images: of the catalog.
-        backbone: the frozen network.
-        identities: of the stores, by layer; they differ in the layer alone.
-        stores: where they stand until they are published.
-        runtime: device, library and batch size of the forward pass; batches are smaller where the shards are shorter.
-
-    Raises:
-        InputError: galaxies.h5 is not the one of the catalog, the self-check finds the backbone unsound, an activation is not
-            finite or does not fit the store's dtype, the disk is too small.
+    Arguments and errors are those of :func:`prepare` and :func:`fill`; ``stores`` are where the stores stand until they are
+    published.
     """
-    if not len(images):
-        raise InputError("data/catalog.parquet names no galaxies; look at metrics/data.json for why `split` left none.")
-    (shared,), device = {replace(identity, layer="") for identity in identities.values()}, runtime.pick_device()
-    asked, folder = ForwardPass(tuple(identities), shared.pool, shared.views, shared.precision), stores.work.path
-    library = choose_library(runtime.forward, backbone, asked, device=device, num_images=len(images) * shared.views)
-    forward = make_forward(backbone, asked, device=device, library=library, folder=folder)
-    first = torch.from_numpy(images.read(0, min(_NUM_CHECKED, len(images))))
-    _require_channels(images, first, backbone, asked)
-    checked = check_forward(forward, backbone.module, first, precision=shared.precision)
-    layouts = {layer: plan_layout(activation.numpy(), shared.dtype) for layer, activation in checked.items()}
-    batch_rows = plan_batch(layouts.values(), max(1, runtime.batch_size // shared.views))
-    stores.begin(describe_conditions(forward, device, batch_rows), keep=kept_graphs(folder))
-    writers = _open_writers(stores, identities, layouts, len(images))
-    plan = plan_missing(writers.values(), len(images), batch_rows)
-    require_room(folder, layouts, checked, len(images), plan.num_rows)
-    with tqdm(
-        total=len(images), initial=len(images) - plan.num_rows, desc="extract", unit="galaxy", smoothing=0.05
-    ) as progress:
-        threads = _share_threads(runtime.count_workers(), forward, writers.values())
-        for num_rows in fill_blocks(plan, CatalogBlocks(images), forward=forward, writers=writers, threads=threads):
-            progress.update(num_rows)
+    extraction = prepare(images, backbone=backbone, identities=identities, folder=stores.work.path, runtime=runtime)
+    begin(extraction, stores)
+    fill(extraction, stores)
 
 
 def _share_threads(num_workers: int, forward: Forward, writers: Collection[ShardWriter]) -> Threads:
@@ -111,20 +170,12 @@ def plan_batch(layouts: Collection[Layout], wanted: int) -> int:
 def describe_conditions(forward: Forward, device: torch.device, batch_rows: int) -> dict[str, str | int]:
     """Return what may change the last bits of a store and is in no identity."""
     return {
-        "device": device.type,
+        "device": describe_device(device),
         "forward": forward.library,
         "torch": torch.__version__,
         "num_threads": torch.get_num_threads(),
         "batch_rows": batch_rows,
     }
-
-
-def _open_writers(
-    stores: UnfinishedStores, identities: Mapping[str, Identity], layouts: Mapping[str, Layout], num_rows: int
-) -> dict[str, ShardWriter]:
-    for layer, identity in identities.items():
-        stores[layer].open(num_rows=num_rows, layout=layouts[layer], identity=identity)
-    return {layer: ShardWriter(stores[layer], identity.precision) for layer, identity in identities.items()}
 
 
 def require_room(
@@ -143,8 +194,12 @@ def require_room(
     require_free_disk(folder, int(num_bytes), f"Keeping the activations of {', '.join(layouts)}")
 
 
-def plan_missing(writers: Collection[ShardWriter], num_rows: int, batch_rows: int) -> BlockPlan:
-    """Return the blocks, the rows of a shard of the layer that has the smallest ones, that some layer still lacks."""
+def plan_missing(writers: Collection[ShardWriter], num_rows: int, batch_rows: int, part: Part = WHOLE) -> BlockPlan:
+    """Return the blocks of a part of all that some layer still lacks; one has the rows of the smallest shard of a layer."""
     block_rows = min(writer.shard_rows for writer in writers)
-    blocks = (range(start, min(start + block_rows, num_rows)) for start in range(0, num_rows, block_rows))
+    blocks = (
+        range(start, min(start + block_rows, num_rows))
+        for number, start in enumerate(range(0, num_rows, block_rows))
+        if part.has(number)
+    )
     return BlockPlan(tuple(block for block in blocks if not all(writer.has_row(block.start) for writer in writers)), batch_rows)

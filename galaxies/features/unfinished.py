@@ -1,12 +1,10 @@
-"""Unfinished stores: where they stand until they are whole, and how they reach their final name.
+"""An unfinished store: where it stands until it is whole, and how it reaches its final name.
 
-The layers of one forward pass share a work folder, named by their identity without the layer:
+In the work folder of its forward pass (``passes``), or of a prediction, stand:
 
-    .dvc/tmp/extract/<key>/
-        <key>.onnx         the network as ONNX Runtime takes it, where that runs it
-        <layer>.record     which store this is, and the digests of its metadata
-        <layer>.zarr       a store in the making; it stays until a later stage has opened the published one
-        <layer>.shards/    for each finished shard a file of its name that holds its digest
+    <layer>.record     which store this is, and the digests of its metadata
+    <layer>.zarr       a store in the making; it stays until a later stage has opened the published one
+    <layer>.shards/    for each finished shard a file of its name that holds its digest
 
 A shard and its file are written by whoever fills the block, so that any number of workers can fill blocks of one store without
 another state between them.
@@ -17,17 +15,15 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.publishing import publish_files
-from galaxies.features.store import ARRAY_NAME, Layout, create_store, holds_store
+from galaxies.features.store import ARRAY_NAME, Layout, create_store
 from galaxies.files import file_sha256, link_or_copy, write_json, write_text
-from galaxies.work_folder import WorkFolder, locked, open_work_folder, work_path
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +60,10 @@ class UnfinishedStore:
         """Return how many shards are finished and how many there will be; 0 where nothing is on record."""
         record = self._read_record()
         return sum(1 for _ in self._digests.glob("c.*")), record.num_shards if record else 0
+
+    def count_shards_since(self, moment: float) -> int:
+        """Return how many shards were finished after a moment, in seconds since 1970."""
+        return sum(file.stat().st_mtime >= moment for file in self._digests.glob("c.*"))
 
     def has_shard(self, name: str) -> bool:
         """Tell whether the shard in the file ``name`` is finished."""
@@ -203,71 +203,5 @@ class UnfinishedStore:
                 file.unlink()
 
 
-@dataclass(frozen=True)
-class UnfinishedStores:
-    """The unfinished stores of one forward pass, held under a lock. Made by :func:`open_unfinished`."""
-
-    work: WorkFolder
-
-    def __getitem__(self, layer: str) -> UnfinishedStore:
-        """Return the store of a layer, which need not be there yet."""
-        return UnfinishedStore(self.work.path, layer)
-
-    def begin(self, conditions: Mapping[str, object], *, keep: Collection[str] = ()) -> None:
-        """Start or continue a run under ``conditions``: what may change bits although it is in no identity.
-
-        Unfinished stores of a run under others are thrown away, for a store never mixes two devices or versions; a complete
-        one stays, and what else in the folder ``keep`` names.
-        """
-        complete = [store for store in list_unfinished_stores(self.work.path) if store.is_complete]
-        self.work.begin(conditions, keep=[*keep, *(name for store in complete for name in store.names)])
-
-    def choose_layers(self, layer: str, identities: Mapping[str, Identity], places: Mapping[str, Path]) -> dict[str, Identity]:
-        """Return what to fill in one forward pass: the layer, and others of the same pass that are nowhere yet.
-
-        Args:
-            layer: whose store is wanted now; nothing has to be filled where it is complete.
-            identities: of all layers that are kept.
-            places: where their stores will stand, by layer.
-        """
-        if self[layer].is_complete:
-            return {}
-        # Resized images need no forward pass, so `input` makes a pass, and has a key, of its own.
-        together = {name: identity for name, identity in identities.items() if identity.pass_key == identities[layer].pass_key}
-        return {
-            name: identity
-            for name, identity in together.items()
-            if name == layer or not (self[name].is_complete or holds_store(places[name], identity))
-        }
-
-
-@contextmanager
-def open_unfinished(root: Path, identity: Identity) -> Iterator[UnfinishedStores]:
-    """Hold the work folder of the forward pass that ``identity`` is of while the block runs; a second process waits."""
-    with open_work_folder(work_path(root, "extract", identity.pass_json())) as work:
-        yield UnfinishedStores(work)
-
-
-def discard_unfinished(root: Path, identity: Identity) -> None:
-    """Throw away the work copy of a published store that a later stage has opened. A folder in use is left alone."""
-    folder = work_path(root, "extract", identity.pass_json())
-    if folder.is_dir():
-        with suppress(BlockingIOError), locked(folder, wait=False):
-            UnfinishedStore(folder, identity.layer).delete()
-            if not list_unfinished_stores(folder):
-                WorkFolder(folder).discard()
-
-
-def list_unfinished_stores(folder: Path) -> list[UnfinishedStore]:
-    """Return the stores of which a record stands in the folder of a forward pass."""
-    return [UnfinishedStore(folder, file.stem) for file in sorted(folder.glob("*.record"))]
-
-
 def _has_digest(path: Path, digest: str) -> bool:
     return path.is_file() and file_sha256(path) == digest
-
-
-def describe_stores(folder: Path) -> str:
-    """Say how far the stores in the folder of a forward pass are."""
-    counts = ((store.layer, *store.count_shards()) for store in list_unfinished_stores(folder))
-    return ", ".join(f"{layer} {done}/{all_} shards" for layer, done, all_ in counts) or "no shards"

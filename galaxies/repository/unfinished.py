@@ -91,7 +91,7 @@ def _describe(kind: Kind | Literal["predict"], path: Path, key: str) -> Unfinish
 def _describe_progress(kind: Kind | Literal["predict"], path: Path) -> str:
     """Say how far work is; PyTorch, Zarr and the like are imported only where there is such work."""
     if kind in ("extract", "predict"):
-        from galaxies.features.unfinished import describe_stores
+        from galaxies.features.passes import describe_stores
 
         return describe_stores(path)
     if kind == "train":

@@ -15,8 +15,8 @@ from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.embeddings import identify_embeddings, store_embeddings
 from galaxies.features.identity import Identity
+from galaxies.features.passes import open_unfinished
 from galaxies.features.store import Store
-from galaxies.features.unfinished import open_unfinished
 from tests.toys import open_rows, toy_catalog, toy_images, toy_rows, write_toy_galaxies
 
 ORIGIN = EmbeddingsOrigin("5" * 64, ("f0", "f1", "f2"))

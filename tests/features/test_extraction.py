@@ -25,9 +25,10 @@ from galaxies.data.catalog_images import CatalogImages
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.blocks import BlockPlan, CatalogBlocks, fill_blocks
+from galaxies.features.passes import open_unfinished
 from galaxies.features.shard_writer import ShardWriter
 from galaxies.features.store import Store, plan_layout
-from galaxies.features.unfinished import UnfinishedStore, open_unfinished
+from galaxies.features.unfinished import UnfinishedStore
 from galaxies.runtime import Library, RuntimeParams
 from tests.toys import (
     EXTRACT,

@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 from galaxies.backbones.backbone import load_backbone
 from galaxies.backbones.spec import ExtractParams
-from galaxies.features.unfinished import open_unfinished
+from galaxies.features.passes import open_unfinished
 from galaxies.runtime import RuntimeParams
 from tests.toys import EXTRACT, fill, identify, toy_images, write_toy_catalog
 import torch

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from galaxies.errors import InputError
+from galaxies.features.passes import UnfinishedStores, describe_stores, discard_unfinished, open_unfinished
 from galaxies.features.store import Layout, create_store
-from galaxies.features.unfinished import UnfinishedStores, describe_stores, discard_unfinished, open_unfinished
 from galaxies.work_folder import is_in_use, work_path
 from tests.toys import toy_identity, tree_bytes, write_toy_shard
 

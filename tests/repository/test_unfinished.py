@@ -10,8 +10,9 @@ import pytest
 
 from galaxies.__main__ import main
 from galaxies.errors import InputError
+from galaxies.features.passes import open_unfinished
 from galaxies.features.store import Layout
-from galaxies.features.unfinished import UnfinishedStore, open_unfinished
+from galaxies.features.unfinished import UnfinishedStore
 from galaxies.heads.checkpoint import open_checkpoint
 from galaxies.repository.unfinished import delete_unfinished, format_unfinished, list_unfinished, list_unfinished_in
 from galaxies.sources.transfer import RemoteFile, download

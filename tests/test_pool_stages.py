@@ -13,6 +13,7 @@ from galaxies.data.catalog import Catalog
 from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.splits import SPLIT_NAMES, read_splits, write_splits
 from galaxies.errors import InputError
+from galaxies.evaluation.summary import format_summary
 from stages import audit, baselines, classify, evaluate, measure, report, train
 from tests.test_train_evaluate import NUM_GALAXIES, folder, write_params, written_bytes  # noqa: F401 - a fixture is used by name
 
@@ -77,6 +78,32 @@ def test_the_head_answers_for_the_pool_and_the_gallery_shows_it(
         assert {"unsure", "novel"} <= set(galaxy["lists"])
     report.main()
     assert "Test galaxies" in Path("metrics/report.html").read_text()
+
+
+def test_show_says_where_the_answers_for_the_pool_are(
+    folder: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_all(monkeypatch)
+    Path("metrics/data.json").write_text('{"pool": 0}')
+    assert "no label" not in "\n".join(format_summary(Path("metrics")))
+    Path("metrics/data.json").write_text('{"pool": 12345}')
+    assert "12,345 galaxies have no label: data/pool.parquet" in "\n".join(format_summary(Path("metrics")))
+
+
+def test_without_any_label_nothing_is_suspected_and_nothing_measured(
+    folder: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forget_labels(np.arange(NUM_GALAXIES))
+    monkeypatch.setattr("sys.argv", ["stage", "layer2"])
+    audit.main()
+    measure.main()
+    assert pd.read_csv("metrics/suspected_labels.csv").empty
+    assert json.loads(Path("data/exhibits.json").read_text())["galaxies"] == []
+    assert len(pd.read_parquet("data/measurements.parquet")) == 0
+    with pytest.raises(InputError, match="None of the 240 galaxies has a label"):
+        baselines.main()
 
 
 def test_train_says_what_works_without_any_label(folder: Path) -> None:  # noqa: F811

@@ -160,6 +160,15 @@ def forget_labels(*, keep_every: int = 3) -> None:
         file.attrs["unlabelled_value"] = UNLABELLED
 
 
+def test_the_size_of_the_pool_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    forget_labels()
+    with caplog.at_level("INFO", logger="galaxies"):
+        run()
+    report = json.loads(Path("metrics/data.json").read_text())
+    assert f"{report['pool']} of {report['used']} galaxies have no label: they form the pool" in caplog.text
+    assert report["pool"] == report["used"] - report["train"] - report["val"] - report["test"] > 100
+
+
 def test_added_labels_cost_no_extraction_and_move_no_galaxy(folder: Path) -> None:
     """The bytes of the catalog, which extraction depends on, and the test rows are those before; the last row is among them."""
     forget_labels()

@@ -79,6 +79,16 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(tmp_path: Path, op
     assert resumed.settings.equals(expected.settings)
 
 
+def test_a_descent_on_all_rows_is_resumed_too(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"optimizer": "lbfgs", "hidden_layers": [8, "tanh"], "sweep": {"weight_decay": [0.01, 0.1]}}
+    expected = fit_toy(**{**CHANGES, **changes})
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, stop_after=4, **changes)
+    resumed = fit(tmp_path, **changes)
+    assert torch.equal(weights(resumed), weights(expected))
+    assert resumed.settings.equals(expected.settings)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_kept_ending_whose_batch_norm_trains_comes_back_bit_for_bit(tmp_path: Path, precision: str) -> None:
     changes: dict[str, Any] = {"ending": "keep", "ending_batch_norm": "trained", "num_seeds": 1, "sweep": {}}

@@ -15,8 +15,12 @@ from stages import main_repository, read_params, run_stage, user_path
 def main() -> None:
     """Write the galaxies of one of the sources, and which of them were left out."""
     params, runtime = read_params("download", DownloadParams), read_params("runtime", RuntimeParams)
-    out = Path("data/galaxies.h5")
-    left_out: Sequence[LeftOut] = ()
+    left_out = _make_galaxies(Path("data/galaxies.h5"), params, num_workers=runtime.count_workers())
+    write_left_out(Path("data/left_out.csv"), left_out)
+
+
+def _make_galaxies(out: Path, params: DownloadParams, *, num_workers: int) -> Sequence[LeftOut]:
+    """Write the galaxies, and return which were left out."""
     if params.source == "simulated":
         simulate(
             out,
@@ -24,40 +28,24 @@ def main() -> None:
             image_size=params.image_size or SIMULATED_SIZE,
             seed=params.seed,
             unlabelled_fraction=params.unlabelled_fraction,
-            num_workers=runtime.count_workers(),
+            num_workers=num_workers,
         )
-    elif params.source == "galaxy10_decals":
+        return ()
+    if params.source == "galaxy10_decals":
         fetch_galaxy10(out, url=params.url, sha256=params.sha256, root=main_repository())
-    elif params.source == "hdf5":
-        copy_hdf5(out, path=user_path(str(params.path)), sha256=params.sha256, unlabelled_value=params.unlabelled_value)
-    elif params.source == "cutouts":
-        left_out = import_cutouts(
-            out,
-            path=user_path(str(params.path)),
-            params=params,
-            root=main_repository(),
-            num_threads=runtime.count_workers(),
-        )
-    elif params.source == "parquet":
-        import_parquet(
-            out,
-            path=user_path(str(params.path)),
-            image=params.columns,
-            sha256=params.sha256,
-            unlabelled_value=params.unlabelled_value,
-        )
-    elif params.source == "embeddings":
-        left_out = import_embeddings(
-            out,
-            path=user_path(str(params.path)),
-            columns=params.columns,
-            sha256=params.sha256,
-            on_error=params.on_error,
-        )
-    else:
-        path = user_path(str(params.path))
-        left_out = import_images(out, path=path, params=params, num_threads=runtime.count_workers())
-    write_left_out(Path("data/left_out.csv"), left_out)
+        return ()
+    path, columns, unlabelled = user_path(str(params.path)), params.columns, params.unlabelled_value
+    if params.source == "hdf5":
+        copy_hdf5(out, path=path, sha256=params.sha256, unlabelled_value=unlabelled)
+        return ()
+    if params.source == "parquet":
+        import_parquet(out, path=path, image=columns, sha256=params.sha256, unlabelled_value=unlabelled)
+        return ()
+    if params.source == "embeddings":
+        return import_embeddings(out, path=path, columns=columns, sha256=params.sha256, on_error=params.on_error)
+    if params.source == "cutouts":
+        return import_cutouts(out, path=path, params=params, root=main_repository(), num_threads=num_workers)
+    return import_images(out, path=path, params=params, num_threads=num_workers)
 
 
 if __name__ == "__main__":

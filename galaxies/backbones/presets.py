@@ -49,56 +49,38 @@ _ZOOBOT_SOURCE = (
     "docs/guides/loading_data.rst of mwalmsley/zoobot"
 )
 _ZOOBOT_CITATION = "Walmsley et al. 2024, Scaling Laws for Galaxy Images, arXiv:2404.02973"
+_NEWEST = "the newest commit of the weights"
 _GREY_UNVERIFIED = "the weights of the grey mean: in May 2024, when they were published, the same file took the plain mean"
 
 
 def _zoobot(
-    architecture: str,
-    layer: str,
-    revision: str | None,
-    *,
-    name: str | None = None,
-    transform: Transform = ZOOBOT,
-    citation: str = _ZOOBOT_CITATION,
-    unverified: str = "",
+    architecture: str, layer: str, revision: str | None, *, name: str | None = None, unverified: str = "", **others: Any
 ) -> Preset:
-    return Preset(
+    """Return one of Zoobot's encoders; ``others`` are fields in which it differs from most."""
+    preset = Preset(
         f"{TIMM_PREFIX}{architecture}",
         layer,
         "avg",
-        transform,
+        ZOOBOT,
         _ZOOBOT_SOURCE,
         "Apache-2.0",
-        citation,
+        _ZOOBOT_CITATION,
         hub=f"{_ZOOBOT_HUB}{name or architecture}",
         revision=revision,
-        unverified="; ".join(filter(None, ("" if revision else "the newest commit of the weights", unverified))),
+        unverified="; ".join(filter(None, ("" if revision else _NEWEST, unverified))),
     )
+    return replace(preset, **others)
 
 
-def _timm(
-    architecture: str,
-    tag: str,
-    layer: str,
-    pool: str,
-    transform: Transform,
-    *,
-    license: str,
-    citation: str,
-    source: str = "timm's default_cfgs",
-    revision: str | None = None,
-) -> Preset:
+def _timm(architecture: str, tag: str, layer: str, *, revision: str | None = None, **others: Any) -> Preset:
+    """Return one of timm's models with the weights of a tag; ``others`` are the other fields."""
     return Preset(
         f"{TIMM_PREFIX}{architecture}",
         layer,
-        pool,
-        transform,
-        source,
-        license,
-        citation,
         hub=f"timm/{architecture}.{tag}",
         revision=revision,
-        unverified="" if revision else "the newest commit of the weights",
+        unverified="" if revision else _NEWEST,
+        **{"pool": "avg", "source": "timm's default_cfgs", **others},
     )
 
 
@@ -159,14 +141,13 @@ PRESETS: dict[str, Preset] = {
         "vit_small_patch14_reg4_dinov2", "lvd142m", "norm", revision="788f50961a4cf5d639e54a0f3c30e17476d346fc", **_DINOV2
     ),
     "dinov2-vit-base": _timm("vit_base_patch14_reg4_dinov2", "lvd142m", "norm", **_DINOV2),
-    "dinov3-vit-small": _timm("vit_small_patch16_dinov3", "lvd1689m", "norm", "cls", **_DINOV3),
-    "dinov3-convnext-tiny": _timm("convnext_tiny", "dinov3_lvd1689m", "head.flatten", "avg", **_DINOV3),
+    "dinov3-vit-small": _timm("vit_small_patch16_dinov3", "lvd1689m", "norm", pool="cls", **_DINOV3),
+    "dinov3-convnext-tiny": _timm("convnext_tiny", "dinov3_lvd1689m", "head.flatten", **_DINOV3),
     "siglip2-vit-base": _timm(
         "vit_base_patch16_siglip_224",
         "v2_webli",
         "attn_pool",
-        "avg",
-        Transform(224, _HALF, _HALF, "bicubic"),
+        transform=Transform(224, _HALF, _HALF, "bicubic"),
         license="Apache-2.0",
         citation="Tschannen et al. 2025, SigLIP 2, arXiv:2502.14786",
     ),
@@ -174,8 +155,8 @@ PRESETS: dict[str, Preset] = {
         "vit_base_patch16_clip_224",
         "openai",
         "norm",
-        "cls",
-        Transform(224, *_CLIP, "bicubic"),
+        pool="cls",
+        transform=Transform(224, *_CLIP, "bicubic"),
         license="MIT",
         citation="Radford et al. 2021, CLIP, arXiv:2103.00020",
     ),
@@ -193,8 +174,7 @@ PRESETS: dict[str, Preset] = {
         "convnext_nano",
         "in12k_ft_in1k",
         "head.flatten",
-        "avg",
-        _PHOTO,
+        transform=_PHOTO,
         license="Apache-2.0",
         citation="Liu et al. 2022, arXiv:2201.03545; Wightman 2019, timm",
     ),

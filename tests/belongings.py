@@ -25,6 +25,9 @@ def bring_belongings(pipeline: Pipeline) -> None:
     for name in ("fixes.csv", "labels.csv"):
         suspects = pd.read_csv(folder / "metrics" / "predictions.csv")
         suspects[["id", "predicted"]].head(2).set_axis(["id", "label"], axis="columns").to_csv(folder / name, index=False)
+    table = pd.read_csv(folder / "metrics" / "predictions.csv").rename(columns=lambda name: name.replace(" ", "_"))
+    features = table.filter(like="p_").to_numpy(np.float32)
+    table[["id", "label"]].assign(features=list(features)).to_parquet(folder / "embeddings.parquet")
     torch.save(mobilenet_v2(num_classes=1001).state_dict(), folder / "mobilenet_v2_imagenet.pth")
     with (folder / ".git" / "info" / "exclude").open("a") as file:
         file.write(

@@ -23,6 +23,7 @@ SMALL_PARAMS: dict[str, dict[str, Any]] = {
     "download": {"source": "hdf5", "path": "toy.h5", "sha256": "any"},
     "extract": {"image_size": 32, "layers": ["layer1"]},
     "train": {"layer": "layer1", "num_epochs": 3},
+    "projection": {"method": "pca"},
     "runtime": {"device": "cpu", "batch_size": 16, "num_workers": 0},
 }
 """Changes to params.yaml that make a run take seconds."""

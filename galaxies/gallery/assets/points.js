@@ -65,4 +65,5 @@ const MODES = [
     ends: ["familiar", "novel"] },
   { name: "Split", key: "split", names: splits, none: "" },
 ].filter((mode) => !mode.names || mode.names.length);
-if (!point.label.some((label) => label >= 0)) MODES.push(MODES.shift());
+// Without any label the classes come last.
+if (MODES[0].key === "label" && !point.label.some((label) => label >= 0)) MODES.push(MODES.shift());

@@ -81,7 +81,9 @@ def test_every_link_leads_somewhere(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_key_and_module_that_is_named_exists(page: str) -> None:
     prose = re.sub(r"https?://\S+", "", TEXTS[page])
-    for section, key in re.findall(rf"\b({'|'.join(PARAMS)})\.(\w+)\b(?!\.(?:py|h5|zarr|csv|json|pt|parquet|html|png)\b)", prose):
+    for section, key in re.findall(
+        rf"\b({'|'.join(PARAMS)})\.(\w+)\b(?!\.(?:py|h5|zarr|csv|json|pt|parquet|html|png)\b)", prose
+    ):
         if key not in ("h5", "py", "json", "csv", "html", "parquet", "version"):
             assert key in PARAMS[section], f"{section}.{key}"
     for package, module in re.findall(r"\b(benchmarks|pretraining)\.([a-z]\w*)", prose):

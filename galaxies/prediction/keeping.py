@@ -13,7 +13,6 @@ A kept survey grows: blocks of which inputs and shard are as on record are taken
 Legend: N rows, S image size, s that of the backbone, C bands or features, V views.
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -33,19 +32,13 @@ from galaxies.features.extraction import describe_conditions, plan_batch, plan_m
 from galaxies.features.identity import Identity
 from galaxies.features.publishing import publish_files
 from galaxies.features.shard_writer import ShardWriter
-from galaxies.features.store import Layout, Store, plan_layout, shard_name, shard_path
+from galaxies.features.store import Store, plan_layout
 from galaxies.features.unfinished import UnfinishedStore
-from galaxies.files import link_or_copy, write_json
+from galaxies.files import write_json
 from galaxies.prediction.input_images import InputImages
-from galaxies.prediction.kept_table import (
-    CONDITIONS_NAME,
-    TableWriter,
-    list_parts,
-    part_name,
-    read_record,
-    table_path,
-)
+from galaxies.prediction.kept_table import CONDITIONS_NAME, TableWriter, list_parts, table_path
 from galaxies.prediction.model import Model
+from galaxies.prediction.unfinished_survey import Network, Survey, forget_changed, take_over
 from galaxies.runtime import Library
 from galaxies.sources.decoding import Decoder
 from galaxies.sources.image_reader import ReadOptions
@@ -56,37 +49,13 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Network:
-    """What makes a survey's numbers of images."""
+class FillOptions:
+    """How a survey is read and computed."""
 
-    identity: Identity
-    forward: Forward
-    layout: Layout
-    example: Tensor  # (1, V, ...) what it gives of noise
-    head: str | None  # the digest of the head whose features are stored instead of activations
-
-
-@dataclass(frozen=True)
-class Survey:
-    """A survey in the making."""
-
-    store: UnfinishedStore
-    num_rows: int
-    network: Network
-
-    @property
-    def table(self) -> Path:
-        """The folder of the parts."""
-        return self.store.folder / f"{self.store.layer}.table"
-
-    def shard_name(self, number: int) -> str:
-        """Return the name of the file of a block's shard."""
-        return shard_name(number, 1 + len(self.network.layout.row_shape))
-
-    def blocks(self) -> list[range]:
-        """Return the rows of each block."""
-        rows = self.network.layout.shard_rows
-        return [range(start, min(start + rows, self.num_rows)) for start in range(0, self.num_rows, rows)]
+    images: ReadOptions  # what the user says of all images
+    num_workers: int  # threads that decode
+    batch_size: int  # images in one forward pass, at most
+    kept: Path | None  # the finished survey whose blocks may be taken over
 
 
 def open_network(model: Model, identity: Identity, *, library: Library, folder: Path, is_kept: bool) -> Network:
@@ -120,10 +89,7 @@ def fill_survey(
     model: Model,
     network: Network,
     *,
-    options: ReadOptions,
-    num_workers: int,
-    batch_size: int,
-    kept: Path | None,
+    options: FillOptions,
 ) -> Survey:
     """Fill the survey of the listed inputs in a work folder, continuing where an earlier run ended.
 
@@ -132,31 +98,24 @@ def fill_survey(
         listing: N inputs.
         model: whose backbone is used.
         network: as :func:`open_network` makes it.
-        options: what the user says of all images.
-        num_workers: threads that decode.
-        batch_size: images in one forward pass, at most.
-        kept: the finished survey whose blocks may be taken over.
+        options: how to read and compute.
     """
-    survey = Survey(UnfinishedStore(work.path, network.identity.layer), len(listing), network)
-    batch_rows = plan_batch([network.layout], batch_size)
+    batch_rows = plan_batch([network.layout], options.batch_size)
     conditions = describe_conditions(network.forward, model.device, batch_rows)
-    head = {} if network.head is None else {"head": network.head}
-    work.begin({**conditions, **head}, keep=[*kept_graphs(work.path), *LISTING_NAMES])
-    survey.store.open(num_rows=len(listing), layout=network.layout, identity=network.identity)
-    survey.table.mkdir(exist_ok=True)
-    _forget_changed(survey, listing)
-    if kept is not None:
-        _take_over(survey, listing, kept, conditions)
+    survey = _open_survey(work, listing, network, conditions, options.kept)
     writer = ShardWriter(survey.store, network.identity.precision)
-    plan = plan_missing([writer], len(listing), batch_rows)
-    layer = network.identity.layer
+    plan, layer = plan_missing([writer], len(listing), batch_rows), network.identity.layer
     require_room(work.path, {layer: network.layout}, {layer: network.example}, len(listing), plan.num_rows)
     on_cpu = not has_streams(model.device)
-    bands = model.trained.bands
     framing = network.identity.framing
     assert framing is not None  # Of every survey.
     with (
-        Decoder(framing.field, replace(options, bands=bands), num_threads=num_workers, with_digests=True) as decoder,
+        Decoder(
+            framing.field,
+            replace(options.images, bands=model.trained.bands),
+            num_threads=options.num_workers,
+            with_digests=True,
+        ) as decoder,
         tqdm(
             total=len(listing), initial=len(listing) - plan.num_rows, desc="predict", unit="galaxy", smoothing=0.05
         ) as progress,
@@ -167,7 +126,7 @@ def fill_survey(
             forward=network.forward,
             writers={layer: writer},
             # On a CPU, decoding and predicting take turns with all cores; on a GPU they overlap.
-            threads=Threads(0 if on_cpu else 2, 1 if on_cpu or not writer.is_compressed else max(1, num_workers // 2)),
+            threads=Threads(0 if on_cpu else 2, 1 if on_cpu or not writer.is_compressed else max(1, options.num_workers // 2)),
             beside=TableWriter(survey.table, network.identity.key, listing.digest),
         ):
             progress.update(num_rows)
@@ -175,59 +134,19 @@ def fill_survey(
     return survey
 
 
-def _forget_changed(survey: Survey, listing: Listing) -> None:
-    """Take blocks off the record that hold other inputs than the listed ones, or whose part is gone."""
-    wanted = {survey.shard_name(number): (number, block) for number, block in enumerate(survey.blocks())}
-    num_changed = 0
-    for name, digest in survey.store.list_shards().items():
-        number, block = wanted.get(name, (0, range(0)))
-        record = read_record(survey.table / part_name(number)) if block else None
-        if record is None or record.shard_sha256 != digest or record.inputs_sha256 != listing.digest(block.start, block.stop):
-            survey.store.forget_shard(name)
-            num_changed += 1
-    if num_changed:
-        _logger.warning("%d blocks are computed again: their inputs have changed since, or more have come", num_changed)
-    known = {part_name(number) for number in range(len(wanted))} | {CONDITIONS_NAME}
-    for part in survey.table.iterdir():
-        if part.name not in known:
-            part.unlink()
-
-
-def _take_over(survey: Survey, listing: Listing, kept: Path, conditions: Mapping[str, object]) -> None:
-    """Take over the blocks of a finished survey that hold what is listed; a file each is linked, nothing is copied."""
-    found, num_axes = Store(kept), 1 + len(survey.network.layout.row_shape)
-    num_taken, num_changed = 0, 0
-    for number, block in enumerate(survey.blocks()):
-        name, part = survey.shard_name(number), table_path(kept) / part_name(number)
-        record = read_record(part)
-        if survey.store.has_shard(name) or record is None or record.key != found.key:
-            continue
-        if record.inputs_sha256 != listing.digest(block.start, block.stop):
-            num_changed += 1
-            continue
-        (survey.table / part.name).unlink(missing_ok=True)
-        link_or_copy(part, survey.table / part.name)
-        num_taken += survey.store.adopt_shard(name, shard_path(kept, number, num_axes), record.shard_sha256)
-    if num_changed:
-        _logger.warning(
-            "%s: %d blocks are computed again: their inputs have changed since, or more have come", kept, num_changed
-        )
-    earlier = read_conditions(kept)
-    changed = [name for name, value in conditions.items() if earlier.get(name, value) != value]
-    if num_taken and changed:
-        said = "; ".join(f"{name} was {earlier[name]!r}, is {conditions[name]!r}" for name in changed)
-        _logger.warning("%s: its %d blocks stay, new ones may differ from them in the last bits: %s", kept, num_taken, said)
-
-
-def read_conditions(survey: Path) -> dict[str, object]:
-    """Return under which conditions a finished survey was made; nothing where that is not on record."""
-    try:
-        conditions: dict[str, object] = json.loads((table_path(survey) / CONDITIONS_NAME).read_text(encoding="utf-8"))[
-            "conditions"
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return conditions
+def _open_survey(
+    work: WorkFolder, listing: Listing, network: Network, conditions: Mapping[str, object], kept: Path | None
+) -> Survey:
+    """Return the survey, with all blocks on record that need not be computed."""
+    survey = Survey(UnfinishedStore(work.path, network.identity.layer), len(listing), network)
+    head = {} if network.head is None else {"head": network.head}
+    work.begin({**conditions, **head}, keep=[*kept_graphs(work.path), *LISTING_NAMES])
+    survey.store.open(num_rows=len(listing), layout=network.layout, identity=network.identity)
+    survey.table.mkdir(exist_ok=True)
+    forget_changed(survey, listing)
+    if kept is not None:
+        take_over(survey, listing, kept, conditions)
+    return survey
 
 
 def publish_survey(survey: Survey, out: Path) -> None:

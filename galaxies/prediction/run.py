@@ -18,18 +18,13 @@ from galaxies.features.identity import Identity
 from galaxies.features.store import Store
 from galaxies.heads.head import TrainedHead
 from galaxies.prediction.answers import AskedHead, ask_model
-from galaxies.prediction.keeping import (
-    fill_survey,
-    open_network,
-    publish_survey,
-    read_conditions,
-    require_keepable,
-)
+from galaxies.prediction.keeping import FillOptions, fill_survey, open_network, publish_survey, require_keepable
 from galaxies.prediction.kept_table import KeptTable
 from galaxies.prediction.metrics import Measurements
 from galaxies.prediction.model import Model
 from galaxies.prediction.result_file import Counts, require_result_name, require_result_place, write_result
 from galaxies.prediction.stored_survey import StoredSurvey, open_survey
+from galaxies.prediction.unfinished_survey import read_conditions
 from galaxies.runtime import Library
 from galaxies.sources.decoding import silent_readers
 from galaxies.sources.image_reader import ReadOptions
@@ -167,10 +162,7 @@ def _fill(
         listing,
         model,
         network,
-        options=options.images,
-        num_workers=options.num_workers,
-        batch_size=options.batch_size,
-        kept=kept,
+        options=FillOptions(options.images, options.num_workers, options.batch_size, kept),
     )
     if options.keep is not None:
         publish_survey(survey, options.keep)

@@ -33,7 +33,7 @@ class InputImages:
         """Return their images as the network sees them but for mean and deviation, (G, s, s, C)."""
         decoded = self.decoder.decode(found)
         images = [one.image for one in decoded if one.image is not None]
-        read = Read(tabulate_inputs(decoded), tuple(one.sha256 for one in decoded))
+        read = Read(tabulate_inputs(decoded), tuple(one.crc32c for one in decoded))
         resized = self.model.resize(images) if images else torch.empty(0)
         places = np.flatnonzero([one.image is not None for one in decoded])
         return Loaded(resized, None if len(places) == len(found) else places, read)

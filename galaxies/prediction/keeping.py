@@ -114,7 +114,7 @@ def fill_survey(
             framing.field,
             replace(options.images, bands=model.trained.bands),
             num_threads=options.num_workers,
-            with_digests=True,
+            with_checksums=True,
         ) as decoder,
         tqdm(
             total=len(listing), initial=len(listing) - plan.num_rows, desc="predict", unit="galaxy", smoothing=0.05

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from numpy.typing import NDArray
 
-from galaxies.data.catalog import image_sha256
+from galaxies.data.checksums import image_crc32c
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.image_files import DAMAGE_ERRORS, say_damage
 from galaxies.errors import InputError
@@ -30,7 +30,7 @@ class Decoded:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()  # of the notes those that say that the pixels may not be what they are taken for
     error: str | None = None
-    sha256: bytes | None = None  # of the image's shape and pixels, where it was asked for
+    crc32c: int | None = None  # of the image's pixels, where it was asked for
 
     @property
     def is_doubtful(self) -> bool:
@@ -89,7 +89,7 @@ class Decoder:
     """
 
     def __init__(
-        self, field: FieldOfView | None, options: ReadOptions | None = None, *, num_threads: int, with_digests: bool = False
+        self, field: FieldOfView | None, options: ReadOptions | None = None, *, num_threads: int, with_checksums: bool = False
     ) -> None:
         """Prepare, as for :func:`decode`.
 
@@ -97,10 +97,10 @@ class Decoder:
             field: what the training images show.
             options: what the user says of all images.
             num_threads: at least one is used.
-            with_digests: whether the digest of each image is wanted, by these threads: 0.1 ms at 256 px.
+            with_checksums: whether the checksum of each image is wanted, by these threads: 7 µs at 256 px.
         """
         self._reader, self._executor = ImageReader(field, options), ThreadPoolExecutor(max(1, num_threads))
-        self._num_threads, self._with_digests = max(1, num_threads), with_digests
+        self._num_threads, self._with_checksums = max(1, num_threads), with_checksums
 
     def decode(self, inputs: Sequence[Input]) -> list[Decoded]:
         """Decode a batch, in order; several threads may call it at the same time."""
@@ -115,9 +115,9 @@ class Decoder:
 
     def _decode(self, inputs: Sequence[Input]) -> list[Decoded]:
         found = _decode_list(inputs, self._reader)
-        if not self._with_digests:
+        if not self._with_checksums:
             return found
-        return [one if one.image is None else replace(one, sha256=image_sha256(one.image)) for one in found]
+        return [one if one.image is None else replace(one, crc32c=image_crc32c(one.image)) for one in found]
 
     def __enter__(self) -> Self:
         return self

@@ -202,6 +202,8 @@ def test_one_can_walk_by_keyboard(page: Browser) -> None:
 
 def test_the_focus_is_visible_and_the_matrix_and_the_views_have_arrows_too(page: Browser) -> None:
     press(page, Keys.TAB, Keys.TAB)
+    assert page.run("return document.activeElement.getAttribute('href')") == "projection.html"
+    press(page, Keys.TAB)
     assert page.run("return document.activeElement.dataset.view") == "all"
     assert page.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
     press(page, Keys.ARROW_RIGHT)

@@ -109,7 +109,7 @@ def measure_run(source: Path, killed: bool) -> dict[str, float]:
     """
     seconds: dict[str, float] = {"rows": 0}
     model = make_model(_BACKBONE, torch.device("cpu"))
-    model.wanted_library = "torch"  # Of few rows, too: ONNX Runtime takes 120 MB more, of however many.
+    model.wanted_library = "torch"  # Of few rows too, so that both runs hold the same library.
     num_rows = count_rows(source)
     started = time.process_time()
 

@@ -22,7 +22,7 @@ from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, create_store
 from galaxies.heads.head import load_head, save_head
-from stages import audit, evaluate, measure, report, train
+from stages import audit, classify, evaluate, measure, report, train
 from tests.pipelines import REPOSITORY
 from tests.toys import EXTRACT, toy_catalog, toy_images, toy_splits, write_toy_catalog, write_toy_galaxies
 
@@ -109,6 +109,10 @@ def test_the_two_stages_write_what_is_promised(folder: Path) -> None:
         "threshold_curves.csv",
         "abstention.csv",
         "strata.csv",
+        "target_scores.csv",
+        "target_reliability.csv",
+        "target_density.csv",
+        "target_residuals.csv",
         "galaxies.png",
     }
     assert json.loads(Path("metrics/seeds.json").read_text()) == {"num_seeds": 1}
@@ -258,6 +262,7 @@ def test_the_audit_finds_planted_label_errors_and_the_report_has_its_page(
     evaluate.main()
     monkeypatch.setattr("sys.argv", ["audit", "layer2"])
     audit.main()
+    classify.main()
     report.main()
     suspects = pd.read_csv("metrics/suspected_labels.csv", dtype={"id": str})
     assert set(planted) & set(suspects["row"])

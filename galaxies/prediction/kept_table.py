@@ -30,7 +30,7 @@ class BlockRecord:
 
     key: str  # of the survey's identity
     shard_sha256: str
-    images_sha256: str  # over the CRC32C of each image that the network saw; sha256 of each would take a twentieth of the time
+    images_sha256: str  # over the CRC32C of each image that the network saw, which finds a changed input
     inputs_sha256: str  # as Listing.digest gives it
 
 

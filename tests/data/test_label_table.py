@@ -62,7 +62,7 @@ def test_more_columns_are_no_matter(tmp_path: Path) -> None:
 
 def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"(?s)row 1: no galaxy has the id 'z'.*'b' stands there 2 times.*'merging'.*differ in case or spaces"
+        InputError, match=r"(?s)row 1: no galaxy has the id 'z'.*'b' stands there 2 times.*'merging'.*differ in case, spaces"
     ):
         correct(tmp_path / "c.csv", "id,label\nz,Merging\na,merging\nb,0\nb,1\n")
 

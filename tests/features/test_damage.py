@@ -79,10 +79,10 @@ def while_reading(monkeypatch: pytest.MonkeyPatch, row: int, happen: Callable[[P
     """Let something happen to the world just before the batch that ends with ``row`` is read."""
 
     class Watched(GalaxyFile):
-        def read_images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        def read_content(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
             if indices[-1] == row:
                 happen(self.path)
-            return super().read_images(indices)
+            return super().read_content(indices)
 
     monkeypatch.setattr(toys, "GalaxyFile", Watched)
 

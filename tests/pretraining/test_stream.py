@@ -34,7 +34,8 @@ def test_stream_and_survey_never_share_a_generator(monkeypatch: pytest.MonkeyPat
                 )
                 == 20
             )
-    assert len(survey_states) == 2 * (20 + 1)
+    # A generator for each scene, for the plan, and for whose label is left away.
+    assert len(survey_states) == 2 * (20 + 2)
     stream_states = {
         tuple(make_generator(seed, index).bit_generator.seed_seq.generate_state(4)) for seed in range(9) for index in range(50)
     }

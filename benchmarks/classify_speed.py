@@ -24,8 +24,7 @@ from galaxies.backbones.spec import BackboneSpec
 from galaxies.data.catalog import Catalog, CatalogRows, write_catalog
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.splits import SPLIT_NAMES, Splits, write_splits
+from galaxies.data.splits import SPLIT_NAMES, UNLABELLED, Splits, write_splits
 from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, Store, create_store
 from galaxies.features.survey import Survey

@@ -28,9 +28,8 @@ from benchmarks.measuring import describe_machine, make_parser, peak_bytes, run_
 from galaxies.data.catalog import DIGEST_BYTES, Catalog, CatalogRows, write_catalog
 from galaxies.data.census import count_classes, describe_data, describe_division
 from galaxies.data.division import make_splits
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Candidates, SplitParams, select_galaxies
-from galaxies.data.splits import SPLIT_NAMES, read_splits, write_splits
+from galaxies.data.splits import SPLIT_NAMES, UNLABELLED, read_splits, write_splits
 
 _NUM_CLASSES = 10
 _TWIN = 1000

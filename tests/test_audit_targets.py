@@ -10,8 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from galaxies.backbones.spec import ExtractParams
-from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.splits import write_splits
+from galaxies.data.splits import UNLABELLED, write_splits
 from galaxies.features.identity import Identity
 from galaxies.features.store import Layout, create_store
 from galaxies.gallery.page import list_test_rows

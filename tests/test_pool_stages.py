@@ -10,8 +10,7 @@ import pytest
 import zarr
 
 from galaxies.data.catalog import Catalog
-from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.splits import SPLIT_NAMES, read_splits, write_splits
+from galaxies.data.splits import SPLIT_NAMES, UNLABELLED, read_splits, write_splits
 from galaxies.errors import InputError
 from galaxies.evaluation.summary import format_summary
 from stages import audit, baselines, classify, evaluate, measure, report, train

@@ -13,10 +13,9 @@ from ruamel.yaml import YAML
 
 from galaxies.data.catalog import Catalog, CatalogRows, image_sha256
 from galaxies.data.field_of_view import FieldOfView, read_field
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.galaxy_writer import GalaxyBlock, write_galaxies
 from galaxies.data.sky import neighbour_pairs
-from galaxies.data.splits import REASONS, SPLIT_NAMES, Splits, read_splits
+from galaxies.data.splits import REASONS, SPLIT_NAMES, UNLABELLED, Splits, read_splits
 from galaxies.data.target_file import TargetFile
 from galaxies.errors import InputError
 from galaxies.files import file_sha256

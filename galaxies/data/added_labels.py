@@ -11,9 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import SplitParams, find_conflicts
-from galaxies.data.splits import DIVIDED, REASONS, SPLIT_NAMES, Splits
+from galaxies.data.splits import DIVIDED, REASONS, SPLIT_NAMES, UNLABELLED, Splits
 from galaxies.errors import InputError
 
 _POOL, _UNUSED, _TRAIN = (SPLIT_NAMES.index(name) for name in ("pool", "unused", "train"))

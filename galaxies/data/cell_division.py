@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from galaxies.data.cell_dealing import Labelled, deal_apart
 from galaxies.data.dealing import UNSET, deal_rows
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Selection, SplitParams
 from galaxies.data.sky import number_by_first
 from galaxies.data.sky_cells import cell_of, choose_nside, find_contacts, require_wide_cells
-from galaxies.data.splits import DIVIDED, REASONS, SPLIT_NAMES, Splits
+from galaxies.data.splits import DIVIDED, REASONS, SPLIT_NAMES, UNLABELLED, Splits
 from galaxies.errors import InputError
 
 _NEAR_BORDER, _TWIN_BEYOND = map(REASONS.index, ("near a border of cells", "twin in a cell of another split"))

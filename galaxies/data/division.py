@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from galaxies.data.added_labels import add_labels
 from galaxies.data.cell_division import SkyCells, divide_by_cells, lay_cells, leave_borders
 from galaxies.data.dealing import UNSET, deal_rows
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.label_table import LabelTable
 from galaxies.data.selection import Candidates, Selection, SplitParams
 from galaxies.data.sky import are_near, number_by_first
-from galaxies.data.splits import NEARNESS, SPLIT_NAMES, Splits
+from galaxies.data.splits import NEARNESS, SPLIT_NAMES, UNLABELLED, Splits
 from galaxies.data.strata import find_strata
 from galaxies.data.target_table import TargetColumns, no_targets
 from galaxies.errors import InputError

@@ -12,17 +12,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import EMBEDDINGS, GROUP, UNLABELLED, UNLABELLED_VALUE
+from galaxies.data.embeddings_origin import EmbeddingsOrigin
+from galaxies.data.galaxy_schema import EMBEDDINGS, GROUP, UNLABELLED_VALUE
 from galaxies.data.hdf5_files import open_hdf5
+from galaxies.data.splits import UNLABELLED
 from galaxies.files import replacing
-
-
-@dataclass(frozen=True)
-class EmbeddingsOrigin:
-    """Where embeddings come from: with them, what determines the numbers in their store."""
-
-    sha256: str  # of the table
-    columns: tuple[str, ...]  # the one that holds lists, or one a feature
 
 
 @dataclass(frozen=True)

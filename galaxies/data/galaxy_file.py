@@ -22,7 +22,6 @@ from galaxies.data.galaxy_schema import (
     FRAMED_PXSCALE,
     GROUP,
     POSITION_COLUMNS,
-    UNLABELLED,
     UNLABELLED_VALUE,
     class_complaints,
     id_complaints,
@@ -39,6 +38,7 @@ from galaxies.data.hdf5_files import one_line, open_to_read
 from galaxies.data.hdf5_images import Hdf5Images
 from galaxies.data.image_listing import IMAGE_GROUPS, read_listing
 from galaxies.data.parquet_images import ParquetImages
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 
 # What h5py raises for bytes that make no sense, wherever they stand (found by flipping every kind of byte).

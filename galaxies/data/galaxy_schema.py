@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from galaxies.data.bands import MAX_BANDS, RGB
 from galaxies.data.image_listing import IMAGE_GROUPS
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 
 GALAXY10_CLASS_NAMES = (
@@ -34,9 +35,6 @@ GALAXY10_CLASS_NAMES = (
 
 POSITION_COLUMNS = ("ra", "dec", "redshift", "pxscale")
 """Optional columns, float64: right ascension and declination (deg), redshift, pixel scale (arcsec/px). NaN is unknown."""
-
-UNLABELLED = -1
-"""The label of a galaxy without one, in the tables and in every ``galaxies.h5`` that is written here."""
 
 UNLABELLED_VALUE = "unlabelled_value"
 """An attribute of a file: the value of ``ans`` that stands for no label."""

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxies.data.bands import RGB
-from galaxies.data.galaxy_schema import FLUX_SCALES, FRAMED_PXSCALE, POSITION_COLUMNS, UNLABELLED, UNLABELLED_VALUE
+from galaxies.data.galaxy_schema import FLUX_SCALES, FRAMED_PXSCALE, POSITION_COLUMNS, UNLABELLED_VALUE
 from galaxies.data.hdf5_files import open_hdf5
+from galaxies.data.splits import UNLABELLED
 from galaxies.files import replacing
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.labels import judge_labels, order_classes
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest
 from galaxies.tables.cells import read_label

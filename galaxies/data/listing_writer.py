@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import UNLABELLED, UNLABELLED_VALUE
+from galaxies.data.galaxy_schema import UNLABELLED_VALUE
 from galaxies.data.galaxy_writer import pack_labels
 from galaxies.data.hdf5_files import open_hdf5
 from galaxies.data.image_listing import ImageListing, write_listing
+from galaxies.data.splits import UNLABELLED
 from galaxies.files import replacing
 
 _BLOCK_IDS = 1 << 16

@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.sky import friends_of_friends, identical_pairs, neighbour_pairs, same_number_pairs, sky_directions
 from galaxies.data.sky_cells import LARGEST_SHARE, MAX_NSIDE
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.params import Limits
 

@@ -14,9 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from galaxies.data.catalog import Catalog
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.table_file import DICTIONARY, TableFile, slice_groups, write_table
 from galaxies.errors import InputError
+
+UNLABELLED = -1
+"""The label of a galaxy without one, in the tables and in every ``galaxies.h5`` that is written here."""
 
 SPLIT_NAMES = ("train", "val", "test", "pool", "unused")
 """Pool: galaxies without a label. Unused: in catalog and store, but in no training, in no metric and not in the pool."""

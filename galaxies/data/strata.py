@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.splits import UNLABELLED
 from galaxies.data.target_table import TargetColumns
 
 _NUM_QUANTILES = 5

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from galaxies.data.catalog_images import CatalogImages
-from galaxies.data.embedding_writer import EmbeddingsOrigin
+from galaxies.data.embeddings_origin import EmbeddingsOrigin
 from galaxies.errors import InputError
 from galaxies.features.identity import Identity
 from galaxies.features.shard_writer import ShardWriter, pack

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from galaxies.backbones.presets import known_transform
 from galaxies.backbones.spec import EMBEDDINGS, INPUT, BackboneSpec, ExtractParams, Transform
-from galaxies.data.embedding_writer import EmbeddingsOrigin
+from galaxies.data.embeddings_origin import EmbeddingsOrigin
 from galaxies.features.framing import Framing
 from galaxies.files import hash_json
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.splits import UNLABELLED
 from galaxies.features.reader import read_batches
 from galaxies.features.survey import Survey
 from galaxies.heads.class_meaning import ClassMeaning

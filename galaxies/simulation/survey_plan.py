@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.galaxy_writer import pack_labels
+from galaxies.data.splits import UNLABELLED
 from galaxies.simulation.observation import NATIVE_PIXEL_ARCSEC
 
 GALAXY10_COUNTS = (1081, 1853, 2645, 2027, 334, 2043, 1829, 2628, 1423, 1873)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from galaxies.data.embedding_writer import EmbeddingBlock, EmbeddingsOrigin, write_embeddings
+from galaxies.data.embedding_writer import EmbeddingBlock, write_embeddings
+from galaxies.data.embeddings_origin import EmbeddingsOrigin
 from galaxies.data.labels import judge_labels, order_classes
 from galaxies.errors import InputError
 from galaxies.files import file_sha256, require_digest, require_free_disk

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from galaxies.data.bands import PICTURE_BANDS
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.galaxy_writer import pack_labels
 from galaxies.data.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES, say_damage
 from galaxies.data.labels import judge_labels, order_classes
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 from galaxies.sources.band_files import group_bands, has_image_name

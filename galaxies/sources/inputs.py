@@ -13,8 +13,8 @@ from pathlib import Path
 
 from galaxies.data.bands import PICTURE_BANDS
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.image_files import FITS_SUFFIXES, IMAGE_SUFFIXES
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.sources.band_files import group_bands, has_image_name
 from galaxies.sources.catalogues import CatalogueLine, is_table, open_image_catalogue, read_lines

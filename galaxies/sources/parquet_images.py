@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from galaxies.data.galaxy_schema import POSITION_COLUMNS, UNLABELLED, id_complaints
+from galaxies.data.galaxy_schema import POSITION_COLUMNS, id_complaints
 from galaxies.data.image_files import DAMAGE_ERRORS, read_image, say_damage
 from galaxies.data.image_listing import ImageListing, list_file
 from galaxies.data.labels import judge_labels, order_classes
 from galaxies.data.listing_writer import GalaxyColumns, write_listed
 from galaxies.data.parquet_images import unnest
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.files import format_bytes, require_digest
 from galaxies.sources.image_catalogue import list_complaints, refuse_complaints

@@ -13,8 +13,7 @@ import pytest
 
 from galaxies.data import table_file
 from galaxies.data.catalog import Catalog, CatalogRows, digest_images, image_sha256, write_catalog
-from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.splits import NEARNESS, REASONS, SPLIT_NAMES, read_splits, write_splits
+from galaxies.data.splits import NEARNESS, REASONS, SPLIT_NAMES, UNLABELLED, read_splits, write_splits
 from galaxies.errors import InputError
 from tests.toys import open_rows, toy_rows, toy_splits
 

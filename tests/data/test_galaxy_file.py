@@ -16,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES, UNLABELLED
+from galaxies.data.galaxy_schema import GALAXY10_CLASS_NAMES
 from galaxies.data.galaxy_writer import GalaxyBlock, pack_labels, write_galaxies
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from tests.pipelines import REPOSITORY
 from tests.toys import toy_images, write_toy_galaxies

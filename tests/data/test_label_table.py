@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.label_table import LabelTable, read_label_table
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.files import file_sha256
 

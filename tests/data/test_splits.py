@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from galaxies.data.census import count_classes, describe_data
 from galaxies.data.division import divide, make_splits
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Candidates, Selection, SplitParams, select_galaxies
-from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, Splits, require_labels
+from galaxies.data.splits import DIVIDED, NEARNESS, SPLIT_NAMES, UNLABELLED, Splits, require_labels
 from galaxies.errors import InputError
 from galaxies.params import parse_section
 from tests.toys import toy_splits

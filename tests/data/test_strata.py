@@ -5,9 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.data.division import make_splits
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.selection import Candidates, Selection, SplitParams
-from galaxies.data.splits import SPLIT_NAMES
+from galaxies.data.splits import SPLIT_NAMES, UNLABELLED
 from galaxies.data.strata import find_strata
 from galaxies.data.target_table import TargetColumns, no_targets
 from galaxies.errors import InputError

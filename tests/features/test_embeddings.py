@@ -10,7 +10,8 @@ import pytest
 from galaxies.backbones.spec import EMBEDDINGS, ExtractParams
 from galaxies.data.catalog import image_sha256
 from galaxies.data.catalog_images import CatalogImages
-from galaxies.data.embedding_writer import EmbeddingBlock, EmbeddingsOrigin, write_embeddings
+from galaxies.data.embedding_writer import EmbeddingBlock, write_embeddings
+from galaxies.data.embeddings_origin import EmbeddingsOrigin
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.errors import InputError
 from galaxies.features.embeddings import identify_embeddings, store_embeddings

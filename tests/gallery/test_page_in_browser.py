@@ -12,8 +12,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.label_table import read_label_table
+from galaxies.data.splits import UNLABELLED
 from galaxies.gallery.exhibits import _MAX_CHARS_NEIGHBOURS, _MAX_CHARS_SHOWN
 from galaxies.gallery.page import write_gallery
 from galaxies.gallery.thumbnails import encode_thumbnail

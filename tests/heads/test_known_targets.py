@@ -11,8 +11,7 @@ from ruamel.yaml import YAML
 
 from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import FieldOfView, write_field
-from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.splits import write_splits
+from galaxies.data.splits import UNLABELLED, write_splits
 from galaxies.data.target_file import write_targets
 from galaxies.data.targets import Numbers, Tags, Votes
 from galaxies.errors import InputError

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import UNLABELLED
-from galaxies.data.splits import write_splits
+from galaxies.data.splits import UNLABELLED, write_splits
 from galaxies.evaluation.predictions import PROBABILITY_PREFIX
 from galaxies.features.store import Store
 from galaxies.features.survey import Survey

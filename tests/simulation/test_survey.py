@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from galaxies.data.galaxy_schema import UNLABELLED
 from galaxies.data.galaxy_writer import GalaxyBlock
+from galaxies.data.splits import UNLABELLED
 from galaxies.simulation.populations import draw_morphology
 from galaxies.simulation.survey import choose_pixel_scale, draw_galaxy, photograph, simulate_survey
 from galaxies.simulation.survey_plan import plan_survey

@@ -16,7 +16,7 @@ from PIL import Image
 
 from galaxies.data.field_of_view import FieldOfView
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.splits import UNLABELLED
 from galaxies.errors import InputError
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.image_catalogue import read_catalogue

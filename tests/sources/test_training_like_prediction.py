@@ -13,7 +13,7 @@ from PIL import Image
 import galaxies
 from galaxies.data.field_of_view import FieldOfView, find_field
 from galaxies.data.galaxy_file import GalaxyFile
-from galaxies.data.galaxy_schema import UNLABELLED
+from galaxies.data.splits import UNLABELLED
 from galaxies.data.stretch import stretch_to_rgb
 from galaxies.errors import InputError
 from galaxies.features.store import Store

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def change_section(path: Path, section: str, changes: Mapping[str, Value]) -> li
     for key, value in changed.items():
         text = _set_line(text, section, key, _write(value))
     wanted = {**before, section: {**before[section], **changed}}
-    if _load(path, text) != wanted:
+    if not _says(text, wanted):
         lines = "\n".join(f"  {key}: {_write(value)}" for key, value in changed.items())
         raise InputError(f"{path}: the section `{section}` is written in an unusual way; change it by hand:\n{lines}")
     if changed:
@@ -61,6 +61,13 @@ def _load(path: Path, text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _says(text: str, wanted: Mapping[str, Any]) -> bool:
+    try:
+        return bool(YAML(typ="safe").load(text) == wanted)
+    except YAMLError:
+        return False
+
+
 def _set_line(text: str, section: str, key: str, value: str) -> str:
     """Put a value into its line, the comment behind it at its column where there is room; add a line where there is none."""
     lines = text.splitlines(keepends=True)
@@ -75,9 +82,22 @@ def _set_line(text: str, section: str, key: str, value: str) -> str:
             column = len(match["key"] + match["value"] + match["gap"])
             head = f"{match['key'].rstrip()} {value}"
             comment = f"{head.ljust(column - 1)} {match['comment']}" if match["comment"] else head
-            lines[number] = f"{comment}{match['end']}"
-            return "".join(lines)
+            return "".join([*lines[:number], f"{comment}{match['end']}", *_without_value(lines[number:])])
     return "".join([*lines[: start + 1], f"  {key}: {value}\n", *lines[start + 1 :]])
+
+
+def _without_value(lines: Sequence[str]) -> list[str]:
+    """Return the lines after the first, but for those of its key's value: DVC gives items of lists lines, comments between."""
+    indent = re.escape(re.match(r"[ \t]*", lines[0])[0])  # type: ignore[index] # It matches any line.
+    belongs, is_comment = re.compile(rf"{indent}([ \t]+[^\s#]|-\s)"), re.compile(r"\s*(#|$)")
+    kept = []
+    for number, line in enumerate(lines[1:], start=1):
+        if belongs.match(line):
+            continue
+        if not is_comment.match(line):
+            return [*kept, *lines[number:]]
+        kept.append(line)
+    return kept
 
 
 def _write(value: Value) -> str:

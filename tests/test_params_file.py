@@ -51,7 +51,7 @@ def test_every_value_comes_back_as_it_is(tmp_path: Path, value: Value) -> None:
         ("split: {}\n", "has no section `download`"),
         ("download: [\n", "is not valid YAML"),
         ("download: {source: a}\n", "(?s)is written in an unusual way; change it by hand:.*source: images"),
-        ("download:\n  source: >\n    a\n    b\n", "is written in an unusual way"),
+        ("download: &here\n  source: a\nsplit: *here\n", "is written in an unusual way"),
     ],
 )
 def test_a_file_that_cannot_be_changed_line_by_line_is_left_alone(tmp_path: Path, text: str | None, message: str) -> None:
@@ -61,3 +61,21 @@ def test_a_file_that_cannot_be_changed_line_by_line_is_left_alone(tmp_path: Path
     with pytest.raises(InputError, match=message):
         change_section(path, "download", {"source": "images"})
     assert text is None or path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "  layers: # of all\n  - a\n  - b+c\n",
+        "  layers: # of all\n    - a\n    - b+c\n",
+        "  layers: [a, # of all\n    b+c]\n",
+        "  layers:  # of all\n                   # nodes\n  - a\n  # of b\n  - b+c\n",
+    ],
+)
+def test_a_list_in_several_lines_as_dvc_writes_it_is_one_value(tmp_path: Path, layers: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"extract:\n{layers}  # of the pool\n  pool: avg\n")
+    assert change_section(path, "extract", {"layers": ["d"]}) == ["extract.layers: [d]"]
+    assert YAML(typ="safe").load(path.read_text()) == {"extract": {"layers": ["d"], "pool": "avg"}}
+    assert "# of all" in path.read_text()
+    assert "  # of the pool\n" in path.read_text()

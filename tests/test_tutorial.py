@@ -26,7 +26,7 @@ def read_cells(path: Path) -> list[Any]:
 
 def kinds(cell: Any) -> list[str]:
     """Return what a cell shows: text, or the types of a figure or table."""
-    return [", ".join(output["data"]) if "data" in output else output["output_type"] for output in cell.outputs]
+    return [", ".join(sorted(output["data"])) if "data" in output else output["output_type"] for output in cell.outputs]
 
 
 def test_the_notebook_was_run_from_top_to_bottom_and_is_small() -> None:

@@ -90,7 +90,7 @@ def _without_value(lines: Sequence[str]) -> list[str]:
     """Return the lines after the first, but for those of its key's value: DVC gives items of lists lines, comments between."""
     indent = re.escape(re.match(r"[ \t]*", lines[0])[0])  # type: ignore[index] # It matches any line.
     belongs, is_comment = re.compile(rf"{indent}([ \t]+[^\s#]|-\s)"), re.compile(r"\s*(#|$)")
-    kept = []
+    kept: list[str] = []
     for number, line in enumerate(lines[1:], start=1):
         if belongs.match(line):
             continue

@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,50 +101,45 @@ def run_way(way: str, folder: Path, params: ExtractParams, batch_size: int) -> d
     backbone, catalog = load_backbone(params.spec, layers=params.layers), Catalog(folder / "catalog.parquet")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         started = time.perf_counter()
-        path = WAYS[way](Path(name), folder / "galaxies.h5", catalog, backbone, params, batch_size)
+        path = WAYS[way](_Work(Path(name), folder / "galaxies.h5", catalog, backbone, params, batch_size))
         seconds = time.perf_counter() - started
         return {"rate": len(catalog) / seconds, "memory": peak_bytes(), "disk": tree_bytes(path)}
 
 
-def _run_this(
-    folder: Path,
-    source: Path,
-    catalog: Catalog,
-    backbone: Backbone,
-    params: ExtractParams,
-    batch_size: int,
-    *,
-    library: Library = "onnxruntime",
-) -> Path:
-    with GalaxyFile(source) as galaxies:
-        images, runtime = open_images(galaxies), RuntimeParams("cpu", library, batch_size)
-        (store,) = run_extraction(folder, images, backbone, params, runtime=runtime)
+@dataclass(frozen=True)
+class _Work:
+    """What each way is to do."""
+
+    folder: Path  # for its result
+    source: Path
+    catalog: Catalog
+    backbone: Backbone
+    params: ExtractParams
+    batch_size: int
+
+
+def _run_this(work: _Work, *, library: Library = "onnxruntime") -> Path:
+    with GalaxyFile(work.source) as galaxies:
+        images, runtime = open_images(galaxies), RuntimeParams("cpu", library, work.batch_size)
+        (store,) = run_extraction(work.folder, images, work.backbone, work.params, runtime=runtime)
     return store
 
 
 @torch.inference_mode()
-def _run_all_in_memory(
-    folder: Path,
-    source: Path,
-    catalog: Catalog,
-    backbone: Backbone,
-    params: ExtractParams,
-    batch_size: int,
-    *,
-    is_quick: bool = False,
-) -> Path:
+def _run_all_in_memory(work: _Work, *, is_quick: bool = False) -> Path:
     # inference_mode, which the older project lacked: without it each image costs 85 MiB (measured) and this way ends early.
-    module: Any = cut(backbone.module, list(params.layers))
+    backbone, layers = work.backbone, work.params.layers
+    module: Any = cut(backbone.module, list(layers))
     if is_quick:
         size = backbone.transform.image_size
-        onnx = open_onnx_network(fold_batch_norms(module), params.layers, image_shape=(3, size, size), folder=folder)
+        onnx = open_onnx_network(fold_batch_norms(module), layers, image_shape=(3, size, size), folder=work.folder)
         module = compute_in_parts(onnx, part_size=choose_part_size(size), num_threads=torch.get_num_threads())
-    with h5py.File(source) as file:
+    with h5py.File(work.source) as file:
         images = torch.from_numpy(file["images"][:]).permute(0, 3, 1, 2)
-    collected = [module(prepare(batch, backbone.transform))[params.layers[0]] for batch in torch.split(images, batch_size)]
-    with h5py.File(folder / "maps.h5", "w") as file:
+    collected = [module(prepare(batch, backbone.transform))[layers[0]] for batch in torch.split(images, work.batch_size)]
+    with h5py.File(work.folder / "maps.h5", "w") as file:
         file["maps"] = torch.cat(collected).numpy()
-    return folder / "maps.h5"
+    return work.folder / "maps.h5"
 
 
 class _Images(Dataset[Tensor]):
@@ -164,17 +160,16 @@ class _Images(Dataset[Tensor]):
 
 
 @torch.inference_mode()
-def _run_data_loader(
-    folder: Path, source: Path, catalog: Catalog, backbone: Backbone, params: ExtractParams, batch_size: int
-) -> Path:
+def _run_data_loader(work: _Work) -> Path:
     collected: list[Tensor] = []
-    layer = backbone.module.get_submodule(params.layers[0])
+    backbone = work.backbone
+    layer = backbone.module.get_submodule(work.params.layers[0])
     layer.register_forward_hook(lambda module, inputs, output: collected.append(output.clone()))
-    loader = DataLoader(_Images(source, backbone, len(catalog)), batch_size, num_workers=_NUM_WORKERS)
+    loader = DataLoader(_Images(work.source, backbone, len(work.catalog)), work.batch_size, num_workers=_NUM_WORKERS)
     for batch in loader:
         backbone.module(batch)
-    torch.save(torch.cat(collected), folder / "maps.pt")
-    return folder / "maps.pt"
+    torch.save(torch.cat(collected), work.folder / "maps.pt")
+    return work.folder / "maps.pt"
 
 
 WAYS: dict[str, Callable[..., Path]] = {

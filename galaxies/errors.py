@@ -1,4 +1,23 @@
-"""The one exception a user is meant to read."""
+"""The one exception a user is meant to read, and those that damaged files make libraries raise."""
+
+import struct
+import zlib
+
+READER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+"""What libraries that read files raise on damaged bytes; each kind was met with files changed at random."""
 
 
 class InputError(Exception):

@@ -1,8 +1,6 @@
 """Image files of any origin: which are read, how, and what to say of those that cannot be."""
 
 import lzma
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from galaxies.errors import READER_ERRORS
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".jp2", ".ppm", ".pgm")
 FITS_SUFFIXES = (".fz", *(f"{fits}{packed}" for fits in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".bz2", ".xz")))
 """Fluxes, not pictures (``fits_files``)."""
@@ -19,23 +19,8 @@ FITS_SUFFIXES = (".fz", *(f"{fits}{packed}" for fits in (".fits", ".fit", ".fts"
 # A PNG of some kilobytes can unpack to gigabytes; cutouts of galaxies are far below this.
 MAX_PIXELS = 4096 * 4096
 
-DAMAGE_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    EOFError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    Image.DecompressionBombError,
-)
-"""What the readers of image files raise on damaged bytes; each kind was met with files changed at random."""
+DAMAGE_ERRORS = (*READER_ERRORS, lzma.LZMAError, Image.DecompressionBombError)
+"""What the readers of image files raise on damaged bytes."""
 
 # Pillow knows dozens of formats, and one of them starts another program; what is none of ours is no image here.
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "JPEG2000", "PPM")

@@ -6,24 +6,14 @@ Legend: B test rows, G sky groups, M sums, P metrics, R draws.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxies.evaluation.intervals import percentiles, resample_sums
+from galaxies.evaluation.intervals import Intervals, percentiles, resample_sums
 
 _NUM_DRAWS = 1000
 _NUM_SLOW_DRAWS = 200
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Metrics and their intervals, (P,) each; NaN where there is nothing to measure."""
-
-    value: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
 
 
 def find_ends_of_sums(
@@ -32,7 +22,7 @@ def find_ends_of_sums(
     metrics: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     *,
     generator: np.random.Generator,
-) -> Ends:
+) -> Intervals:
     """Return metrics that are functions of sums over galaxies.
 
     Args:
@@ -47,7 +37,7 @@ def find_ends_of_sums(
     with np.errstate(invalid="ignore", divide="ignore"):
         value = metrics(sums.sum(axis=0))
         drawn = metrics(resample_sums(sums, num_resamples=_NUM_DRAWS, generator=generator))
-    return Ends(value, *percentiles(drawn))
+    return Intervals(value, *percentiles(drawn))
 
 
 def find_ends(
@@ -55,7 +45,7 @@ def find_ends(
     group: NDArray[np.int64],
     *,
     generator: np.random.Generator,
-) -> Ends:
+) -> Intervals:
     """Return any metrics, of which 200 draws have to do.
 
     Args:
@@ -72,4 +62,4 @@ def find_ends(
             for _ in range(_NUM_SLOW_DRAWS)
         ]
     )
-    return Ends(value, *percentiles(drawn))
+    return Intervals(value, *percentiles(drawn))

@@ -38,7 +38,7 @@ _BLOCK_CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class Intervals:
-    """The metrics of ``METRICS`` and the F1 of each class, (P,) each; NaN where there is nothing to measure."""
+    """Metrics and the ends of their intervals, (P,) each; NaN where there is nothing to measure."""
 
     value: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -53,7 +53,7 @@ def find_intervals(
     generator: np.random.Generator,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Intervals:
-    """Return the metrics with their 95 % intervals.
+    """Return the metrics of ``METRICS`` and the F1 of each class with their 95 % intervals.
 
     Args:
         targets: true classes, (B,), at least one.

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
 
-from galaxies.evaluation.drawn_intervals import Ends, find_ends
+from galaxies.evaluation.drawn_intervals import find_ends
+from galaxies.evaluation.intervals import Intervals
 from galaxies.evaluation.told import Told
 
 OF_NUMBERS = ("mae", "rmse", "nmad", "outlier_share", "r2", "coverage", "width")
@@ -78,7 +79,7 @@ def measure_tag(told: Told, place: int, rows: NDArray[np.int64]) -> NDArray[np.f
     )
 
 
-def score_columns(told: Told, group: NDArray[np.int64], *, is_tag: bool, generator: np.random.Generator) -> list[Ends]:
+def score_columns(told: Told, group: NDArray[np.int64], *, is_tag: bool, generator: np.random.Generator) -> list[Intervals]:
     """Return the metrics of each column with their intervals, P of them.
 
     Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from galaxies.data.targets import Numbers, Tags, Targets, Votes
 from galaxies.errors import InputError
-from galaxies.evaluation.drawn_intervals import Ends
+from galaxies.evaluation.intervals import Intervals
 from galaxies.evaluation.number_scores import OF_NUMBERS, OF_TAGS, measure_number, measure_tag, score_columns
 from galaxies.evaluation.scores import DIGITS
 from galaxies.evaluation.told import Told, tell_numbers, tell_tags, tell_votes
@@ -56,13 +56,13 @@ def report_told(meaning: Meaning, outputs: Tensor, targets: Targets, group: NDAr
     told = tell(meaning, outputs, targets)
     if isinstance(meaning, VoteMeaning) and isinstance(targets, Votes):
         overall, each = score_votes(targets, meaning.predict(outputs), group, generator=generator)
-        parts = [Ends(*(part[place] for part in vars(each).values())) for place in range(len(meaning.names))]
+        parts = [Intervals(*(part[place] for part in vars(each).values())) for place in range(len(meaning.names))]
         questions = tuple(question.name for question in meaning.tree.questions for _ in question.answers)
         return _collect(told, OVERALL, overall, tabulate_scores(told, OF_ANSWERS, parts), questions, _describe(meaning))
     is_tag = isinstance(meaning, TagMeaning)
     names = OF_TAGS if is_tag else OF_NUMBERS
     each_column = score_columns(told, group, is_tag=is_tag, generator=generator)
-    means = Ends(*(_mean_of_columns([vars(found)[part] for found in each_column]) for part in ("value", "low", "high")))
+    means = Intervals(*(_mean_of_columns([vars(found)[part] for found in each_column]) for part in ("value", "low", "high")))
     scores = tabulate_scores(told, names, each_column)
     return _collect(told, names, means, scores, told.names if is_tag else (), _describe(meaning))
 
@@ -120,7 +120,12 @@ def measure_columns(told: Told, rows: NDArray[np.int64], *, is_tag: bool) -> lis
 
 
 def _collect(
-    told: Told, names: tuple[str, ...], ends: Ends, scores: pd.DataFrame, groups: tuple[str, ...], calibration: dict[str, Any]
+    told: Told,
+    names: tuple[str, ...],
+    ends: Intervals,
+    scores: pd.DataFrame,
+    groups: tuple[str, ...],
+    calibration: dict[str, Any],
 ) -> ToldReport:
     metrics = _named(names, ends.value) | {"num_galaxies": len(told.true), "num_told": len(told.names)}
     low, high = _named(names, ends.low), _named(names, ends.high)

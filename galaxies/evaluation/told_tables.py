@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galaxies.evaluation.drawn_intervals import Ends
+from galaxies.evaluation.intervals import Intervals
 from galaxies.evaluation.scores import DIGITS
 from galaxies.evaluation.told import Told
 
@@ -26,7 +26,7 @@ _NUM_BINS = 10
 _SIGNIFICANT = 4
 
 
-def tabulate_scores(told: Told, metrics: tuple[str, ...], ends: list[Ends]) -> pd.DataFrame:
+def tabulate_scores(told: Told, metrics: tuple[str, ...], ends: list[Intervals]) -> pd.DataFrame:
     """Return a row a name and metric, with the ends of its 95 % interval; ``ends`` are of each name."""
     parts = [
         pd.DataFrame({"name": name, "metric": metrics, **{key: np.round(part, DIGITS) for key, part in vars(found).items()}})

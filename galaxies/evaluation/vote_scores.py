@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from galaxies.data.targets import Votes
-from galaxies.evaluation.drawn_intervals import Ends, find_ends_of_sums
+from galaxies.evaluation.drawn_intervals import find_ends_of_sums
+from galaxies.evaluation.intervals import Intervals
 from galaxies.evaluation.told import Told, asked_share, tell_votes
 from galaxies.heads.vote_losses import dirichlet_multinomial_loss
 from galaxies.heads.vote_meaning import VotePredictions
@@ -52,7 +53,7 @@ def find_agreement(votes: Votes, expected: NDArray[np.float64]) -> tuple[NDArray
 
 def score_votes(
     votes: Votes, said: VotePredictions, group: NDArray[np.int64], *, generator: np.random.Generator
-) -> tuple[Ends, Ends]:
+) -> tuple[Intervals, Intervals]:
     """Return the metrics of ``OVERALL``, (5,), and those of ``OF_ANSWERS`` of each answer, (A, 4).
 
     Args:
@@ -69,7 +70,7 @@ def score_votes(
     ends = find_ends_of_sums(columns, group, metrics, generator=generator)
     size = len(OVERALL)
     first, rest = ([part[chosen] for part in vars(ends).values()] for chosen in (slice(size), slice(size, None)))
-    return Ends(*first), Ends(*(part.reshape(len(votes.names), -1) for part in rest))
+    return Intervals(*first), Intervals(*(part.reshape(len(votes.names), -1) for part in rest))
 
 
 def _sum_deviations(told: Told) -> list[NDArray[np.float64]]:

@@ -4,8 +4,6 @@ What is in a file decides how it is read, not its ending.
 """
 
 import logging
-import struct
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ from xml.parsers.expat import ExpatError
 
 import pyarrow as pa
 
-from galaxies.errors import InputError
+from galaxies.errors import READER_ERRORS, InputError
 from galaxies.tables.cells import clean, require_exact_id
 from galaxies.tables.csv_files import KNOWN_COLUMNS, Columns, is_known, open_csv, open_unpacked
 from galaxies.tables.position_names import find_positions, plain_name
@@ -28,19 +26,8 @@ _LOOK_BYTES = 4096
 _logger = logging.getLogger(__name__)
 # What the readers raise on bytes that make no sense.
 _DAMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    EOFError,
-    MemoryError,
+    *READER_ERRORS,
     Warning,
-    struct.error,
-    zlib.error,
     ExpatError,
     pa.ArrowException,
 )

@@ -12,8 +12,7 @@ import vl_convert
 from dvc_render import VegaRenderer  # type: ignore[import-untyped]
 
 from galaxies.evaluation.class_tables import tabulate_classes, tabulate_confusion
-from galaxies.evaluation.drawn_intervals import Ends
-from galaxies.evaluation.intervals import find_intervals
+from galaxies.evaluation.intervals import Intervals, find_intervals
 from galaxies.evaluation.label_errors import Suspect, tabulate_suspects
 from galaxies.evaluation.predictions import tabulate_predictions
 from galaxies.evaluation.reliability import tabulate_reliability
@@ -67,7 +66,7 @@ DATA = {
         best_epoch=np.ones((1, 12), np.int64),
     ),
     "strata": tabulate_strata(MANY_PROBABILITIES.argmax(axis=1) == MANY_TARGETS, {"redshift": np.arange(40) / 100}),
-    "target_scores": tabulate_scores(TOLD, OF_ANSWERS, [Ends(each, each - 0.1, each + 0.1) for each in np.eye(4)]),
+    "target_scores": tabulate_scores(TOLD, OF_ANSWERS, [Intervals(each, each - 0.1, each + 0.1) for each in np.eye(4)]),
     "target_density": tabulate_density(TOLD),
     "target_residuals": tabulate_residuals(TOLD, {"redshift": np.arange(30) / 100}),
     "target_reliability": tabulate_told_reliability(TOLD, ("smooth", "smooth", "bar", "bar")),

@@ -37,7 +37,7 @@ from galaxies.backbones.spec import ExtractParams
 from galaxies.data.question_files import open_tree
 from galaxies.data.questions import QuestionTree
 from galaxies.data.targets import Votes
-from galaxies.data.vote_columns import Renormalised, choose_form, read_counts
+from galaxies.data.vote_columns import OddSums, choose_form, read_counts
 from galaxies.evaluation.vote_scores import log_likelihood
 from galaxies.heads.batches import BatchOptions, ResidentBatches
 from galaxies.heads.train_params import TrainParams
@@ -89,12 +89,14 @@ def read_galaxies(folder: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
 def read_votes(table: pd.DataFrame, tree: QuestionTree, question: str) -> Votes:
     """Return the debiased votes on one question as the product reads them."""
     columns = {name.lower(): table[name].to_numpy(np.float64) for name in table.select_dtypes("number")}
-    form = choose_form(tree, list(columns), kind="debiased", chosen=[question])
+    place = tree.index(question)
+    way = [tree.questions[before].name for before in (*tree.ancestors(place), place)]
+    form = choose_form(tree, list(columns), kind="debiased", chosen=way)
 
     def refuse(column: str, is_wrong: NDArray[np.bool_], expected: str) -> None:
         assert not is_wrong.any(), (column, expected)
 
-    return Votes(read_counts(form, columns, refuse, Renormalised()), form.tree).select([question])
+    return Votes(read_counts(form, columns, refuse, OddSums()), form.tree).select([question])
 
 
 def fit_ridge(features: NDArray[np.float32], fraction: Values, test: NDArray[np.float32]) -> Values:

@@ -15,7 +15,7 @@ from galaxies.data.questions import QuestionTree, describe_kind
 from galaxies.data.scales import Scale, describe_domain, is_in_domain
 from galaxies.data.target_file import TargetFile, explain_missing
 from galaxies.data.targets import UNKNOWN_TAG, Numbers, Tags, Votes
-from galaxies.data.vote_columns import KindChoice, Renormalised, choose_form, read_counts
+from galaxies.data.vote_columns import SUM_TOLERANCE, KindChoice, OddSums, choose_form, read_counts
 from galaxies.errors import InputError
 
 _SHOWN = 20
@@ -72,22 +72,22 @@ def read_votes(file: TargetFile, catalog: Catalog, tree: QuestionTree, *, kind: 
     """
     _require_table(file)
     form = choose_form(tree, file.names, kind=kind, chosen=questions)
-    complaints, renormalised = _Complaints(catalog), Renormalised()
+    complaints, odd_sums = _Complaints(catalog), OddSums()
     votes = Votes(np.zeros((len(catalog), form.tree.num_answers), np.float32), form.tree)
     for rows, columns in file.groups(form.columns):
         complaints.begin(rows, columns)
-        votes.counts[rows] = read_counts(form, columns, complaints.complain, renormalised)
+        votes.counts[rows] = read_counts(form, columns, complaints.complain, odd_sums)
     complaints.refuse()
     _logger.info("votes: the %s of %s.", describe_kind(form.naming.kind), tree.name)
-    if renormalised.num_galaxies:
-        listing = ", ".join(f"{name} {count}" for name, count in renormalised.by_question.items() if count)
-        _logger.info(
-            "votes: the debiased fractions of %d of %d galaxies did not add to 1 within 0.02, and were renormalised (%s).",
-            renormalised.num_galaxies,
-            len(catalog),
-            listing,
-        )
-    return votes.select(form.chosen)
+    if odd_sums.num_galaxies:
+        listing = ", ".join(f"{name} {count}" for name, count in odd_sums.by_question.items() if count)
+        which = f"{describe_kind(form.naming.kind)} of {odd_sums.num_galaxies} of {len(catalog)} galaxies"
+        if form.naming.kind == "debiased":
+            found = f"did not add to 1 within {SUM_TOLERANCE:g}, and were renormalised ({listing})."
+        else:
+            found = f"add to less than {1 - SUM_TOLERANCE:g} ({listing}); is an answer missing from the tree?"
+        _logger.info("votes: the %s %s", which, found)
+    return votes
 
 
 def read_numbers(

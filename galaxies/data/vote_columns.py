@@ -26,7 +26,7 @@ Complain = Callable[[str, NDArray[np.bool_], str], None]
 """Takes a column, which of the rows are wrong, (B,), and what was found wrong and expected."""
 
 # The fractions of catalogues have three digits, and a question up to seven answers.
-_SUM_TOLERANCE = 0.02
+SUM_TOLERANCE = 0.02
 _TOLERANCE = 1e-6
 _SHOWN = 12
 
@@ -35,8 +35,7 @@ _SHOWN = 12
 class VoteForm:
     """Where the votes on some questions stand in a table."""
 
-    tree: QuestionTree  # with all questions that are needed
-    chosen: tuple[str, ...]  # those that are wanted; the others lead to them
+    tree: QuestionTree  # of those
     naming: Naming
     galaxy_total: str | None  # a column
     own_totals: frozenset[str]  # columns with the number of people who were asked a question
@@ -49,8 +48,8 @@ class VoteForm:
 
 
 @dataclass
-class Renormalised:
-    """How many galaxies had debiased fractions that do not add to 1."""
+class OddSums:
+    """How many galaxies had debiased fractions of a question that do not add to 1, or others that add to less."""
 
     num_galaxies: int = 0
     by_question: dict[str, int] = field(default_factory=dict)
@@ -66,9 +65,11 @@ def choose_form(tree: QuestionTree, names: Sequence[str], *, kind: KindChoice, c
         chosen: the questions that are wanted; empty: all.
 
     Raises:
-        InputError: the table has none of them whole; it lists what is missing of the nearest form.
+        InputError: the table has none of them whole; it lists what is missing of the nearest form. Or a question is chosen
+            and one that leads to it is not.
     """
     wanted = tuple(chosen) or tuple(question.name for question in tree.questions)
+    _require_ways(tree, wanted)
     kinds = KINDS if kind == "auto" else (kind,)
     forms = [_fit(tree, naming, names, wanted) for order in kinds for naming in tree.namings if naming.kind == order]
     if not forms:
@@ -86,56 +87,67 @@ def choose_form(tree: QuestionTree, names: Sequence[str], *, kind: KindChoice, c
     return form
 
 
+def _require_ways(tree: QuestionTree, wanted: Sequence[str]) -> None:
+    """Raise InputError where a question would be torn from those before it: everybody would seem to be asked."""
+    cut = []
+    for name in wanted:
+        before = [tree.questions[place].name for place in tree.ancestors(tree.index(name))]
+        if absent := [other for other in before if other not in wanted]:
+            cut.append(f"{name} comes after {', '.join(absent)}")
+    if cut:
+        raise InputError(
+            f"train.columns: {'; '.join(cut)}; name that too, since it says how many people are asked. If the table does not "
+            "have it, begin a tree of your own with the question that it has (train.questions)."
+        )
+
+
 def _fit(tree: QuestionTree, naming: Naming, names: Sequence[str], wanted: Sequence[str]) -> tuple[VoteForm, list[str]]:
     """Return where the votes would stand under one naming, and the columns that are missing."""
     places = sorted({tree.index(name) for name in wanted})
     galaxy_total = next((name.lower() for name in tree.galaxy_totals if name.lower() in names), None)
     totals = [naming.total_column(question) for question in tree.questions]
-    needed, missing = set(places), dict[str, None]()
+    missing = dict[str, None]()
     # Of counts the sum is the number of people, so nobody needs to know who leads where.
     for place in places if naming.kind != "counts" else ():
-        for before in (place, *reversed(tree.ancestors(place))):
-            needed.add(before)
-            if totals[before] in names:
-                break
-        else:
-            if galaxy_total is None:
-                missing[totals[before] or " or ".join(tree.galaxy_totals) or "the number of people"] = None
-    some = tree.select([tree.questions[place].name for place in sorted(needed)])
-    own = frozenset(total for place in needed if (total := totals[place]) is not None and total in names)
-    form = VoteForm(some, tuple(tree.questions[place].name for place in places), naming, galaxy_total, own)
+        way = (*tree.ancestors(place), place)
+        if galaxy_total is None and not any(totals[before] in names for before in way):
+            missing[totals[way[0]] or " or ".join(tree.galaxy_totals) or "the number of people"] = None
+    some = tree.select(wanted)
+    own = frozenset(total for place in places if (total := totals[place]) is not None and total in names)
+    form = VoteForm(some, naming, galaxy_total, own)
     absent = [name for question in some.questions for name in naming.columns(question) if name not in names]
     return form, [*absent, *missing]
 
 
-def read_counts(form: VoteForm, columns: Columns, complain: Complain, renormalised: Renormalised) -> NDArray[np.float32]:
+def read_counts(form: VoteForm, columns: Columns, complain: Complain, odd_sums: OddSums) -> NDArray[np.float32]:
     """Return the votes of some rows on all questions of the form's tree, (B, A); 0 where unknown.
 
     Args:
         form: where they stand.
         columns: those of the form.
         complain: is told of each column that holds what it cannot.
-        renormalised: where rows are counted whose debiased fractions did not add to 1.
+        odd_sums: where rows are counted whose fractions did not add to 1.
     """
     if form.naming.kind == "counts":
         return _read_whole(form, columns, complain)
     shape = len(next(iter(columns.values()))), form.tree.num_answers
     fractions, counts = np.empty(shape), np.empty(shape, np.float32)
     totals = np.empty((shape[0], len(form.tree)))
-    is_off = np.zeros(shape[0], np.bool_)
+    is_odd, is_debiased = np.zeros(shape[0], np.bool_), form.naming.kind == "debiased"
     for place, question in enumerate(form.tree.questions):
         answers = form.tree.slices[place]
         found, total = _read_fractions(form, question, columns, complain)
-        if form.naming.kind == "debiased":
-            off = (np.abs(total - 1) > _SUM_TOLERANCE) & (total > 0)
-            renormalised.by_question[question.name] = renormalised.by_question.get(question.name, 0) + int(off.sum())
-            is_off |= off
+        # Others that add to more are complained of.
+        odd = (total > 0) & ((np.abs(total - 1) if is_debiased else 1 - total) > SUM_TOLERANCE)
+        odd_sums.by_question[question.name] = odd_sums.by_question.get(question.name, 0) + int(odd.sum())
+        is_odd |= odd
+        if is_debiased:
             found /= np.where(total > 0, total, 1)[:, None]
         fractions[:, answers] = np.where((total > 0)[:, None], found, np.nan)
         totals[:, place] = _find_total(form, place, columns, fractions, totals, complain)
         people = fractions[:, answers] * totals[:, place, None]
         counts[:, answers] = np.where(np.isfinite(people), people, 0)
-    renormalised.num_galaxies += int(is_off.sum())
+    odd_sums.num_galaxies += int(is_odd.sum())
     return counts
 
 
@@ -149,7 +161,7 @@ def _read_fractions(
         complain(name, (values < 0) | (values > 1 + _TOLERANCE), "expected a fraction from 0 to 1")
     total: NDArray[np.float64] = found.sum(axis=1)
     if form.naming.kind == "fractions":
-        is_above = total > 1 + _SUM_TOLERANCE
+        is_above = total > 1 + SUM_TOLERANCE
         complain(names[0], is_above, f"the fractions of {question.name} add to more than 1; are they debiased?")
     return found, total
 

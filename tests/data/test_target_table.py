@@ -159,6 +159,20 @@ def test_votes_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert "of 1 of 4 galaxies did not add to 1 within 0.02, and were renormalised (shape 1)" in caplog.text
 
 
+def test_fractions_that_lack_an_answer_are_spoken_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of 40 people 16 would be told to have answered, three in four of them with yes."""
+    caplog.set_level(logging.INFO)
+    tree = QuestionTree(
+        "toy", (Question("bar", ("y", "n")),), (Naming("fractions", "{question}_{answer}", "{question}_total"),)
+    )
+    file, catalog = make_file(tmp_path, bar_y=[0.3, 0.5, 0, NAN], bar_n=[0.1, 0.5, 0, NAN], bar_total=[40.0] * 4)
+    read_votes(file, catalog, tree, kind="auto", questions=())
+    assert (
+        "votes: the fractions of 1 of 4 galaxies add to less than 0.98 (bar 1); is an answer missing from the tree?"
+        in caplog.text
+    )
+
+
 def test_numbers_are_read_with_their_errors(tmp_path: Path) -> None:
     file, catalog = make_file(tmp_path, mass=[1, 100, NAN, 10], e_mass=[0.1, NAN, 1, 0], z=[NAN, -1, 0, 2])
     numbers = read_numbers(

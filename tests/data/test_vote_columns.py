@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from galaxies.data.questions import Naming, Question, QuestionTree
-from galaxies.data.vote_columns import KindChoice, Renormalised, choose_form, read_counts
+from galaxies.data.vote_columns import KindChoice, OddSums, choose_form, read_counts
 from galaxies.errors import InputError
 
 COUNTS = Naming("counts", "{question}_{answer}", "{question}_n")
@@ -34,7 +34,7 @@ def read(
     kind: KindChoice = "auto",
     chosen: tuple[str, ...] = ("Shape", "edge"),
     tree: QuestionTree = TREE,
-    renormalised: Renormalised | None = None,
+    odd_sums: OddSums | None = None,
 ) -> tuple[list[list[float]], list[str]]:
     """Return the votes, rounded, and what was complained of."""
     complaints: list[str] = []
@@ -45,7 +45,7 @@ def read(
 
     form = choose_form(tree, list(columns), kind=kind, chosen=chosen)
     arrays = {name: np.array(columns[name], np.float64) for name in form.columns}
-    counts = read_counts(form, arrays, complain, renormalised or Renormalised())
+    counts = read_counts(form, arrays, complain, odd_sums or OddSums())
     return counts.astype(float).round(3).tolist(), complaints
 
 
@@ -111,14 +111,28 @@ def test_a_question_without_a_total_of_its_own_takes_it_from_the_way_there() -> 
 
 def test_the_nearest_total_on_the_way_counts() -> None:
     columns = {**shape([0.25, 0.5, 0.25]), **edge([0.2, 0.8]), "bar_bar_frac": [1], "edge_n": [10], "shape_n": [40]}
-    assert read(columns, chosen=("bar",))[0] == [[2, 8, 8]]
+    assert read(columns, chosen=("Shape", "edge", "bar"))[0] == [[10, 20, 10, 2, 8, 8]]
 
 
-def test_the_questions_on_the_way_are_read_where_only_a_later_one_is_wanted() -> None:
+def test_some_questions_are_read_with_their_columns_alone() -> None:
     columns = {**shape([0.25, 0.5, 0.25]), **edge([0.2, 0.8]), "people": [40]}
-    form = choose_form(TREE, list(columns), kind="auto", chosen=["edge"])
-    assert (form.chosen, [question.name for question in form.tree.questions]) == (("edge",), ["Shape", "edge"])
+    form = choose_form(TREE, [*columns, "odd_yes_frac"], kind="auto", chosen=["edge", "Shape"])
+    assert [question.name for question in form.tree.questions] == ["Shape", "edge"]
     assert set(form.columns) == set(columns)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (("Shape", "bar"), r"train\.columns: bar comes after edge; name that too, since it says how many people are asked\."),
+        (("bar", "odd"), r"train\.columns: bar comes after Shape, edge; odd comes after Shape; name that too"),
+    ],
+)
+def test_a_question_is_not_torn_from_those_that_lead_to_it(chosen: tuple[str, ...], message: str) -> None:
+    """Without them everybody would be told to be asked about a bar: 40 people instead of 3."""
+    columns = {**shape([3, 33, 4], suffix=""), **edge([30, 3], suffix=""), "bar_bar": [3], "odd_yes": [1], "odd_no": [35]}
+    with pytest.raises(InputError, match=message):
+        choose_form(TREE, list(columns), kind="counts", chosen=chosen)
 
 
 def test_debiased_fractions_are_renormalised_and_counted() -> None:
@@ -127,15 +141,30 @@ def test_debiased_fractions_are_renormalised_and_counted() -> None:
         **edge([0.1, 0.3], [0.5, 0.5], [0.25, 0.75], [0.5, 0.5], suffix="_deb"),
         "people": [40, 40, 40, 40],
     }
-    renormalised = Renormalised()
-    counts, complaints = read(columns, renormalised=renormalised)
+    odd_sums = OddSums()
+    counts, complaints = read(columns, odd_sums=odd_sums)
     assert counts[0] == [10, 20, 10, 5, 15]
     assert counts[1] == [20, 10, 10, 5, 5]
     assert counts[2] == pytest.approx([9.95, 19.9, 10.149, 4.975, 14.925], abs=1e-3)
     assert counts[3] == [0, 0, 0, 0, 0]
     assert not complaints
     # The third is within 0.02, and of the last nothing is known.
-    assert (renormalised.num_galaxies, renormalised.by_question) == (2, {"Shape": 2, "edge": 1})
+    assert (odd_sums.num_galaxies, odd_sums.by_question) == (2, {"Shape": 2, "edge": 1})
+
+
+def test_fractions_that_add_to_less_than_1_are_counted_and_stay() -> None:
+    columns = {
+        # 0.3, within the tolerance below and above, nothing known, nobody asked.
+        **shape([0.1, 0.1, 0.1], [0.5, 0.49, 0], [0.5, 0.5, 0.01], [NAN, 0.1, 0.1], [0, 0, 0]),
+        **edge([0.5, 0.5], [0.2, 0.3], [0.1, 0.1], [0.1, 0.1], [0, 0]),
+        "shape_n": [40] * 5,
+        "edge_n": [10] * 5,
+    }
+    odd_sums = OddSums()
+    counts, complaints = read(columns, odd_sums=odd_sums)
+    assert counts[0] == [4, 4, 4, 5, 5]
+    assert not complaints
+    assert (odd_sums.num_galaxies, odd_sums.by_question) == (4, {"Shape": 1, "edge": 3})
 
 
 def test_fractions_are_between_0_and_1_and_add_to_no_more() -> None:

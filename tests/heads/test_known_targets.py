@@ -95,7 +95,7 @@ def test_what_is_learned_is_read_by_the_parameters(folder: Path) -> None:
         for kind, values in {
             "class": {},
             "votes": VOTES,
-            "some": {**VOTES, "columns": ["bar"]},
+            "some": {**VOTES, "columns": ["shape"]},
             "n": NUMBER,
             "tags": TAGS,
         }.items()
@@ -107,7 +107,7 @@ def test_what_is_learned_is_read_by_the_parameters(folder: Path) -> None:
     assert isinstance(numbers, Numbers)
     assert isinstance(tags, Tags)
     assert votes.names == ("shape_smooth", "shape_disk", "bar_yes", "bar_no")
-    assert some.counts.tolist() == votes.counts[:, 2:].tolist()
+    assert some.counts.tolist() == votes.counts[:, :2].tolist()
     assert (numbers.scales, numbers.units) == (("log10",), ("arcsec",))
     for targets in (votes, numbers, tags):
         assert targets.known.tolist() == [True] * 45 + [False] * 15
@@ -145,5 +145,7 @@ def test_a_tree_that_is_not_there_and_columns_that_are_not_are_refused(folder: P
         run(target="votes", questions="oak")
     with pytest.raises(InputError, match=r"(?s)train\.columns: .*  mass: there is none\nThere are shape_smooth, "):
         run(**{**NUMBER, "columns": ["mass"]})
+    with pytest.raises(InputError, match=r"train\.columns: bar comes after shape; name that too"):
+        run(**VOTES, columns=["bar"])
     with pytest.raises(InputError, match=r"tree has no question 'ring'; its questions are shape, bar"):
         run(**VOTES, columns=["ring"])

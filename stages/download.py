@@ -8,14 +8,16 @@ from galaxies.sources.download_params import SIMULATED_SIZE, DownloadParams
 from galaxies.sources.embeddings import import_embeddings
 from galaxies.sources.image_import import LeftOut, write_left_out
 from galaxies.sources.parquet_images import import_parquet
-from galaxies.sources.sources import copy_hdf5, fetch_galaxy10, import_cutouts, import_images, simulate
+from galaxies.sources.sources import copy_hdf5, fetch_galaxy10, import_cutouts, import_images, say_positions, simulate
 from stages import main_repository, read_params, run_stage, user_path
 
 
 def main() -> None:
     """Write the galaxies of one of the sources, and which of them were left out."""
     params, runtime = read_params("download", DownloadParams), read_params("runtime", RuntimeParams)
-    left_out = _make_galaxies(Path("data/galaxies.h5"), params, num_workers=runtime.count_workers())
+    out = Path("data/galaxies.h5")
+    left_out = _make_galaxies(out, params, num_workers=runtime.count_workers())
+    say_positions(out)
     write_left_out(Path("data/left_out.csv"), left_out)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from galaxies.data.galaxy_schema import GROUP
 from galaxies.errors import InputError
 from galaxies.tables.csv_files import KNOWN_COLUMNS
+from galaxies.tables.position_names import POSITION_NAMES
 
 CLASS_NAMES = "class_names"
 """In the metadata of our own exports: the classes in order, which the labels alone do not tell."""
@@ -28,7 +29,7 @@ _BATCH_ROWS = 1024  # of 768 float32 3 MB
 _NUMBERED = re.compile(r"(?P<stem>.*?)\d+")
 _MOST_SHOWN, _FEWEST_FEATURES = 20, 8
 # What our exports and others count or measure; never features.
-_NO_FEATURES = (*KNOWN_COLUMNS, GROUP, "row", "redshift")
+_NO_FEATURES = POSITION_NAMES.union(KNOWN_COLUMNS, (GROUP, "row", "redshift"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,13 @@ class EmbeddingTable:
             column = file.read(columns=[names[GROUP]]).column(0)
         if not pa.types.is_integer(column.type):
             raise InputError(f"{self.path}: the column {names[GROUP]} holds {column.type}, expected whole numbers.")
-        group: NDArray[np.int64] = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
+        try:
+            group: NDArray[np.int64] = pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"{self.path}: the column {names[GROUP]} holds {column.type} beyond 2^63 - 1, the largest number of a group "
+                f"({error}); number the groups anew."
+            ) from error
         return group
 
 
@@ -81,7 +88,8 @@ def open_embeddings(path: Path, columns: str | None = None) -> EmbeddingTable:
     Args:
         path: of a Parquet file with the column id.
         columns: the column that holds the features as lists, or what the names of the columns of one feature each begin with;
-            None: the one column with lists, or else the columns whose names are equal but for a number at their end.
+            of these, where there are any, those alone that are a number apart from it. None: the one column with lists, or else
+            the columns whose names are equal but for a number at their end.
 
     Raises:
         InputError: it is no such table, or it is not certain which columns are meant.
@@ -100,9 +108,7 @@ def open_embeddings(path: Path, columns: str | None = None) -> EmbeddingTable:
             "each) and where known label, ra, dec (deg)."
         )
     chosen, holds_lists = _choose_columns(path, schema, columns)
-    about = json.loads((schema.metadata or {}).get(b"galaxies", b"{}"))
-    classes = about.get(CLASS_NAMES) if isinstance(about, dict) else None
-    return EmbeddingTable(path, chosen, holds_lists, tuple(classes) if classes else None)
+    return EmbeddingTable(path, chosen, holds_lists, _read_class_names(schema))
 
 
 def holds_embeddings(path: Path) -> bool:
@@ -123,10 +129,12 @@ def _choose_columns(path: Path, schema: pa.Schema, asked: str | None) -> tuple[t
     if asked in lists:
         return (str(asked),), True
     numbers = [field.name for field in free if _is_number(field.type)]
+    stem_of = {name: match["stem"] for name in numbers if (match := _NUMBERED.fullmatch(name))}
     if asked is not None:
-        found = tuple(name for name in numbers if name.startswith(asked))
+        # f means f0, f1, ..., and not flux_r.
+        exact = tuple(name for name, stem in stem_of.items() if stem == asked)
+        found = exact or tuple(name for name in numbers if name.startswith(asked))
     else:
-        stem_of = {name: match["stem"] for name in numbers if (match := _NUMBERED.fullmatch(name))}
         found = tuple(stem_of) if len(set(stem_of.values())) == 1 and not lists else ()
     if not found:
         raise InputError(
@@ -135,6 +143,16 @@ def _choose_columns(path: Path, schema: pa.Schema, asked: str | None) -> tuple[t
             "with, by `-S download.columns=…`."
         )
     return found, False
+
+
+def _read_class_names(schema: pa.Schema) -> tuple[str, ...] | None:
+    """Return the classes that our own export names; what others write under its key says nothing."""
+    try:
+        about = json.loads((schema.metadata or {}).get(b"galaxies", b"{}"))
+    except ValueError:
+        return None
+    classes = about.get(CLASS_NAMES) if isinstance(about, dict) else None
+    return tuple(map(str, classes)) if isinstance(classes, list) and classes else None
 
 
 def _is_list(type_: pa.DataType) -> bool:

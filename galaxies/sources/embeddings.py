@@ -82,7 +82,7 @@ def check_embeddings(path: Path, columns: str | None, on_error: OnError = "refus
     Raises InputError with all that is wrong, with ``refuse`` also with single rows, by their ids.
     """
     table = open_embeddings(path, columns)
-    lines = list(read_lines(open_table(path)))
+    lines = list(read_lines(open_table(path).with_positions()))
     lengths, is_finite = _look_at_features(table, len(lines))
     known = lengths[lengths > 0]
     num_features = int(np.bincount(known).argmax()) if len(known) else 0

@@ -7,7 +7,7 @@ import io
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from galaxies.errors import InputError
 from galaxies.files import format_bytes, require_digest
 from galaxies.sources.image_catalogue import list_complaints, refuse_complaints
 from galaxies.sources.parquet_tables import TableColumns, find_columns, find_tables, read_schema, require_columns
-from galaxies.tables.cells import clean, read_label
+from galaxies.tables.cells import clean, read_label, read_position, read_positions
 
 # A reader holds whole groups. Hugging Face's own writer makes groups of 100 or 1,000 images.
 _LARGEST_GROUP = 512 << 20
@@ -104,7 +104,7 @@ def read_columns(found: ParquetSet, unlabelled_value: int | None = None) -> Gala
             if name in known:
                 parts.append(_to_text(content[known[name]], table, known[name], is_label=name == "label"))
         for name, columns in numbers.items():
-            columns.append(_to_numbers(content[known[name]], table, known[name]))
+            columns.append(_to_numbers(content[known[name]], table, known[name], key=name))
     ids = pa.chunked_array(texts["id"]).combine_chunks() if texts["id"] else None
     if ids is not None:
         refuse_complaints(found.tables[0].parent, list(id_complaints(ids)))
@@ -115,6 +115,7 @@ def read_columns(found: ParquetSet, unlabelled_value: int | None = None) -> Gala
     positions = {
         name: np.concatenate(numbers[name]) if name in numbers else np.full(count, np.nan) for name in POSITION_COLUMNS
     }
+    _note_half_positions(found.listing.folder, positions)
     return GalaxyColumns(ids, labels, class_names, positions)
 
 
@@ -156,8 +157,7 @@ def _measure_first(tables: Sequence[Path], group: Sequence[int], image: str) -> 
 
 def _to_text(column: Any, table: Path, name: str, *, is_label: bool) -> Any:
     """Return a column as texts."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = _decode(column)
     if pa.types.is_floating(column.type) and not is_label:
         raise InputError(
             f"{table}: the ids in the column {name} are {column.type}, which loses last digits; write whole numbers or text."
@@ -171,25 +171,57 @@ def _to_text(column: Any, table: Path, name: str, *, is_label: bool) -> Any:
     return text
 
 
-def _to_numbers(column: Any, table: Path, name: str) -> NDArray[np.float64]:
+def _to_numbers(column: Any, table: Path, name: str, *, key: str) -> NDArray[np.float64]:
+    """Return a column as numbers; ``ra`` and ``dec`` by the rules of catalogues, and also of texts."""
+    column, is_position = _decode(column), key in ("ra", "dec")
     try:
+        if is_position and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            return np.array([_read_cell(text, key, row) for row, text in enumerate(column.to_pylist(), start=1)], np.float64)
         numbers: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{table}: the column {name} holds {column.type}, expected numbers ({error}).") from error
-    return numbers
+    try:
+        return read_positions(numbers, key) if is_position else numbers
+    except ValueError as error:
+        raise InputError(f"{table}: the column {name}, {error}; a position that is unknown is left empty.") from None
+
+
+def _read_cell(text: str | None, key: str, row: int) -> float:
+    """Return a position as it stands in a catalogue; NaN where it is unknown."""
+    cell = clean(text or "")
+    try:
+        return read_position(cell, key) if cell else np.nan
+    except ValueError as error:
+        raise ValueError(f"row {row}: {error}") from None
+
+
+def _decode(column: Any) -> Any:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _note_half_positions(folder: Path, positions: Mapping[str, NDArray[np.float64]]) -> None:
+    half = np.flatnonzero(np.isnan(positions["ra"]) != np.isnan(positions["dec"]))
+    if len(half):
+        _logger.warning(
+            "%s: of %d galaxies one of ra and dec is known and the other is not (first: galaxy %d, counted from 0); they count "
+            "as galaxies without a position",
+            *(folder, len(half), half[0]),
+        )
 
 
 def _number_labels(found: ParquetSet, texts: Any, unlabelled_value: int | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return labels, (M,), and what they mean; only the different texts are looked at one by one."""
     encoded = texts.combine_chunks().dictionary_encode()
     names = [read_label(clean(text)) for text in encoded.dictionary.to_pylist()]
+    names = ["" if name == str(unlabelled_value) else name for name in names]
     given = found.columns.class_names
     if given is not None:
         # -1 is what the Hugging Face library writes where a class number is unknown.
         names = [
             given[int(name)] if name.isdecimal() and int(name) < len(given) else "" if name == "-1" else name for name in names
         ]
-    names = ["" if name == str(unlabelled_value) else name for name in names]
+        # The name of what is no label is no class, unless labels are texts and some say it.
+        given = tuple(name for number, name in enumerate(given) if number != unlabelled_value or name in names)
     counts = np.bincount(encoded.indices.fill_null(len(names)).to_numpy(), minlength=len(names) + 1)
     by_class: Counter[str] = Counter()
     for name, count in zip(names, counts.tolist(), strict=False):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from galaxies.errors import InputError
+from galaxies.tables.position_names import find_positions
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 LIST_SUFFIX = ".txt"
@@ -20,8 +21,6 @@ _IMAGES = ("image", "img", "image_bytes", "jpg", "jpeg", "png", "webp", "picture
 _NAMES = {
     "id": ("id", "id_str", "iauname", "object_id", "objid", "dr8_id", "galaxy_id", "source_id", "targetid", "name"),
     "label": ("label", "labels", "class_name", "class", "morphology", "summary"),
-    "ra": ("ra", "ra_deg", "right_ascension", "raj2000"),
-    "dec": ("dec", "dec_deg", "declination", "decj2000", "dej2000"),
     "redshift": ("redshift",),
     "pxscale": ("pxscale", "pixel_scale", "pixelscale"),
 }
@@ -96,6 +95,7 @@ def find_columns(tables: Sequence[Path], image: str | None = None) -> TableColum
         )
     by_name = {field.name.strip().lower(): field.name for field in schema if field.name != chosen[0]}
     known = {key: by_name[name] for key, names in _NAMES.items() for name in reversed(names) if name in by_name}
+    known |= {key: by_name[name] for key, name in zip(("ra", "dec"), find_positions([*by_name]) or (), strict=False)}
     return TableColumns(candidates[chosen[0]], known, _read_class_names(schema, known.get("label")))
 
 
@@ -110,13 +110,20 @@ def read_schema(table: Path) -> pa.Schema:
 
 
 def require_columns(table: Path, schema: pa.Schema, columns: TableColumns) -> None:
-    """Raise InputError where a file lacks a column that the first one has."""
+    """Raise InputError where a file lacks a column that the first one has, or its numbers mean other classes."""
     wanted = [columns.image.removesuffix(f".{_BYTES}"), *columns.known.values()]
     missing = [name for name in wanted if name not in schema.names]
     if missing or columns.image not in dict(_list_image_columns(schema)).values():
         raise InputError(
             f"{table}: the columns {', '.join(missing or wanted[:1])} of the first file are missing or of another kind here; "
             f"found are {', '.join(schema.names[:_MOST_SHOWN])}. All files of one set have the same columns."
+        )
+    class_names = _read_class_names(schema, columns.known.get("label"))
+    if class_names != columns.class_names:
+        found, expected = (", ".join((names or ("no names",))[:_MOST_SHOWN]) for names in (class_names, columns.class_names))
+        raise InputError(
+            f"{table}: the class numbers mean {found} here, and {expected} in the first file. All files of one set name the "
+            "same classes in the same order: import them apart, or write one of them anew."
         )
 
 

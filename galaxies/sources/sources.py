@@ -1,10 +1,13 @@
 """Where galaxies come from, labelled or not; whatever the source, the result is one file in the Galaxy10 schema."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from galaxies.data.bands import PICTURE_BANDS
@@ -23,11 +26,14 @@ from galaxies.sources.image_measures import Framing
 from galaxies.sources.parquet_images import open_set
 from galaxies.sources.parquet_tables import holds_images
 from galaxies.sources.transfer import RemoteFile, download
+from galaxies.tables.cells import read_positions
 from galaxies.work_folder import discard_work, open_work_folder, work_path
 
 GALAXY10_URL = "https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5"
 GALAXY10_SHA256 = "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"
 """Galaxy10 DECaLS (Leung & Bovy 2024, doi 10.5281/zenodo.10845026), 2.7 GB; the digest is astroNN's."""
+
+_logger = logging.getLogger(__name__)
 
 
 def simulate(out: Path, *, num_galaxies: int, image_size: int, seed: int, unlabelled_fraction: float, num_workers: int) -> None:
@@ -143,14 +149,29 @@ def digest(path: Path, *, on_error: OnError = "refuse", bands: Sequence[str] = P
     return file_sha256(path)
 
 
+def say_positions(path: Path) -> None:
+    """Log how many galaxies of a file have a position: those without may have neighbours on the sky in another split."""
+    with GalaxyFile(path, needs_images=False) as galaxies:
+        known = int(np.isfinite(galaxies.ra + galaxies.dec).sum())
+        _logger.info("%s: positions of %d of %d galaxies are known", path, known, galaxies.num_galaxies)
+
+
+def _read_positions(galaxies: GalaxyFile, name: str) -> NDArray[np.float64]:
+    try:
+        return read_positions(getattr(galaxies, name), name)
+    except ValueError as error:
+        raise InputError(f"{galaxies.path}: {name}, {error}; NaN is unknown.") from None
+
+
 def _blocks_of(galaxies: GalaxyFile) -> Iterator[GalaxyBlock]:
     labels = pack_labels(galaxies.labels)
+    ra, dec = (_read_positions(galaxies, name) for name in ("ra", "dec"))
     for rows, images in galaxies.blocks():
         yield GalaxyBlock(
             images,
             labels[rows],
-            galaxies.ra[rows],
-            galaxies.dec[rows],
+            ra[rows],
+            dec[rows],
             galaxies.redshift[rows],
             galaxies.pxscale[rows],
             tuple(galaxies.ids[rows].to_pylist()),

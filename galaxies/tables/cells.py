@@ -3,6 +3,9 @@
 import re
 from typing import NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from galaxies.errors import InputError
 
 _UNKNOWN = frozenset(
@@ -22,8 +25,9 @@ _SEXAGESIMAL = re.compile(
 )
 
 _LAST_EXACT_FLOAT = 2**53
-# What catalogues of fluxes write where nothing is known; as a right ascension it would be a place.
-_NO_ANGLE = -99.0
+# What catalogues write where nothing is known; as a right ascension the first would be a place.
+_NO_ANGLES = (-99.0, -999.0, -9999.0)
+_LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0)}  # deg
 
 
 def clean(text: str) -> str:
@@ -72,12 +76,28 @@ def read_angle(text: str, *, is_hours: bool) -> float:
 
 
 def read_position(text: str, name: str) -> float:
-    """Return ``ra`` or ``dec`` in degrees. Raises ValueError that says what was found and expected."""
-    angle = read_angle(text, is_hours=name == "ra")
-    low, high = (-180.0, 360.0) if name == "ra" else (-90.0, 90.0)
-    if not low <= angle <= high or angle == _NO_ANGLE:
+    """Return ``ra``, from 0 to 360, or ``dec`` in degrees; NaN for a number that stands for none, such as -99.
+
+    Raises ValueError that says what was found and expected.
+    """
+    angle, (low, high) = read_angle(text, is_hours=name == "ra"), _LIMITS[name]
+    if angle in _NO_ANGLES:
+        return np.nan
+    if not low <= angle <= high:
         raise ValueError(f"found {text!r}, expected degrees from {low:g} to {high:g}, or sexagesimal")
-    return angle
+    return angle % 360 if name == "ra" and angle < 0 else angle
+
+
+def read_positions(angles: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """Return ``ra`` or ``dec`` of many galaxies, (M,) deg, by the rule of :func:`read_position`; NaN is unknown.
+
+    Raises ValueError that says what was found first, in which row (from 1), and what was expected.
+    """
+    (low, high), known = _LIMITS[name], np.where(np.isin(angles, _NO_ANGLES), np.nan, angles)
+    wrong = np.flatnonzero((known < low) | (known > high))
+    if len(wrong):
+        raise ValueError(f"row {wrong[0] + 1}: found {known[wrong[0]]:.10g}, expected degrees from {low:g} to {high:g}")
+    return np.where(known < 0, known % 360, known) if name == "ra" else known
 
 
 def read_label(text: str) -> str:

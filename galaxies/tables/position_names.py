@@ -6,6 +6,7 @@ from collections.abc import Sequence
 _PAIRS = (
     ("ra", "dec"),
     ("raj2000", "dej2000"),
+    ("raj2000", "decj2000"),
     ("_raj2000", "_dej2000"),
     ("ra_j2000", "dec_j2000"),
     ("ra2000", "dec2000"),
@@ -24,6 +25,9 @@ _PAIRS = (
     ("_ra", "_dec"),
 )
 _PLAIN = {name: plain for pair in _PAIRS for name, plain in zip(pair, ("ra", "dec"), strict=True)}
+
+POSITION_NAMES = frozenset(_PLAIN)
+"""All of them, in lower case."""
 
 
 def plain_name(name: str) -> str:

@@ -88,7 +88,7 @@ def test_cutouts_of_a_catalogue_become_galaxies(
     assert import_into(tmp_path, path, server, url=server.url(kind), field_arcsec=8.0) == ()
     with GalaxyFile(tmp_path / "out.h5") as galaxies:
         assert galaxies.ids.to_pylist() == ["a", "b", "c"]
-        assert galaxies.ra.tolist() == [187.5, 187.5, -10]
+        assert galaxies.ra.tolist() == [187.5, 187.5, 350]
         assert galaxies.pxscale.tolist() == [0.5] * 3
         assert galaxies.framed_pxscale == 0.5
         images = galaxies.read_images(np.arange(3))

@@ -117,11 +117,38 @@ def test_the_order_of_the_classes_is_that_of_our_own_export_where_it_says_one(tm
             assert [names[label] for label in galaxies.labels.tolist()] == ["b", "a", "b", "a", "a", "b"]
 
 
+@pytest.mark.parametrize(("ra", "dec"), [("RAJ2000", "DEJ2000"), ("ra2000", "dec2000"), ("ALPHA_J2000", "DELTA_J2000")])
+def test_positions_by_any_name_are_taken_and_never_are_features(ra: str, dec: str, tmp_path: Path) -> None:
+    """They were dropped without a word, and neighbours on the sky stood in different splits."""
+    columns: dict[str, Any] = {f"f{index}": FEATURES[:, index] for index in range(4)}
+    columns |= {ra: [-10.0, *range(5)], dec: np.arange(6.0)}
+    with bring(write(tmp_path / "a.parquet", features=None, **columns)) as galaxies:
+        assert galaxies.ra.tolist() == [350.0, 0, 1, 2, 3, 4]
+        assert galaxies.dec.tolist() == [0, 1, 2, 3, 4, 5]
+        assert galaxies.embeddings_origin["columns"] == ["f0", "f1", "f2", "f3"]
+
+
+def test_numbered_columns_of_just_that_name_come_before_others_that_begin_so(tmp_path: Path) -> None:
+    """`-S download.columns=f` took the fluxes and the field's number for features."""
+    columns: dict[str, Any] = {f"f{index}": FEATURES[:, index] for index in range(4)}
+    path = write(tmp_path / "a.parquet", features=None, flux_r=np.ones(6), field=np.arange(6), flux_2=np.ones(6), **columns)
+    assert open_embeddings(path, "f").columns == ("f0", "f1", "f2", "f3")
+    assert open_embeddings(path, "flux").columns == ("flux_r", "flux_2")
+
+
+@pytest.mark.parametrize("about", [b"{bad", b"\xff", b"[]", b'{"class_names": "ab"}', b"{}"])
+def test_what_others_write_into_the_metadata_says_nothing(about: bytes, tmp_path: Path) -> None:
+    assert open_embeddings(write(tmp_path / "a.parquet", about)).class_names is None
+
+
 def test_groups_come_with_the_table(tmp_path: Path) -> None:
     with bring(write(tmp_path / "a.parquet", label=list("ababab"), group=[0, 1, None, 0, 7, 8])) as galaxies:
         assert galaxies.group.tolist() == [0, 1, -1, 0, 7, 8]
     with pytest.raises(InputError, match="column group holds double, expected whole numbers"):
         bring(write(tmp_path / "b.parquet", label=list("ababab"), group=np.ones(6) / 2))
+    large = pa.array([2**63 + 1] * 6, pa.uint64())
+    with pytest.raises(InputError, match=r"c\.parquet: the column group holds uint64 beyond 2\^63 - 1"):
+        bring(write(tmp_path / "c.parquet", label=list("ababab"), group=large))
 
 
 def test_another_digest_is_refused(tmp_path: Path) -> None:

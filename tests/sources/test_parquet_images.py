@@ -261,6 +261,68 @@ def test_columns_that_cannot_be_used_are_named(changes: dict[str, Any], message:
     assert not (tmp_path / "galaxies.h5").exists()
 
 
+def test_files_that_number_their_classes_otherwise_are_refused(folder: Path, tmp_path: Path) -> None:
+    """Those of the second file were taken for the first's: smooth galaxies became spirals without a word."""
+    for names in ([*CLASSES[1:], CLASSES[0]], CLASSES[:2]):
+        info = {"info": {"features": {"label": {"names": names}}}}
+        table = make_table(20, 21).replace_schema_metadata({"huggingface": json.dumps(info)})
+        pq.write_table(table, folder / "train-00001.parquet")
+        message = (
+            rf"train-00001\.parquet: the class numbers mean {', '.join(names)} here, and ring, bar, none of both in the first"
+        )
+        with pytest.raises(InputError, match=message):
+            read(folder, tmp_path / "galaxies.h5")
+    pq.write_table(make_table(20, 21).replace_schema_metadata(None), folder / "train-00001.parquet")
+    with pytest.raises(InputError, match="the class numbers mean no names here, and ring, bar"):
+        read(folder, tmp_path / "galaxies.h5")
+
+
+def test_the_value_of_no_label_is_a_number_also_where_the_file_names_its_classes(folder: Path, tmp_path: Path) -> None:
+    """It was compared with the names, and the class of what is unknown was trained on."""
+    with read(folder, tmp_path / "galaxies.h5", unlabelled_value=1) as galaxies:
+        assert galaxies.class_names == ("ring", "none of both")
+        numbers = [row % 3 if row % 4 else -1 for row in range(NUM_GALAXIES)]
+        assert galaxies.labels.tolist() == [{0: 0, 2: 1}.get(number, -1) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"),
+    [("RAJ2000", "DEJ2000"), ("raj2000", "decj2000"), ("ALPHA_J2000", "DELTA_J2000"), ("right_ascension", "declination")],
+)
+def test_positions_are_found_by_the_names_of_catalogues(ra: str, dec: str, tmp_path: Path) -> None:
+    table = make_table(0, 20)
+    renamed = table.rename_columns({"ra": ra, "dec": dec}).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(renamed, tmp_path / "a.parquet")
+    with read(tmp_path / "a.parquet", tmp_path / "galaxies.h5") as galaxies:
+        np.testing.assert_array_equal(galaxies.ra, np.arange(20) / 2)
+        assert np.isfinite(galaxies.dec).sum() == 16
+
+
+def test_positions_follow_the_rules_of_catalogues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def bring(ra: list[Any], dec: list[Any]) -> list[list[float]]:
+        pq.write_table(make_table(0, 4, ra=ra, dec=dec), tmp_path / "a.parquet")
+        with read(tmp_path / "a.parquet", tmp_path / "galaxies.h5") as galaxies:
+            return [galaxies.ra.tolist(), galaxies.dec.tolist()]
+
+    np.testing.assert_equal(
+        bring([-10.5, -99.0, -999.0, 4.0], [-10.5, -99.0, 3.0, 4.0]),
+        [[349.5, np.nan, np.nan, 4.0], [-10.5, np.nan, 3.0, 4.0]],
+    )
+    assert "of 1 galaxies one of ra and dec is known and the other is not (first: galaxy 2, counted from 0)" in caplog.text
+    np.testing.assert_equal(
+        bring(["187.5", "12:30:00", "", None], ["-1", "-00:30:00", "nan", "-99"]),
+        [[187.5, 187.5, np.nan, np.nan], [-1.0, -0.5, np.nan, np.nan]],
+    )
+    with pytest.raises(InputError, match=r"a\.parquet: the column ra, row 2: found 400, expected degrees from -180 to 360"):
+        bring([1.0, 400.0, 2.0, 3.0], [0.0] * 4)
+    with pytest.raises(InputError, match=r"a\.parquet: the column dec, row 4: found 100, expected degrees from -90 to 90"):
+        bring([1.0] * 4, [0, 1, 2, 100])
+    with pytest.raises(
+        InputError, match=r"a\.parquet: the column ra holds string, .* \(row 3: found '1,5' with a decimal comma"
+    ):
+        bring(["1", "2", "1,5", "4"], [0.0] * 4)
+
+
 def test_a_missing_column_and_what_is_no_parquet_file_are_named(folder: Path, tmp_path: Path) -> None:
     pq.write_table(make_table(21, 30).drop_columns(["ra"]), folder / "train-00002.parquet")
     with pytest.raises(InputError, match=r"train-00002\.parquet: the columns ra of the first file are missing"):

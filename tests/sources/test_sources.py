@@ -59,6 +59,21 @@ def test_a_copy_has_every_column_and_shares_nothing(original: Path, tmp_path: Pa
     assert original.read_bytes() == before
 
 
+def test_positions_of_a_copy_follow_the_rules_of_catalogues(original: Path, tmp_path: Path) -> None:
+    with h5py.File(original, "a") as file:
+        file["ra"][:3] = [-10.5, -99, np.nan]
+        file["dec"] = np.zeros(NUM_GALAXIES)
+    copy_hdf5(tmp_path / "out.h5", path=original, sha256="any")
+    with GalaxyFile(tmp_path / "out.h5") as galaxies:
+        np.testing.assert_array_equal(galaxies.ra[:4], [349.5, np.nan, np.nan, 3])
+    with h5py.File(original, "a") as file:
+        file["dec"][7] = 100
+    with pytest.raises(
+        InputError, match=r"original\.h5: dec, row 8: found 100, expected degrees from -90 to 90; NaN is unknown"
+    ):
+        copy_hdf5(tmp_path / "out.h5", path=original, sha256="any")
+
+
 def test_the_digest_of_a_local_file_is_asked_for_with_the_value_to_set(original: Path, tmp_path: Path) -> None:
     out, right = tmp_path / "out.h5", file_sha256(original)
     for wrong in (None, "0" * 64):
@@ -202,6 +217,15 @@ def test_relative_paths_and_scratch_are_those_of_the_main_repository(
     with pytest.raises(InputError, match="404"):
         download.main()
     assert len(list(main.glob(".dvc/tmp/download/*/galaxies.h5.partial"))) == 1
+
+
+def test_the_stage_says_how_many_positions_are_known(original: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with h5py.File(original, "a") as file:
+        file["dec"] = np.where(np.arange(NUM_GALAXIES) < 9, np.nan, 0.0)
+    write_params(folder, source="hdf5", path=str(original), sha256="any")
+    with caplog.at_level(logging.INFO, "galaxies"):
+        download.main()
+    assert "positions of 61 of 70 galaxies are known" in caplog.text
 
 
 def test_a_mistake_ends_a_stage_with_one_sentence(folder: Path) -> None:

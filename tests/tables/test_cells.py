@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from galaxies.errors import InputError
@@ -13,6 +14,7 @@ from galaxies.tables.cells import (
     read_label,
     read_number,
     read_position,
+    read_positions,
     require_exact_id,
 )
 
@@ -112,6 +114,22 @@ def test_positions_in_degrees_or_sexagesimal(text: str, ra: float | None, dec: f
 def test_what_is_no_position_is_named(text: str, name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_position(text, name)
+
+
+def test_a_right_ascension_below_0_becomes_one_of_the_sky_and_sentinels_are_unknown() -> None:
+    """`split` refused what `download` had taken for positions: -10.5 and -99."""
+    assert [read_position(text, "ra") for text in ("-10.5", "-0.0", "360")] == [349.5, 0.0, 360.0]
+    assert read_position("-10.5", "dec") == -10.5
+    for text in ("-99", "-99.0", "-999", "-9999"):
+        assert np.isnan([read_position(text, name) for name in ("ra", "dec")]).all()
+    angles = np.array([-10.5, 0, 360, np.nan, -99, -999, -9999, 5e-324])
+    expected = [349.5, 0, 360, np.nan, np.nan, np.nan, np.nan, 5e-324]
+    np.testing.assert_array_equal(read_positions(angles, "ra"), expected)
+    np.testing.assert_array_equal(read_positions(angles[[0, 3, 4]], "dec"), [-10.5, np.nan, np.nan])
+    with pytest.raises(ValueError, match=r"row 2: found 400, expected degrees from -180 to 360"):
+        read_positions(np.array([1.0, 400.0, 500.0]), "ra")
+    with pytest.raises(ValueError, match=r"row 1: found -inf, expected degrees from -90 to 90"):
+        read_positions(np.array([-np.inf]), "dec")
 
 
 def test_minutes_may_have_a_fraction_instead_of_seconds() -> None:

@@ -11,6 +11,7 @@ import gzip
 import io
 import itertools
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ BAND_PREFIX = "path_"
 
 # The first that is the most frequent in the header's line.
 _SEPARATORS = ",;\t|"
+_END_BLANKS = re.compile(r" +(?=[\r\n]*$)")
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 # The longer ones first: that of UTF-16 is how the one of UTF-32 begins.
 _BYTE_ORDER_MARKS = {
@@ -86,7 +88,8 @@ def open_csv(path: Path) -> Columns:
     Raises InputError when this is no text, or, with the rows, when a quotation mark stands where it cannot.
     """
     with _open_text(path) as text:
-        names = _find_header(text).names
+        header = _find_header(text)
+    names = header.names
     # A separator at the end of each row makes a column without a name.
     num_names = max((place for place, name in enumerate(names, start=1) if name), default=0)
 
@@ -100,6 +103,9 @@ def open_csv(path: Path) -> Columns:
             elif len(row) > num_names and any(row[num_names:]):
                 found = f"found {len(row)} cells, the header names {num_names}: quote a cell that holds the separator"
                 yield [""] * len(places), found
+            elif len(row) < num_names and header.separator == " ":
+                # Of several blanks nobody can tell which cell between them is empty.
+                yield [""] * len(places), f"found {len(row)} cells, the header names {num_names}: write an empty cell as nan"
             else:
                 yield [row[place] if place < len(row) else "" for place in places], None
 
@@ -202,4 +208,7 @@ def _find_separator(line: str) -> str:
 
 
 def _csv_reader(lines: Iterable[str], separator: str) -> Any:
-    return csv.reader(lines, strict=True, delimiter=separator, skipinitialspace=separator == " ")
+    if separator != " ":
+        return csv.reader(lines, strict=True, delimiter=separator)
+    # Blanks at the end of a line would be an empty cell more.
+    return csv.reader((_END_BLANKS.sub("", line) for line in lines), strict=True, delimiter=" ", skipinitialspace=True)

@@ -60,7 +60,9 @@ class Table:
         found = find_positions(self.names)
         if found is None or found == ("ra", "dec"):
             return self
-        renamed = tuple(plain_name(name) if name in found else name for name in self.names)
+        # An ra that stands there without its dec is that of another system.
+        others = {name: f"other {name}" for name in ("ra", "dec") if name not in found}
+        renamed = tuple(plain_name(name) if name in found else others.get(name, name) for name in self.names)
         _logger.warning("%s: the positions are those of the columns %s and %s", self.path, *found)
         return replace(self, columns=replace(self.columns, names=renamed))
 

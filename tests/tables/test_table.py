@@ -117,9 +117,31 @@ def test_ra_and_dec_come_first_and_those_of_1950_are_none(tmp_path: Path) -> Non
     assert set(row.cells) == {"path"}
 
 
+@pytest.mark.parametrize("header", ["ra,RAJ2000,DEJ2000", "RAJ2000,DEJ2000,ra", "dec,raj2000,dej2000"])
+def test_a_position_is_of_one_system(tmp_path: Path, header: str) -> None:
+    """The ra beside RAJ2000 and DEJ2000 was paired with DEJ2000."""
+    cells = {"ra": "12.5", "dec": "12.5", "raj2000": "150.1", "dej2000": "2.2"}
+    row_text = ",".join(cells[name.lower()] for name in header.split(","))
+    (tmp_path / "c.csv").write_text(f"path,{header}\na,{row_text}\n")
+    (row,) = open_table(tmp_path / "c.csv").with_positions().rows()
+    assert (row.cells["ra"], row.cells["dec"]) == ("150.1", "2.2")
+
+
 def test_a_short_row_lacks_its_last_columns(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("ra,id,path\n1\n2,7,b.jpg\n")
     assert read(tmp_path / "c.csv") == [{"id": "", "path": "", "ra": "1"}, {"id": "7", "path": "b.jpg", "ra": "2"}]
+
+
+@pytest.mark.parametrize("end", ["", "  "])
+def test_a_short_row_between_blanks_is_not_trusted(tmp_path: Path, end: str) -> None:
+    """An empty cell between blanks is not to be seen: what follows it became ra and dec."""
+    rows = ("g0 a.fits 0.1 150.1 2.2 17.1", "g1 a.fits 150.1 2.2 17.3", "g2 a.fits nan 150.1 2.2 17.3")
+    (tmp_path / "c.csv").write_text("id path redshift ra dec mag\n" + "".join(f"{row}{end}\n" for row in rows))
+    whole, short, unknown = open_table(tmp_path / "c.csv").rows()
+    assert short.problem == "found 5 cells, the header names 6: write an empty cell as nan"
+    assert set(short.cells.values()) == {""}
+    assert whole.problem is unknown.problem is None
+    assert whole.cells["ra"] == unknown.cells["ra"] == "150.1"
 
 
 def test_a_long_row_is_not_trusted(tmp_path: Path) -> None:

@@ -88,9 +88,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` in one step."""
+    """Write ``text`` (UTF-8) to ``path`` in one step, its newlines as they are."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, values: Mapping[str, object]) -> None:

@@ -48,7 +48,9 @@ def change_section(path: Path, section: str, changes: Mapping[str, Value]) -> li
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # Newlines as they are: translated, each line of a file of Windows would change.
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read()
     except FileNotFoundError:
         raise InputError(f"There is no {path.name} in {path.resolve().parent}; run from the repository's top folder.") from None
 
@@ -83,7 +85,8 @@ def _set_line(text: str, section: str, key: str, value: str) -> str:
             head = f"{match['key'].rstrip()} {value}"
             comment = f"{head.ljust(column - 1)} {match['comment']}" if match["comment"] else head
             return "".join([*lines[:number], f"{comment}{match['end']}", *_without_value(lines[number:])])
-    return "".join([*lines[: start + 1], f"  {key}: {value}\n", *lines[start + 1 :]])
+    end = "\r\n" if lines[start].endswith("\r\n") else "\n"
+    return "".join([*lines[: start + 1], f"  {key}: {value}{end}", *lines[start + 1 :]])
 
 
 def _without_value(lines: Sequence[str]) -> list[str]:

@@ -27,6 +27,13 @@ def test_single_lines_change_and_comments_stay(tmp_path: Path) -> None:
     assert change_section(path, "download", {"source": "images"}) == []
 
 
+def test_the_newlines_of_windows_stay(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"a: # top\r\n  x: 1 # c\r\n  l:\r\n  - 1\r\n  - 2\r\nb:\r\n  y: 2\r\n")
+    assert change_section(path, "a", {"x": 2, "l": ["p"], "new": None}) == ["a.x: 2", "a.l: [p]", "a.new: null"]
+    assert path.read_bytes() == b"a: # top\r\n  new: null\r\n  x: 2 # c\r\n  l: [p]\r\nb:\r\n  y: 2\r\n"
+
+
 @pytest.mark.parametrize(
     "value",
     ["1" * 64, "12" * 31 + "e5", "null", "true", "a: b", "# no", "", "~", 7, 0.5, True, None, "x'y\"z", ["a+b", "1"], []],

@@ -2,7 +2,9 @@
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from galaxies.commands.command import Command, count
 from galaxies.paths import GALAXIES
@@ -26,7 +28,7 @@ def _use(options: argparse.Namespace) -> None:
     for line in findings.lines:
         print(line)
     params = Path("params.yaml")
-    changed = change_section(params, "download", {"columns": None, **findings.params})
+    changed = change_section(params, "download", {**_take_back(params, findings.params), **findings.params})
     layer = findings.layer or _layer_instead_of_embeddings(params)
     if layer is not None:
         changed += change_section(params, "extract", {"layers": [layer]})
@@ -35,6 +37,18 @@ def _use(options: argparse.Namespace) -> None:
     for line in changed:
         print(f"  {line}")
     print("The next command is `dvc repro`.")
+
+
+def _take_back(params: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of what params.yaml says of the source that it names, as another source may know nothing of it."""
+    from galaxies.params_file import read_section
+    from galaxies.sources.download_params import OF_ONE_SOURCE, DownloadParams
+
+    section, defaults = read_section(params, "download"), DownloadParams()
+    # What stands for no label nobody can find out: the same file keeps it.
+    is_same = all(section.get(key) == found.get(key) for key in ("source", "path"))
+    kept = ("unlabelled_value",) if is_same else ()
+    return {key: getattr(defaults, key) for key in OF_ONE_SOURCE if key in section and key not in kept}
 
 
 def _layer_instead_of_embeddings(params: Path) -> str | None:

@@ -16,6 +16,9 @@ from galaxies.sources.image_reader import ReadOptions
 
 SIMULATED_SIZE = 256  # px
 
+OF_ONE_SOURCE = ("columns", "image_size", "field_arcsec", "bands", "dtype", "zero_point", "on_error", "unlabelled_value")
+"""What is said of one source of one's own, and of another may be wrong, or refused."""
+
 
 @dataclass(frozen=True)
 class DownloadParams:

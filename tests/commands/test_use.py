@@ -15,6 +15,7 @@ from galaxies.backbones.spec import ExtractParams
 from galaxies.data.field_of_view import find_field
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.heads.train_params import TrainParams
+from galaxies.params_file import change_section
 from galaxies.sources.decoding import decode, silent_readers
 from galaxies.sources.download_params import DownloadParams
 from galaxies.sources.inputs import list_inputs
@@ -175,6 +176,23 @@ def test_bands_are_asked_for_by_name(folder: Path, capsys: pytest.CaptureFixture
     for number in range(2):
         save_picture(folder / "pictures" / "ab"[number] / f"{number}.png", 40, number)
     assert "download.bands: null" in use(capsys, "pictures")
+
+
+def test_what_images_wanted_is_taken_back_for_a_file_that_has_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their bands, left there, were refused by the next `dvc repro`."""
+    for number in range(4):
+        save_fits(folder / "in" / "ab"[number % 2] / f"{number}.fits", 40, number, bands=("u", "VIS"))
+    options = ("--bands", "VIS,u", "--dtype", "float16", "--zero-point", "25", "--image-size", "32", "--field-arcsec", "5")
+    use(capsys, "in", "--leave-out", *options)
+    write_toy_galaxies(folder / "mine.h5", toy_images(6))
+    use(capsys, "mine.h5")
+    found = read_params("download", DownloadParams)
+    assert found == DownloadParams(source="hdf5", path="mine.h5", sha256=found.sha256)
+    change_section(Path("params.yaml"), "download", {"unlabelled_value": -7})
+    assert "params.yaml says so already." in use(capsys, "mine.h5")
+    assert read_params("download", DownloadParams).unlabelled_value == -7
+    shutil.copy("mine.h5", "other.h5")
+    assert "  download.unlabelled_value: null" in use(capsys, "other.h5")
 
 
 @pytest.mark.parametrize(

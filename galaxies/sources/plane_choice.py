@@ -41,8 +41,8 @@ def choose_planes(files: Sequence[FileContents], wanted: WantedBands) -> tuple[l
     planes, bands = files[0].planes, wanted.channels.names_of_files
     if len(planes) == 1 and wanted.channels.are_picture:
         return [planes[0]], [Note(f"one band ({planes[0].label}), shown in grey: the training images have colours")]
-    if len(planes) == 1 and len(wanted.names) == 1:
-        return [planes[0]], _compare_band(planes[0], wanted.names[0])
+    if len(planes) == 1 and len(bands) == 1:
+        return [planes[0]] * len(wanted.names), _compare_band(planes[0], bands[0])
     chosen = [[plane for plane in planes if is_of_band(plane, band)] for band in wanted.names]
     if all(len(some) == 1 for some in chosen):
         return [plane for (plane,) in chosen], []

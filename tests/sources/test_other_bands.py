@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import galaxies
+from galaxies.data.bands import Channels
 from galaxies.data.field_of_view import FieldOfView, find_field, read_field, write_field
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.stretch import choose_flux_scales
@@ -22,7 +23,7 @@ from galaxies.params import parse_section
 from galaxies.prediction.run import PredictOptions, predict_inputs
 from galaxies.sources.decoding import Decoded, decode
 from galaxies.sources.download_params import DownloadParams
-from galaxies.sources.image_reader import ReadOptions
+from galaxies.sources.image_reader import ImageReader, ReadOptions
 from galaxies.sources.inputs import list_inputs
 from galaxies.sources.sources import digest, import_images
 from tests.predicting import save_toy_head
@@ -165,6 +166,30 @@ def test_one_image_of_another_band_is_taken_with_a_note(tmp_path: Path) -> None:
     ):
         (one,) = predict_files(tmp_path / name, field)
         assert one.notes == (note,)
+
+
+def test_a_single_band_may_be_seen_several_times(tmp_path: Path) -> None:
+    """As in extract.bands=[VIS,VIS,VIS]: the image that training took was refused."""
+    save_extensions(tmp_path / "other.fits", 40, 0, ("F814W",))
+    channels = Channels(("VIS",), "uint8", choose_flux_scales(("VIS",)))
+    with ImageReader(None, ReadOptions(channels=channels)) as one:
+        wanted = one.read([tmp_path / "other.fits"])
+    with ImageReader(None, ReadOptions(channels=channels, bands=("VIS", "VIS", "VIS"))) as three:
+        found = three.read([tmp_path / "other.fits"])
+    assert found.pixels.shape == (40, 40, 3)
+    assert (found.pixels == wanted.pixels).all()
+    assert found.notes == wanted.notes
+
+
+def test_one_image_of_another_band_is_not_taken_for_one_of_several(tmp_path: Path) -> None:
+    """It was taken for r where one band of several was asked for, even an image of z."""
+    channels = Channels(("g", "r", "i"), "uint8", choose_flux_scales(("g", "r", "i")))
+    save_extensions(tmp_path / "z.fits", 40, 0, ("z",))
+    save_extensions(tmp_path / "r.fits", 40, 0, ("r",))
+    with ImageReader(None, ReadOptions(channels=channels, bands=("r",))) as reader:
+        assert reader.read([tmp_path / "r.fits"]).pixels.shape == (40, 40, 1)
+        with pytest.raises(InputError, match=r"found the bands z .*, expected r by name"):
+            reader.read([tmp_path / "z.fits"])
 
 
 def test_what_has_not_the_bands_says_which_it_has(tmp_path: Path) -> None:

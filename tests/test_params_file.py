@@ -51,6 +51,17 @@ def test_every_value_comes_back_as_it_is(tmp_path: Path, value: Value) -> None:
         assert comment in path.read_text()
 
 
+def test_a_key_of_a_section_in_a_section_changes(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = "sweep:\n  a: 1\ntrain:\n  a: 1 # one\n  sweep: # of\n\n    # all\n    b: []\n"
+    text += "    a: # x\n    - 1\n  c: 3\nlast:\n  a: 1\n"
+    path.write_text(text)
+    assert change_section(path, "train", {"sweep.a": [], "sweep.b": [], "none.a": []}) == ["train.sweep.a: []"]
+    assert path.read_text() == text.replace("    a: # x\n    - 1\n", "    a: [] # x\n")
+    assert change_section(path, "train", {"sweep.d": "new"}) == ["train.sweep.d: new"]
+    assert YAML(typ="safe").load(path.read_text())["train"]["sweep"] == {"d": "new", "b": [], "a": []}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

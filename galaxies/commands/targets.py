@@ -11,6 +11,7 @@ _PARAMS = Path("params.yaml")
 
 def _targets(options: argparse.Namespace) -> None:
     from galaxies.data.galaxy_file import GalaxyFile
+    from galaxies.heads.target_params import plain_values
     from galaxies.params_file import change_section
     from galaxies.sources.target_findings import look_at_targets
 
@@ -22,7 +23,8 @@ def _targets(options: argparse.Namespace) -> None:
     for line in found.lines:
         print(line)
     changed = change_section(_PARAMS, "split", found.split)
-    changed += change_section(_PARAMS, "train", found.train) if found.train else []
+    if found.train:
+        changed += change_section(_PARAMS, "train", {**plain_values(str(found.train["target"])), **found.train})
     print("\nparams.yaml:" if changed else "\nparams.yaml says so already.")
     for line in changed:
         print(f"  {line}")

@@ -22,22 +22,10 @@ _SHOWN = 12
 # What tables write for a number that nobody has measured.
 _PLACEHOLDERS = (-9.0, -99.0, -999.0, -9999.0, -99999.0, -99.99, -999.99)
 
-# What belongs to another target is taken back.
-_PLAIN: dict[str, Value] = {
-    "target": "class",
-    "columns": [],
-    "questions": None,
-    "questions_sha256": None,
-    "vote_columns": "auto",
-    "scales": [],
-    "units": [],
-    "error_columns": [],
-}
-
 
 @dataclass(frozen=True)
 class TargetFindings:
-    """What was found, in sentences, and the keys of two sections of params.yaml."""
+    """What was found, in sentences, and keys of two sections of params.yaml."""
 
     lines: tuple[str, ...]
     split: dict[str, Value]
@@ -71,7 +59,7 @@ def look_at_targets(
     lines = [f"{path} has {len(table_ids)} rows.", _describe_ids(columns, ids), *_describe_columns(columns, form, name)]
     split: dict[str, Value] = {"targets": str(path), "targets_sha256": digest, "targets_id": id_column}
     if numbers or tags:
-        train = {**_PLAIN, "target": "number" if numbers else "tags", "columns": [*numbers, *tags]}
+        train: dict[str, Value] = {"target": "number" if numbers else "tags", "columns": [*numbers, *tags]}
         return TargetFindings(tuple(lines), split, train)
     if form is None:
         lines.append(
@@ -79,7 +67,7 @@ def look_at_targets(
             "COLUMN ...` says what to learn; for other votes set train.questions, and train.columns (docs/targets.md)."
         )
         return TargetFindings(tuple(lines), split, None)
-    return TargetFindings(tuple(lines), split, {**_PLAIN, "target": "votes", "questions": name})
+    return TargetFindings(tuple(lines), split, {"target": "votes", "questions": name})
 
 
 def _read_ids(path: Path, id_column: str) -> pa.StringArray:

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from galaxies.__main__ import main
-from galaxies.data.question_files import list_trees, read_tree
+from galaxies.data.question_files import list_trees, open_tree, read_tree
 from galaxies.data.selection import SplitParams
 from galaxies.files import file_sha256
 from galaxies.heads.train_params import TrainParams
@@ -56,6 +57,59 @@ def test_the_votes_of_a_built_in_tree_are_recognised(folder: Path, capsys: pytes
     run(capsys, "targets", "votes.csv", "--tags", "ring")
     train = read_params("train", TrainParams)
     assert (train.target, train.columns) == ("tags", ("ring",))
+
+
+OLD: dict[str, dict[str, str | float | list[str]]] = {
+    "class": {"class_weight": "balanced", "label_smoothing": 0.1, "sweep.label_smoothing": ["0.0", "0.2"]},
+    "votes": {
+        "target": "votes",
+        "columns": ["bar"],
+        "questions": "mine.yaml",
+        "questions_sha256": "any",
+        "vote_columns": "counts",
+        "vote_loss": "cross_entropy",
+    },
+    "number": {
+        "target": "number",
+        "columns": ["z", "m"],
+        "scales": ["log10", "linear"],
+        "units": ["", "kg"],
+        "error_columns": ["e", ""],
+        "number_loss": "quantiles",
+    },
+    "tags": {
+        "target": "tags",
+        "columns": ["lens"],
+        "class_weight": "balanced",
+        "label_smoothing": 0.1,
+        "sweep.label_smoothing": ["0.0", "0.2"],
+    },
+}
+NEW = {"votes": (), "number": ("--number", "size"), "tags": ("--tags", "ring")}
+
+
+@pytest.mark.parametrize("new", NEW)
+@pytest.mark.parametrize("old", OLD)
+def test_nothing_of_another_target_stays(folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str) -> None:
+    """A loss or a class weight of the target before once made a file that the next command refused."""
+    params = YAML(typ="safe").load(Path("params.yaml").read_text())
+    for name, value in OLD[old].items():
+        section, _, key = name.rpartition(".")
+        values = [float(text) for text in value] if section and isinstance(value, list) else value
+        (params["train"][section] if section else params["train"])[key] = values
+    with Path("params.yaml").open("w") as file:
+        YAML().dump(params, file)
+    before = read_params("train", TrainParams)
+    votes: dict[str, list[object]] = {name: [3, 4] for name in open_tree("simulated").columns}
+    write_table(Path("t.csv"), id=["a", "b"], size=[1.5, 2], ring=[0, 1], **votes)
+    run(capsys, "targets", "t.csv", *NEW[new])
+    train = read_params("train", TrainParams)
+    assert train.target == new
+    assert (train.scales, train.units, train.error_columns, train.vote_columns) == ((), (), (), "auto")
+    # How the same target is learned stays.
+    if old == new or (old, new) == ("class", "tags"):
+        for name in ("vote_loss", "number_loss", "class_weight", "label_smoothing", "sweep"):
+            assert getattr(train, name) == getattr(before, name)
 
 
 def test_the_truth_is_of_the_same_galaxies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

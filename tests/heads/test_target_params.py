@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from galaxies.errors import InputError
+from galaxies.heads.target_params import plain_values
 from galaxies.heads.train_params import TrainParams
 from galaxies.params import parse_section
 
@@ -54,6 +55,8 @@ def test_these_make_sense(values: dict[str, Any]) -> None:
             r"scales: found \['ln'\], allowed is a list of linear | log10",
         ),
         ({"target": "number", "columns": ["a", "a"]}, "columns: a stand there more than once"),
+        ({"target": "number", "columns": ["z", "m", "Z"]}, "columns: z, Z stand there more than once; capital letters are no"),
+        ({"target": "tags", "columns": ["Ring", "ring"]}, "columns: Ring, ring stand there more than once"),
         (
             {"target": "number", "columns": ["a"], "class_weight": "balanced"},
             "class_weight: found balanced, but target is number; it is for target: class | tags",
@@ -67,3 +70,11 @@ def test_these_make_sense(values: dict[str, Any]) -> None:
 def test_these_do_not(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message.replace("|", r"\|")):
         parse_section(TrainParams, values, "train")
+
+
+def test_what_is_not_for_a_target_is_taken_back_to_the_default() -> None:
+    """A section without any word on targets is one for classes."""
+    values = {name: value for name, value in plain_values("class").items() if "." not in name}
+    assert parse_section(TrainParams, values, "train") == TrainParams()
+    assert {"vote_loss", "number_loss"} <= set(values)
+    assert not {"class_weight", "label_smoothing"} & set(values)

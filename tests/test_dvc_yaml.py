@@ -55,6 +55,13 @@ def test_a_stage_depends_on_every_module_it_imports(name: str) -> None:
     assert listed_code(name) == {Path(*path.parts[:2]) for path in imported_files(Path("stages", f"{name}.py"))}
 
 
+def test_a_new_head_encodes_no_picture_of_the_plane_anew() -> None:
+    """`draw` runs for every head, and encoded thousands of pictures each time."""
+    assert "data/projection_pictures.parquet" in stage("project")["outs"]
+    assert "data/projection_pictures.parquet" in stage("draw")["deps"]
+    assert "models/head.pt" not in stage("project")["deps"]
+
+
 def test_the_page_of_the_report_has_these_files() -> None:
     pages = {"page.html", "style.css", *SCRIPTS, "projection.html", "projection.css", *PROJECTION_SCRIPTS}
     assert {path.name for path in (REPOSITORY / "galaxies/gallery/assets").iterdir()} == pages

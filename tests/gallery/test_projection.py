@@ -8,9 +8,13 @@ import pytest
 
 from galaxies.data.galaxy_file import GalaxyFile
 from galaxies.data.splits import write_splits
+from galaxies.errors import InputError
 from galaxies.features.store import Layout, Store, create_store
 from galaxies.features.survey import Survey
-from galaxies.gallery.projection import Answers, Projection, choose_pictured, scale_places, write_projection_page
+from galaxies.gallery import projection_pictures
+from galaxies.gallery.projection import Answers, Projection, write_projection_page
+from galaxies.gallery.projection_pictures import choose_pictured, read_pictures, scale_places, write_pictures
+from galaxies.gallery.thumbnails import encode_thumbnail
 from tests.browser import Browser
 from tests.toys import toy_identity, toy_images, toy_splits, write_toy_catalog, write_toy_galaxies
 
@@ -31,8 +35,9 @@ def make_page(folder: Path, answers: Answers = ANSWERS, num_workers: int = 1) ->
     create_store(folder / "a.zarr", num_rows=NUM_GALAXIES, layout=layout, identity=toy_identity())
     survey = Survey(catalog, Store(folder / "a.zarr"), folder)
     with GalaxyFile(folder / "galaxies.h5") as galaxies:
-        projection = Projection(PLACES, "tsne")
-        write_projection_page(folder / "page.html", survey, galaxies, projection, answers, num_workers=num_workers)
+        write_pictures(folder / "pictures.parquet", galaxies, catalog, PLACES, num_workers=num_workers)
+        projection = Projection(PLACES, "tsne", *read_pictures(folder / "pictures.parquet", catalog))
+        write_projection_page(folder / "page.html", survey, galaxies, projection, answers)
     return folder / "page.html"
 
 
@@ -158,3 +163,20 @@ def test_pictures_are_spread_over_the_plane() -> None:
     assert set(chosen[-3:].tolist()) == {1000, 1001, 1002}
     assert (np.diff(chosen) > 0).all()
     assert len(choose_pictured(plane, 5000, generator=np.random.default_rng(0))) == 1003
+
+
+def test_pictures_of_some_rows_come_back_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, others = toy_images(NUM_GALAXIES, size=40), toy_images(NUM_GALAXIES, size=8)
+    write_toy_galaxies(tmp_path / "galaxies.h5", images)
+    catalog = write_toy_catalog(tmp_path / "catalog.parquet", images)
+    monkeypatch.setattr(projection_pictures, "_MAX_CHARS", 7_000)
+    with GalaxyFile(tmp_path / "galaxies.h5") as galaxies:
+        write_pictures(tmp_path / "pictures.parquet", galaxies, catalog, PLACES, num_workers=2)
+    chars, pictures = read_pictures(tmp_path / "pictures.parquet", catalog)
+    chosen = choose_pictured(scale_places(PLACES), 7, generator=np.random.default_rng(0))
+    assert np.flatnonzero(chars).tolist() == chosen.tolist()
+    starts = np.cumsum(chars) - chars
+    for row in chosen.tolist():
+        assert pictures[starts[row] : starts[row] + chars[row]] == encode_thumbnail(images[row], 40)
+    with pytest.raises(InputError, match=r"pictures\.parquet is of another catalog than .*; `dvc repro --force project`"):
+        read_pictures(tmp_path / "pictures.parquet", write_toy_catalog(tmp_path / "other.parquet", others))
